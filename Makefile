@@ -1,0 +1,58 @@
+# GNU make and a POSIX shell. `make help` prints what there is; .venv/ is made on the way.
+
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+# The newest Python from 3.11 on; `make PYTHON=/path/to/python …` chooses another.
+PYTHON ?= $(shell for name in python3.14 python3.13 python3.12 python3.11 python3; do \
+	"$$name" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo "$$name" && break; done)
+
+# Programs of ours, beside the package, that the same rules hold for.
+PROGRAMS := $(wildcard cmd tools benchmarks)
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help demo dev test check bench lint lock schemas clean
+
+help: ## Print this
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+demo: $(READY) ## Install what is missing, start RabbitMQ and Redis, run tasks for users, show what happened
+	@$(BIN)/python -m taskqueue.dev.demo
+
+dev: $(READY) ## Start RabbitMQ, Redis, scheduler, workers and a target, and stay until Ctrl-C
+	@$(BIN)/taskqueue dev
+
+test: lint ## Everything CI runs: the checks and all tests, on real services
+	$(BIN)/pytest --require-services
+
+check: lint ## The fast part of it: format, lint, types, layers, sizes, unit tests
+	$(BIN)/pytest tests/unit
+
+bench: $(READY) ## Measure, beside a peer or a bare loop in the same run
+	@$(BIN)/python benchmarks/run.py
+
+lint: $(READY)
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python tools/size_gate.py taskqueue $(PROGRAMS)
+	$(BIN)/python tools/size_gate.py --files-only tests
+
+lock: $(READY) ## Write requirements/dev.lock anew from pyproject.toml
+	$(BIN)/uv pip compile pyproject.toml --group dev --universal --python-version 3.11 \
+		--generate-hashes --no-annotate --no-header --quiet --upgrade -o requirements/dev.lock
+
+schemas: $(READY) ## Write the JSON Schemas in config/ anew from the models
+	$(BIN)/python -m taskqueue.config.schema
+
+clean: ## Remove everything that make and the tools made
+	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache .taskqueue-dev
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(READY): requirements/dev.lock pyproject.toml tools/bootstrap.py
+	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed; install it or set PYTHON=" >&2; exit 1; }
+	@"$(PYTHON)" tools/bootstrap.py
+	@touch $@

@@ -1,0 +1,30 @@
+-- Write the task definitions that workers read. A removed task stays for its jobs in flight, and goes after a while.
+--
+-- KEYS[1]  lease   KEYS[2]  definitions (HASH: task id -> JSON)   KEYS[3]  revision (STRING)
+-- KEYS[4]  removed tasks (HASH: task id -> unix ms)
+-- ARGV[1]  token   ARGV[2]  revision   ARGV[3]  milliseconds a removed task stays
+-- ARGV[4..] task id, JSON, task id, JSON, ...
+-- Returns  how many definitions there are now. O(tasks).
+
+--@ include lease.lua#lease
+
+require_lease(KEYS[1], ARGV[1])
+local time = redis.call('TIME')
+local now = tonumber(time[1]) * 1000
+local present = {}
+for argument = 4, #ARGV, 2 do
+  present[ARGV[argument]] = true
+  redis.call('HSET', KEYS[2], ARGV[argument], ARGV[argument + 1])
+  redis.call('HDEL', KEYS[4], ARGV[argument])
+end
+for _, task in ipairs(redis.call('HKEYS', KEYS[2])) do
+  if not present[task] then
+    redis.call('HSETNX', KEYS[4], task, now)
+    if now - tonumber(redis.call('HGET', KEYS[4], task)) > tonumber(ARGV[3]) then
+      redis.call('HDEL', KEYS[2], task)
+      redis.call('HDEL', KEYS[4], task)
+    end
+  end
+end
+redis.call('SET', KEYS[3], ARGV[2])
+return redis.call('HLEN', KEYS[2])

@@ -1,0 +1,15 @@
+-- Take an occurrence whose users are all released off the live ones, and free the plain slot lists if it had them.
+--
+-- KEYS[1]  lease   KEYS[2]  occurrence (HASH)   KEYS[3]  live occurrences (ZSET)   KEYS[4]  owners of plain slot lists
+-- ARGV[1]  token   ARGV[2]  member of the live occurrences   ARGV[3]  task id   ARGV[4]  occurrence id
+-- Returns  1, or 0 when it is not planned or not released to the end. O(log live).
+
+--@ include lease.lua#lease
+
+require_lease(KEYS[1], ARGV[1])
+local record = redis.call('HMGET', KEYS[2], 'state', 'planned', 'released')
+if record[1] and (record[1] ~= 'planned' or tonumber(record[3]) < tonumber(record[2])) then return 0 end
+redis.call('ZREM', KEYS[3], ARGV[2])
+if redis.call('HGET', KEYS[4], ARGV[3]) == ARGV[4] then redis.call('HDEL', KEYS[4], ARGV[3]) end
+if record[1] then redis.call('HSET', KEYS[2], 'state', 'released') end
+return 1

@@ -1,0 +1,32 @@
+-- Append users to the slot lists of an occurrence and move its cursor with them: compare and set.
+--
+-- KEYS[1]  lease   KEYS[2]  occurrence (HASH)   KEYS[3]  planning lock   KEYS[4..]  slot lists
+-- ARGV[1]  token        ARGV[2]  cursor as it was read   ARGV[3]  new cursor
+-- ARGV[4]  1: that was the last piece                    ARGV[5]  milliseconds the lists are kept
+-- ARGV[6]  milliseconds the planning lock is kept
+-- ARGV[7..] per slot list: number of users, then the users
+-- Returns  the users planned so far, or -1 when the cursor had moved. O(users).
+
+--@ include lease.lua#lease
+
+require_lease(KEYS[1], ARGV[1])
+if redis.call('HGET', KEYS[2], 'cursor') ~= ARGV[2] then return -1 end
+
+local argument, added = 7, 0
+for index = 4, #KEYS do
+  local count = tonumber(ARGV[argument])
+  for user = argument + 1, argument + count do
+    redis.call('RPUSH', KEYS[index], ARGV[user])
+  end
+  redis.call('PEXPIRE', KEYS[index], ARGV[5])
+  argument, added = argument + 1 + count, added + count
+end
+redis.call('HSET', KEYS[2], 'cursor', ARGV[3])
+local planned = redis.call('HINCRBY', KEYS[2], 'planned', added)
+if ARGV[4] == '1' then
+  redis.call('HSET', KEYS[2], 'state', 'planned')
+  if redis.call('GET', KEYS[3]) == ARGV[1] then redis.call('DEL', KEYS[3]) end
+else
+  redis.call('SET', KEYS[3], ARGV[1], 'PX', ARGV[6])
+end
+return planned

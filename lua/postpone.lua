@@ -1,0 +1,36 @@
+-- Put a job back to wait: for its next attempt (a retry) or for the same one (a park). Harmless when asked again.
+-- A stored job gets a new generation each time, so that the leader removes only what it has published.
+--
+-- KEYS[1]  claim   KEYS[2]  done marker   KEYS[3]  waiting jobs (ZSET: job id by unix ms)
+-- KEYS[4]  the waiting job (HASH: message, attempt, generation)   KEYS[5]  execution (STRING, JSON)
+-- ARGV[1]  incarnation   ARGV[2]  delivery   ARGV[3]  attempt of the message in hand
+-- ARGV[4]  attempt to run next: one more for a retry, the same for a park
+-- ARGV[5]  when, unix ms                   ARGV[6]  message
+-- ARGV[7]  job id                          ARGV[8]  milliseconds job and claim are kept
+-- ARGV[9]  execution as JSON, or empty     ARGV[10] milliseconds it is kept
+-- Returns  "stored", or why nothing was: "done", "stale" (a later attempt exists), "lost" (somebody else runs it).
+-- O(log waiting).
+
+if redis.call('EXISTS', KEYS[2]) == 1 then return 'done' end
+
+local attempt, following = tonumber(ARGV[3]), tonumber(ARGV[4])
+local claim = redis.call('HMGET', KEYS[1], 'attempt', 'owner', 'delivery')
+if claim[1] and attempt < tonumber(claim[1]) then return 'stale' end
+local waiting = tonumber(redis.call('HGET', KEYS[4], 'attempt') or 0)
+if waiting > following then return 'stale' end
+
+local mine = claim[2] == ARGV[1] and claim[3] == ARGV[2]
+if following > attempt and not mine then return 'lost' end
+if mine then
+  redis.call('HSET', KEYS[1], 'attempt', following, 'owner', '', 'delivery', '')
+  redis.call('PEXPIRE', KEYS[1], ARGV[8])
+end
+
+redis.call('HSET', KEYS[4], 'message', ARGV[6], 'attempt', following)
+redis.call('HINCRBY', KEYS[4], 'generation', 1)
+redis.call('PEXPIRE', KEYS[4], ARGV[8])
+redis.call('ZADD', KEYS[3], ARGV[5], ARGV[7])
+if ARGV[9] ~= '' then
+  redis.call('SET', KEYS[5], ARGV[9], 'PX', ARGV[10])
+end
+return 'stored'

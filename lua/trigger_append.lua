@@ -1,0 +1,25 @@
+-- Append users of a manual trigger to its own slot lists; with the last piece the occurrence becomes visible.
+--
+-- KEYS[1]  occurrence (HASH)   KEYS[2]  live occurrences (ZSET)   KEYS[3..]  slot lists
+-- ARGV[1]  1: that was the last piece   ARGV[2]  milliseconds record and lists are kept
+-- ARGV[3]  member of the live occurrences   ARGV[4]  first due instant, unix ms
+-- ARGV[5]  number of fields and values of the record   then: those, then per slot list: number of users, the users
+-- Returns  the users in this piece. O(users).
+-- No lease is needed: the lists belong to this trigger alone until the record names them.
+
+local fields = tonumber(ARGV[5])
+local argument, added = 6 + fields, 0
+for index = 3, #KEYS do
+  local count = tonumber(ARGV[argument])
+  for user = argument + 1, argument + count do
+    redis.call('RPUSH', KEYS[index], ARGV[user])
+  end
+  redis.call('PEXPIRE', KEYS[index], ARGV[2])
+  argument, added = argument + 1 + count, added + count
+end
+if ARGV[1] == '1' then
+  redis.call('HSET', KEYS[1], unpack(ARGV, 6, 5 + fields))
+  redis.call('PEXPIRE', KEYS[1], ARGV[2])
+  redis.call('ZADD', KEYS[2], ARGV[4], ARGV[3])
+end
+return added

@@ -1,0 +1,1 @@
+"""RabbitMQ: names, topology, publishing, consuming. The only home of aio_pika."""

@@ -1,0 +1,196 @@
+"""What must exist on the broker: exchanges, queues and bindings as data, and declaring them.
+
+All queues are quorum queues. A ready queue gives a message up to the failed queue after `x-delivery-limit` returns. The
+delayed queue holds due-ordered messages for their expiration and passes each on with its own routing key; its
+`x-message-ttl` only bounds what other systems put there without one. `at-least-once` needs `reject-publish`, or the
+broker silently falls back to a strategy that loses messages.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import ClassVar, Final
+
+from aiormq import Channel
+from aiormq.exceptions import ChannelAccessRefused, ChannelNotFoundEntity, ChannelPreconditionFailed
+
+from taskqueue.broker.connection import Session
+from taskqueue.broker.names import (
+    DELAY_EXCHANGE,
+    DELAYED_QUEUE,
+    EXCHANGE,
+    FAILED_QUEUE,
+    FAILED_ROUTING_KEY,
+    QUEUES,
+    READY_QUEUES,
+    READY_ROUTING_KEYS,
+    queue_name,
+)
+from taskqueue.core.task import Priority
+from taskqueue.errors import TopologyError
+
+#: no message stays in the delayed queue longer
+LONGEST_DELAY: Final = timedelta(seconds=120)
+#: returns of a message to its queue before the broker moves it to the failed queue
+DELIVERY_LIMIT: Final = 10
+
+_APPLY = "`taskqueue topology apply` as a user who may configure, write and read ^taskqueue"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Exchange:
+    """A durable exchange."""
+
+    name: str
+    kind: str
+    remedy: ClassVar[str] = "delete it while nothing publishes"
+
+    def __str__(self) -> str:
+        return f"exchange {self.name}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Queue:
+    """A durable queue; `arguments` can never be changed on an existing one."""
+
+    name: str
+    arguments: Mapping[str, str | int] = field(default_factory=dict)
+    remedy: ClassVar[str] = "let it run empty and delete it"
+
+    def __str__(self) -> str:
+        return f"queue {self.name}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Binding:
+    """Messages of `exchange` with `routing_key` reach `queue`."""
+
+    exchange: str
+    queue: str
+    routing_key: str
+
+    def __str__(self) -> str:
+        return f"binding of {self.queue} to {self.exchange} with {self.routing_key!r}"
+
+
+_QUORUM: Final = {"x-queue-type": "quorum"}
+_DEAD_LETTER: Final = {
+    "x-dead-letter-exchange": EXCHANGE,
+    "x-dead-letter-strategy": "at-least-once",
+    "x-overflow": "reject-publish",
+}
+_READY: Final[Mapping[str, str | int]] = {
+    **_QUORUM,
+    **_DEAD_LETTER,
+    "x-dead-letter-routing-key": FAILED_ROUTING_KEY,
+    "x-delivery-limit": DELIVERY_LIMIT,
+}
+_DELAYED: Final[Mapping[str, str | int]] = {
+    **_QUORUM,
+    **_DEAD_LETTER,
+    "x-message-ttl": LONGEST_DELAY // timedelta(milliseconds=1),
+}
+
+EXCHANGES: Final = (Exchange(name=EXCHANGE, kind="direct"), Exchange(name=DELAY_EXCHANGE, kind="fanout"))
+ALL_QUEUES: Final = (
+    *(Queue(name=name, arguments=_READY) for name in READY_QUEUES),
+    Queue(name=DELAYED_QUEUE, arguments=_DELAYED),
+    Queue(name=FAILED_QUEUE, arguments=_QUORUM),
+)
+BINDINGS: Final = (
+    *(
+        Binding(exchange=EXCHANGE, queue=queue, routing_key=key)
+        for short_key, queue in zip(
+            (*READY_ROUTING_KEYS, FAILED_ROUTING_KEY), (*READY_QUEUES, FAILED_QUEUE), strict=True
+        )
+        for key in (short_key, queue)
+    ),
+    # What another system put into the delayed queue under the queue's own name comes out with that key.
+    Binding(exchange=EXCHANGE, queue=queue_name(Priority.NORMAL), routing_key=DELAYED_QUEUE),
+    Binding(exchange=DELAY_EXCHANGE, queue=DELAYED_QUEUE, routing_key=""),
+)
+
+
+async def declare(session: Session) -> None:
+    """Make everything exist; what exists already with the same arguments stays as it is.
+
+    A user without the right to configure passes when everything exists; arguments and bindings are then not compared.
+    Raises TopologyError with one line for every problem found, BrokerUnavailableError.
+    """
+    declaration = _Declaration(session)
+    for exchange in EXCHANGES:
+        await declaration.ensure(exchange)
+    for queue in ALL_QUEUES:
+        await declaration.ensure(queue)
+    if not declaration.problems:
+        for binding in BINDINGS:
+            await declaration.bind(binding)
+    if declaration.problems:
+        raise TopologyError("\n".join(declaration.problems))
+
+
+async def queue_depths(session: Session, queues: Iterable[str] = QUEUES) -> dict[str, int | None]:
+    """Return how many messages are ready in each of `queues`; None where there is no such queue or no right to look.
+
+    Unacked messages, and those in the hands of the broker's dead-letter worker, are not counted. Raises
+    BrokerUnavailableError.
+    """
+    return {queue: await _depth(session, queue) for queue in queues}
+
+
+async def _depth(session: Session, queue: str) -> int | None:
+    # A channel of its own: asking for a missing queue closes the channel.
+    async with session.passing_channel("reading queue depths") as channel:
+        try:
+            return (await channel.queue_declare(queue, passive=True)).message_count
+        except (ChannelNotFoundEntity, ChannelAccessRefused):
+            return None
+
+
+class _Declaration:
+    """One run of `declare`: each step on a channel of its own, since the broker closes the channel of a failed one."""
+
+    def __init__(self, session: Session) -> None:
+        self.problems: list[str] = []
+        self._session = session
+        self._may_configure = True
+
+    async def ensure(self, thing: Exchange | Queue) -> None:
+        async with self._session.passing_channel("declaring the topology") as channel:
+            try:
+                await _declare(channel, thing)
+            except ChannelPreconditionFailed as error:
+                self.problems.append(f"{thing}: {_said(error)}; {thing.remedy}, then run {_APPLY}")
+            except ChannelAccessRefused:
+                self._may_configure = False
+        if not self._may_configure:
+            await self._look_for(thing)
+
+    async def bind(self, binding: Binding) -> None:
+        async with self._session.passing_channel("binding queues") as channel:
+            try:
+                await channel.queue_bind(binding.queue, binding.exchange, binding.routing_key)
+            except ChannelAccessRefused as error:
+                if self._may_configure:
+                    self.problems.append(f"{binding}: {_said(error)}; run {_APPLY}")
+
+    async def _look_for(self, thing: Exchange | Queue) -> None:
+        async with self._session.passing_channel("looking for the topology") as channel:
+            try:
+                await _declare(channel, thing, passive=True)
+            except (ChannelNotFoundEntity, ChannelAccessRefused) as error:
+                self.problems.append(f"{thing}: {_said(error)}; run {_APPLY}")
+
+
+async def _declare(channel: Channel, thing: Exchange | Queue, *, passive: bool = False) -> None:
+    if isinstance(thing, Exchange):
+        await channel.exchange_declare(thing.name, exchange_type=thing.kind, durable=True, passive=passive)
+    else:
+        await channel.queue_declare(thing.name, durable=True, arguments=dict(thing.arguments), passive=passive)
+
+
+def _said(error: Exception) -> str:
+    """Return what the broker said without its leading code: `inequivalent arg 'x-delivery-limit' ...`."""
+    return str(error).partition(" - ")[2] or str(error)

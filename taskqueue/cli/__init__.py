@@ -1,0 +1,1 @@
+"""The `taskqueue` command: one file per command group."""

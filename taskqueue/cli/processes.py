@@ -1,0 +1,65 @@
+"""Running the processes: load the settings, route the log, put the process together, run it until a signal."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from taskqueue import __version__
+from taskqueue.config.sections import MonitoringSettings
+from taskqueue.config.settings import load_scheduler_settings, load_worker_settings, process_environment
+from taskqueue.runtime import Service, run, run_service
+from taskqueue.scheduler.main import SHUTDOWN_TIMEOUT, Scheduler
+from taskqueue.telemetry.events import Emitter
+from taskqueue.telemetry.log import configure_logging
+from taskqueue.telemetry.metrics import Metrics
+from taskqueue.worker.main import Worker
+
+Build = Callable[[Metrics, Emitter], Service]
+
+
+def scheduler(
+    config: Annotated[Path, typer.Option(help="The settings file.")] = Path("config/scheduler.yaml"),
+) -> None:
+    """Run a scheduler: plan what is due, release it to RabbitMQ. Any number may run; one of them leads."""
+    settings = load_scheduler_settings(config)
+    code = _run(
+        lambda metrics, emit: Scheduler(settings, metrics, emit),
+        settings.monitoring,
+        shutdown_timeout_s=SHUTDOWN_TIMEOUT.total_seconds(),
+    )
+    raise typer.Exit(code)
+
+
+def worker(
+    config: Annotated[Path, typer.Option(help="The settings file.")] = Path("config/worker.yaml"),
+) -> None:
+    """Run a worker: take jobs from RabbitMQ and call their endpoints. Any number may run."""
+    settings = load_worker_settings(config)
+    environ = process_environment()
+    code = _run(
+        lambda metrics, emit: Worker(settings, environ, metrics, emit),
+        settings.monitoring,
+        shutdown_timeout_s=settings.worker.shutdown_timeout.total_seconds(),
+    )
+    raise typer.Exit(code)
+
+
+def _run(build: Build, monitoring: MonitoringSettings, *, shutdown_timeout_s: float) -> int:
+    emit = Emitter()
+    metrics = Metrics(version=__version__)
+    emit.subscribe("log", configure_logging(level=monitoring.log_level, log_format=monitoring.log_format))
+    emit.subscribe("metrics", metrics.handle)
+
+    async def main() -> int:
+        # Built inside the loop, which its locks and events belong to; an error of the configuration ends it here.
+        return await run_service(build(metrics, emit), shutdown_timeout_s=shutdown_timeout_s, emit=emit)
+
+    try:
+        return run(main)
+    except asyncio.CancelledError:
+        return 1

@@ -1,0 +1,172 @@
+"""The message format of the spec: a job as JSON bytes, and back.
+
+Decoding accepts whatever a foreign producer may reasonably write in that format: unknown fields are ignored, the
+fields that follow from others may be missing, times may carry any offset and up to nine fraction digits, and a nil
+byte slice may be null. What cannot be read raises MessageError with a stable reason.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+import re
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Never
+
+from taskqueue.core.ids import check_task_id, check_user_id
+from taskqueue.core.instants import parse_rfc3339, rfc3339
+from taskqueue.core.job import NOT_DISTRIBUTED, Job, JobMessage, Metadata
+from taskqueue.core.task import Priority
+from taskqueue.errors import InvalidValueError, MessageError
+
+VERSION = "1.0"
+
+#: bodies above this are refused unread: a job is an order to call, not a transport for data
+MAX_BODY_BYTES = 256 * 1024
+
+_READABLE_VERSION = re.compile(r"1\.[0-9]{1,4}", re.ASCII)
+_MAX_JOB_ID_CHARS = 128
+_MAX_ATTEMPT = 1_000_000
+
+
+def encode_message(message: JobMessage) -> bytes:
+    """Return `message` as UTF-8 JSON in the spec's field order."""
+    job, metadata = message.job, message.metadata
+    document = {
+        "version": VERSION,
+        "job": {
+            "id": job.id,
+            "task_type_id": job.task_type_id,
+            "user_id": job.user_id,
+            "scheduled_at": rfc3339(job.scheduled_at),
+            "execute_after": rfc3339(job.execute_after),
+            "attempt": job.attempt,
+            "priority": int(job.priority),
+            "payload": base64.b64encode(job.payload).decode(),
+            "created_at": rfc3339(job.created_at),
+        },
+        "metadata": {
+            "correlation_id": metadata.correlation_id,
+            "source": metadata.source,
+            "distribution_slot": metadata.distribution_slot,
+        },
+    }
+    return json.dumps(document, separators=(",", ":"), ensure_ascii=False).encode()
+
+
+def decode_message(body: bytes) -> JobMessage:
+    """Return the message in `body`.
+
+    Raises MessageError: `oversized`, `unknown_version` or `malformed` with the field that is wrong.
+    """
+    if len(body) > MAX_BODY_BYTES:
+        raise MessageError("oversized", f"body of {len(body)} bytes; at most {MAX_BODY_BYTES} are read")
+    document = _load_object(body)
+    _check_version(document)
+    try:
+        return JobMessage(job=_job(_Fields(document, "")), metadata=_metadata(_Fields(document, "")))
+    except InvalidValueError as error:
+        raise MessageError("malformed", str(error)) from None
+
+
+def _load_object(body: bytes) -> Mapping[str, object]:
+    try:
+        document = json.loads(body.decode(), parse_constant=_refuse_constant)
+    except (ValueError, RecursionError) as error:
+        raise MessageError("malformed", f"not JSON: {str(error)[:200]}") from None
+    if not isinstance(document, dict):
+        raise MessageError("malformed", "not a JSON object")
+    return document
+
+
+def _refuse_constant(name: str) -> Never:
+    raise ValueError(f"{name} is not JSON")
+
+
+def _check_version(document: Mapping[str, object]) -> None:
+    version = document.get("version")
+    if not isinstance(version, str):
+        raise MessageError("malformed", 'version: expected the text "1.0"')
+    if not _READABLE_VERSION.fullmatch(version):
+        raise MessageError("unknown_version", f"version {version[:40]!r}; this worker reads 1.x")
+
+
+def _job(document: _Fields) -> Job:
+    job = document.section("job")
+    job_id = job.text("id")
+    if not 1 <= len(job_id) <= _MAX_JOB_ID_CHARS:
+        raise InvalidValueError(f"job.id: use 1 to {_MAX_JOB_ID_CHARS} characters")
+    scheduled_at = job.instant("scheduled_at")
+    return Job(
+        id=job_id,
+        task_type_id=check_task_id(job.text("task_type_id")),
+        user_id=check_user_id(job.text("user_id")),
+        scheduled_at=scheduled_at,
+        execute_after=job.instant("execute_after", default=scheduled_at),
+        attempt=job.integer("attempt", 1, _MAX_ATTEMPT, default=1),
+        priority=Priority(job.integer("priority", min(Priority), max(Priority), default=Priority.NORMAL)),
+        payload=job.data("payload"),
+        created_at=job.instant("created_at", default=scheduled_at),
+    )
+
+
+def _metadata(document: _Fields) -> Metadata:
+    metadata = document.section("metadata", default={})
+    return Metadata(
+        correlation_id=metadata.text("correlation_id", default=""),
+        source=metadata.text("source", default=""),
+        distribution_slot=metadata.integer("distribution_slot", NOT_DISTRIBUTED, _MAX_ATTEMPT, default=NOT_DISTRIBUTED),
+    )
+
+
+class _Fields:
+    """Typed access to the fields of one JSON object; every failure names the field by its path."""
+
+    def __init__(self, values: Mapping[str, object], path: str) -> None:
+        self._values = values
+        self._path = path
+
+    def section(self, name: str, default: Mapping[str, object] | None = None) -> _Fields:
+        value = self._get(name, default)
+        if not isinstance(value, Mapping):
+            self._refuse(name, "an object")
+        return _Fields(value, f"{self._path}{name}.")
+
+    def text(self, name: str, default: str | None = None) -> str:
+        value = self._get(name, default)
+        if not isinstance(value, str):
+            self._refuse(name, "a text")
+        try:
+            value.encode()
+        except UnicodeEncodeError:
+            self._refuse(name, "valid Unicode")
+        return value
+
+    def integer(self, name: str, lowest: int, highest: int, *, default: int) -> int:
+        value = self._get(name, default)
+        if not isinstance(value, int) or isinstance(value, bool) or not lowest <= value <= highest:
+            self._refuse(name, f"a whole number from {int(lowest)} to {int(highest)}")
+        return value
+
+    def instant(self, name: str, default: datetime | None = None) -> datetime:
+        if default is not None and self._values.get(name) is None:
+            return default
+        try:
+            return parse_rfc3339(self.text(name))
+        except InvalidValueError as error:
+            raise InvalidValueError(f"{self._path}{name}: {error}") from None
+
+    def data(self, name: str) -> bytes:
+        try:
+            return base64.b64decode(self.text(name, default=""), validate=True)
+        except (binascii.Error, ValueError):
+            self._refuse(name, "base64")
+
+    def _get(self, name: str, default: object) -> object:
+        value = self._values.get(name)
+        return default if value is None else value
+
+    def _refuse(self, name: str, expected: str) -> Never:
+        raise InvalidValueError(f"{self._path}{name}: expected {expected}")

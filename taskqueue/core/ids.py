@@ -1,0 +1,58 @@
+"""Identifiers: which strings are task ids and user ids, and how a job's id follows from what it is for."""
+
+from __future__ import annotations
+
+import re
+import uuid
+from datetime import datetime
+
+from taskqueue.core.instants import rfc3339
+from taskqueue.errors import InvalidValueError
+
+_TASK_ID = re.compile(r"[A-Za-z0-9._-]{1,64}", re.ASCII)
+
+#: `taskqueue:users:{user_id}:settings:tasks` would read as the preferences of a user called `…:settings`
+RESERVED_TASK_IDS = frozenset({"tasks"})
+
+#: a user id is data of other systems; longer than this it is an accident
+MAX_USER_ID_BYTES = 512
+
+_JOB_NAMESPACE = uuid.UUID("6a1c5a5e-0c0e-5d43-9a53-3f6b7a2f6c11")
+
+
+def check_task_id(task_id: str) -> str:
+    """Return `task_id`, or raise InvalidValueError saying what a task id is."""
+    if not _TASK_ID.fullmatch(task_id):
+        raise InvalidValueError(f"task id {task_id[:80]!r}: use 1 to 64 of A-Z a-z 0-9 . _ -")
+    if task_id in RESERVED_TASK_IDS:
+        raise InvalidValueError(f"task id {task_id!r} is reserved: Redis keys of user preferences end in it")
+    return task_id
+
+
+def check_user_id(user_id: str) -> str:
+    """Return `user_id`, or raise InvalidValueError: 1 to 512 bytes of valid UTF-8; any character is allowed."""
+    try:
+        size = len(user_id.encode())
+    except UnicodeEncodeError:
+        raise InvalidValueError("user id: not valid Unicode (lone surrogate)") from None
+    if not 1 <= size <= MAX_USER_ID_BYTES:
+        raise InvalidValueError(f"user id of {size} bytes: use 1 to {MAX_USER_ID_BYTES}")
+    return user_id
+
+
+def scheduled_job_id(task_id: str, user_id: str, scheduled_at: datetime) -> str:
+    """Return the id of the job that `user_id` gets from the occurrence of `task_id` at `scheduled_at`.
+
+    UUIDv5 (RFC 9562): whoever plans or publishes the job again, it is the same job.
+    """
+    return _job_id(task_id, user_id, rfc3339(scheduled_at))
+
+
+def triggered_job_id(task_id: str, user_id: str, trigger_id: str) -> str:
+    """Return the id of the job that `user_id` gets from the manual trigger `trigger_id` of `task_id`."""
+    return _job_id(task_id, user_id, "trigger " + trigger_id)
+
+
+def _job_id(task_id: str, user_id: str, what_for: str) -> str:
+    # Neither a task id nor what_for holds a line feed and the user id stands last: no two triples give one name.
+    return str(uuid.uuid5(_JOB_NAMESPACE, f"{task_id}\n{what_for}\n{user_id}"))

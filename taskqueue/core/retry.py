@@ -1,0 +1,114 @@
+"""What to do with a job next: the decisions, and the one function that makes them after an attempt."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from taskqueue.core.outcome import Outcome, OutcomeClass
+
+#: 2**40 base delays is beyond any cap; a larger exponent would only overflow
+_MAX_DOUBLINGS = 40
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RetryPolicy:
+    """How a job is tried again. `retries` counts tries after the first."""
+
+    retries: int
+    #: base and cap of the exponential backoff; the cap also bounds Retry-After
+    base_delay: timedelta
+    max_delay: timedelta
+    #: whether an attempt whose effect is unknown is tried again
+    retry_unknown: bool
+    #: no attempt starts later than this after the job's execute_after
+    max_age: timedelta
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Complete:
+    """The job is done, successfully."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Retry:
+    """The job is tried again at `at`."""
+
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fail:
+    """The job is over and goes to `taskqueue.jobs.failed` with this reason."""
+
+    reason: str
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Park:
+    """The job waits until `until` without spending an attempt."""
+
+    until: datetime
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Skip:
+    """The job is over without a call: its user does not want it any more, or it was cancelled."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Drop:
+    """The message is a copy of a job that is dealt with elsewhere."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GiveBack:
+    """The message returns to its queue unchanged: this worker cannot deal with it now."""
+
+    reason: str
+
+
+Decision = Complete | Retry | Fail | Park | Skip | Drop | GiveBack
+
+
+def decide(
+    policy: RetryPolicy, attempt: int, outcome: Outcome, *, execute_after: datetime, now: datetime, jitter: float
+) -> Complete | Retry | Fail:
+    """Return what follows from the outcome of attempt number `attempt` (from 1); `jitter` is uniform in [0, 1)."""
+    if outcome.kind is OutcomeClass.SUCCESS:
+        return Complete()
+    if outcome.kind is OutcomeClass.PERMANENT:
+        return Fail(reason="permanent", detail=outcome.message)
+    if outcome.effect_unknown and not policy.retry_unknown:
+        return Fail(reason="effect_unknown", detail=outcome.message)
+    if attempt > policy.retries:
+        return Fail(reason="retries_exhausted", detail=outcome.message)
+    at = now + _delay(policy, attempt, outcome.retry_after, jitter)
+    if at > execute_after + policy.max_age:
+        return Fail(reason="expired", detail=f"{outcome.message}; the next try would be past the job's max_age")
+    return Retry(at=at)
+
+
+def backoff(policy: RetryPolicy, attempt: int, jitter: float) -> timedelta:
+    """Return the wait after attempt number `attempt`: exponential with full jitter.
+
+    `jitter · min(max_delay, base_delay · 2^(attempt-1))`, so that jobs which failed together do not return together
+    (M. Brooker, "Exponential Backoff And Jitter", 2015).
+    """
+    doublings = min(attempt - 1, _MAX_DOUBLINGS)
+    ceiling = min(policy.max_delay.total_seconds(), policy.base_delay.total_seconds() * 2**doublings)
+    return timedelta(seconds=jitter * ceiling)
+
+
+def _delay(policy: RetryPolicy, attempt: int, retry_after: timedelta | None, jitter: float) -> timedelta:
+    wait = backoff(policy, attempt, jitter)
+    if retry_after is None:
+        return wait
+    # The endpoint's wish comes first and the jitter on top: all clients were told the same second.
+    return min(retry_after, policy.max_delay) + min(wait, policy.base_delay)

@@ -1,0 +1,1 @@
+"""What development needs: RabbitMQ and Redis of our own, a scripted endpoint, the demo."""

@@ -1,0 +1,79 @@
+"""Every error that taskqueue raises on purpose.
+
+    TaskqueueError
+    ├── ConfigError           a file, variable or flag is wrong; text is `place: problem; remedy`
+    ├── InvalidValueError     a value breaks a rule of the domain (interval, cron, task id, ...)
+    ├── MessageError          an AMQP message that cannot be read; `reason` is its stable code
+    ├── BrokerError           RabbitMQ said no, or nothing
+    │   ├── BrokerUnavailableError     connection lost or not there yet; try again
+    │   ├── PublishRefusedError        the broker returned or refused the message
+    │   └── TopologyError              a queue or exchange exists with other arguments, or rights are missing
+    ├── StoreError            Redis said no, or nothing
+    │   ├── StoreUnavailableError      connection lost or not there yet; try again
+    │   └── LeaseLostError             somebody else leads now; whatever was being written was not
+    └── ServiceError          RabbitMQ or Redis for development could not be found or started
+
+Foreign exceptions (aio_pika, redis, aiohttp, yaml, pydantic) are translated at the adapter that calls them.
+"""
+
+from __future__ import annotations
+
+
+class TaskqueueError(Exception):
+    """The root: catch it to catch everything taskqueue raises on purpose."""
+
+
+class ConfigError(TaskqueueError):
+    """A configuration that cannot be used; `problems` holds one line each, with place, problem and remedy."""
+
+    def __init__(self, *problems: str) -> None:
+        super().__init__("\n".join(problems))
+        self.problems = problems
+
+
+class InvalidValueError(TaskqueueError, ValueError):
+    """A value that breaks a rule of the domain. Also a ValueError, so pydantic reports it with its place."""
+
+
+class MessageError(TaskqueueError):
+    """An AMQP message that cannot be read.
+
+    `reason` is a stable code for `taskqueue.jobs.failed`: `malformed`, `oversized` or `unknown_version`.
+    """
+
+    def __init__(self, reason: str, detail: str) -> None:
+        super().__init__(f"{reason}: {detail}")
+        self.reason = reason
+        self.detail = detail
+
+
+class BrokerError(TaskqueueError):
+    """RabbitMQ refused something or did not answer."""
+
+
+class BrokerUnavailableError(BrokerError):
+    """No usable connection. Whether an unconfirmed message arrived is unknown: publish it again, with the same id."""
+
+
+class PublishRefusedError(BrokerError):
+    """RabbitMQ returned the message as unroutable or refused it (nack): it is not in any queue."""
+
+
+class TopologyError(BrokerError):
+    """A queue or exchange exists with other arguments, is missing, or may not be touched by this user."""
+
+
+class StoreError(TaskqueueError):
+    """Redis refused something or did not answer."""
+
+
+class StoreUnavailableError(StoreError):
+    """No usable connection. Whether the last command ran is unknown."""
+
+
+class LeaseLostError(StoreError):
+    """The lease does not hold this leader's token any more; nothing was written."""
+
+
+class ServiceError(TaskqueueError):
+    """A service that development needs could not be found or started; the text says what to install."""

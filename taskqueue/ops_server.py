@@ -1,0 +1,307 @@
+"""The HTTP port of a scheduler or worker: liveness, readiness, metrics and the routes its process adds.
+
+uvicorn runs inside the process's own loop. Three of its habits are switched off: it takes over SIGTERM and sends it
+again at its end, it ends the process when the port is busy, and it installs its own log handlers.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import json
+import os
+import socket
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from http import HTTPStatus
+
+import uvicorn
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import BaseRoute, Route
+
+from taskqueue.errors import BrokerUnavailableError, ConfigError, InvalidValueError, StoreUnavailableError
+from taskqueue.runtime import Supervisor
+from taskqueue.telemetry.events import Emit, PortBound, PortBusy
+from taskqueue.telemetry.metrics import Metrics
+
+#: a busy port is tried again this often: mostly a predecessor that is still draining
+BUSY_RETRY_S = 3.0
+
+#: the longest that a client may take to send a body; a slower one holds memory for nothing
+BODY_TIMEOUT_S = 10.0
+
+#: idle connections end after this long, so that probes do not pile up
+_KEEP_ALIVE_S = 5
+
+#: probes, scrapers and an operator need a handful; more is an accident or an attack
+_MAX_CONNECTIONS = 200
+
+_MAY_BE_FREE_LATER = frozenset({errno.EADDRINUSE, errno.EADDRNOTAVAIL})
+
+
+# --- answers and bodies -----------------------------------------------------------------------------------------------
+
+
+def problem(status: int, title: str | None = None, detail: str = "", **members: object) -> JSONResponse:
+    """Return an `application/problem+json` response (RFC 9457) with `members` beside the standard ones."""
+    content: dict[str, object] = {"type": "about:blank", "title": title or HTTPStatus(status).phrase, "status": status}
+    if detail:
+        content["detail"] = detail
+    return JSONResponse(content | members, status_code=status, media_type="application/problem+json")
+
+
+async def read_json_object(request: Request, *, max_bytes: int = 1 << 20, max_depth: int = 32) -> dict[str, object]:
+    """Return the body of `request`, a JSON object.
+
+    Raises HTTPException: 413 above `max_bytes`; 408 when the body takes longer than BODY_TIMEOUT_S; 400 when it is not
+    JSON as RFC 8259 has it (NaN, duplicate keys, invalid UTF-8 and lone surrogates included); 422 when it is JSON but
+    not an object, or nested deeper than `max_depth`.
+    """
+    try:
+        async with asyncio.timeout(BODY_TIMEOUT_S):
+            body = await _read_body(request, max_bytes)
+    except TimeoutError:
+        raise HTTPException(408, f"the body took longer than {BODY_TIMEOUT_S:g} s") from None
+    except ClientDisconnect:
+        raise HTTPException(400, "the connection ended before the body did") from None
+    value = _parse_json(body)
+    if not isinstance(value, dict):
+        raise HTTPException(422, "the body must be a JSON object")
+    _check_nesting(value, max_depth)
+    return value
+
+
+async def _read_body(request: Request, max_bytes: int) -> bytes:
+    too_large = HTTPException(413, f"the body may have at most {max_bytes} bytes")
+    announced = request.headers.get("content-length", "0")
+    if announced.isdigit() and int(announced[:12]) > max_bytes:
+        raise too_large
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > max_bytes:
+            raise too_large
+    return bytes(body)
+
+
+def _parse_json(body: bytes) -> object:
+    try:
+        value: object = json.loads(
+            body.decode("utf-8"), object_pairs_hook=_without_duplicates, parse_constant=_refuse_constant
+        )
+        # A lone surrogate parses, and would break whatever encodes the text later.
+        json.dumps(value, ensure_ascii=False).encode("utf-8")
+    except RecursionError:
+        raise HTTPException(422, "the body is nested too deeply") from None
+    except UnicodeEncodeError:
+        raise HTTPException(400, "the body holds a lone surrogate (\\ud800 to \\udfff)") from None
+    except ValueError as error:
+        raise HTTPException(400, f"the body is not JSON: {str(error)[:200]}") from None
+    return value
+
+
+def _without_duplicates(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    result = dict(pairs)
+    if len(result) < len(pairs):
+        raise ValueError("an object has the same key twice")
+    return result
+
+
+def _refuse_constant(name: str) -> object:
+    raise ValueError(f"{name} is not a JSON number")
+
+
+def _check_nesting(value: object, max_depth: int) -> None:
+    level = [value]
+    for _ in range(max_depth):
+        level = [child for node in level for child in _children(node) if isinstance(child, dict | list)]
+    if level:
+        raise HTTPException(422, f"the body is nested deeper than {max_depth} levels")
+
+
+def _children(node: object) -> Iterable[object]:
+    if isinstance(node, dict):
+        return node.values()
+    return node if isinstance(node, list) else ()
+
+
+# --- application ------------------------------------------------------------------------------------------------------
+
+
+def _application(routes: Sequence[BaseRoute]) -> Starlette:
+    return Starlette(
+        routes=routes,
+        exception_handlers={
+            HTTPException: _on_http_error,
+            InvalidValueError: _on_invalid_value,
+            BrokerUnavailableError: _on_unavailable,
+            StoreUnavailableError: _on_unavailable,
+            Exception: _on_unexpected_error,
+        },
+    )
+
+
+async def _on_http_error(_request: Request, error: Exception) -> Response:
+    if not isinstance(error, HTTPException):
+        raise error
+    response = problem(error.status_code, detail=error.detail)
+    response.headers.update(error.headers or {})
+    return response
+
+
+async def _on_invalid_value(_request: Request, error: Exception) -> Response:
+    return problem(422, detail=str(error))
+
+
+async def _on_unavailable(_request: Request, error: Exception) -> Response:
+    response = problem(503, detail=str(error))
+    response.headers["Retry-After"] = "5"
+    return response
+
+
+async def _on_unexpected_error(_request: Request, _error: Exception) -> Response:
+    # The text of an unknown error may hold anything; uvicorn logs it with its traceback.
+    return problem(500, detail="unexpected error; the log of this process has the details")
+
+
+# --- server -----------------------------------------------------------------------------------------------------------
+
+
+class _EmbeddedServer(uvicorn.Server):
+    """A uvicorn server that leaves the process's signals alone."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Do nothing: the process has its own handlers, and being re-raised a signal would count twice."""
+        yield
+
+
+class OpsServer:
+    """Serves /livez, /readyz, /metrics and `routes` on `host`:`port` (0: any free port) until stopped; a Service.
+
+    `ready` names each check and whether it holds now. /readyz is 200 when all do and `quiet` was not called, else 503.
+    /livez is 200 as long as the event loop turns. A busy port is tried again every BUSY_RETRY_S, for as long as it
+    takes, with a PortBusy event each time: the process does its work meanwhile.
+    """
+
+    def __init__(
+        self,
+        *,
+        host: str,
+        port: int,
+        ready: Callable[[], Mapping[str, bool]],
+        metrics: Metrics,
+        emit: Emit,
+        routes: Sequence[BaseRoute] = (),
+    ) -> None:
+        self._host = host
+        self._wanted_port = port
+        self._ready = ready
+        self._metrics = metrics
+        self._emit = emit
+        self._quiet = False
+        self._bound: asyncio.Future[int] | None = None
+        self._listener: socket.socket | None = None
+        self._drain_s = 0.0
+        self._supervisor = Supervisor(emit)
+        own = [Route("/livez", self._livez), Route("/readyz", self._readyz), Route("/metrics", self._metrics_page)]
+        self._app = _application([*own, *routes])
+
+    @property
+    def port(self) -> int | None:
+        """The port that is listened on, None while there is none."""
+        return self._bound.result() if self._bound is not None and self._bound.done() else None
+
+    async def start(self) -> None:
+        """Listen as soon as the port is free. Raises ConfigError when `host` and `port` can never be listened on."""
+        if self._bound is None:
+            self._bound = asyncio.get_running_loop().create_future()
+            self._listener = await self._try_listen()
+            self._supervisor.start("ops_server", self._serve)
+
+    async def wait_bound(self, timeout_s: float) -> int:
+        """Return the port once it is listened on. Call it after `start`. Raises TimeoutError."""
+        if self._bound is None:
+            raise RuntimeError("wait_bound before start")
+        async with asyncio.timeout(timeout_s):
+            return await asyncio.shield(self._bound)
+
+    async def quiet(self) -> None:
+        """Turn readiness off; everything else goes on answering."""
+        self._quiet = True
+
+    async def stop(self, deadline: float) -> None:
+        """Close the port; running answers may end until `deadline` (an instant of `loop.time()`), at least for 1 s."""
+        self._quiet = True
+        self._drain_s = max(0.0, deadline - asyncio.get_running_loop().time())
+        await self._supervisor.stop()
+        self._bound = None
+        if self._listener is not None:
+            # Stopped before the loop took it over.
+            self._listener.close()
+            self._listener = None
+
+    async def _serve(self) -> None:
+        config = uvicorn.Config(
+            self._app,
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            timeout_keep_alive=_KEEP_ALIVE_S,
+            limit_concurrency=_MAX_CONNECTIONS,
+        )
+        server = _EmbeddedServer(config)
+        listener = await self._listen()
+        try:
+            await server.serve(sockets=[listener])
+        except asyncio.CancelledError:
+            # Cancelled, uvicorn leaves its connections open; its own shutdown lets the running answers finish.
+            config.timeout_graceful_shutdown = max(1, int(self._drain_s))  # 0 would cut, and complain, without a look
+            if server.started:
+                await server.shutdown(sockets=[listener])
+            raise
+        finally:
+            listener.close()
+
+    async def _listen(self) -> socket.socket:
+        listener, self._listener = self._listener, None
+        while listener is None:
+            await asyncio.sleep(BUSY_RETRY_S)
+            listener = await self._try_listen()
+        port: int = listener.getsockname()[1]
+        if self._bound is not None and not self._bound.done():
+            self._bound.set_result(port)
+        self._emit(PortBound(host=self._host, port=port))
+        return listener
+
+    async def _try_listen(self) -> socket.socket | None:
+        loop = asyncio.get_running_loop()
+        try:
+            found = await loop.getaddrinfo(
+                self._host or None, self._wanted_port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+            )
+            family, _type, _protocol, _name, address = found[0]
+            return socket.create_server(address[:2], family=family, backlog=128)
+        except OSError as error:
+            if error.errno not in _MAY_BE_FREE_LATER:
+                raise ConfigError(f"server: cannot listen on {self._host}:{self._wanted_port}: {error}") from None
+            reason = os.strerror(error.errno)
+            self._emit(PortBusy(host=self._host, port=self._wanted_port, error=reason, retry_in_s=BUSY_RETRY_S))
+            return None
+
+    async def _livez(self, _request: Request) -> Response:
+        return JSONResponse({"status": "alive"})
+
+    async def _readyz(self, _request: Request) -> Response:
+        checks = {**self._ready(), "accepting_work": not self._quiet}
+        ready = all(checks.values())
+        content = {"status": "ready" if ready else "not ready", "checks": checks}
+        return JSONResponse(content, status_code=200 if ready else 503)
+
+    async def _metrics_page(self, _request: Request) -> Response:
+        content_type, body = self._metrics.render()
+        return Response(body, headers={"Content-Type": content_type})

@@ -1,0 +1,109 @@
+"""Keeping the audience index in step with the preferences in Redis."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterable
+from datetime import timedelta
+from itertools import islice
+
+from taskqueue.errors import InvalidValueError
+from taskqueue.runtime import first_error
+from taskqueue.scheduler.audience import AudienceIndex
+from taskqueue.store.users import UserStore
+from taskqueue.telemetry.events import Emit, PreferenceIgnored
+
+#: preference keys read in one round trip
+_PIECE = 500
+
+#: changes that come together are read together; well below the 5 s within which a change counts
+_GATHER_S = 0.2
+
+Changes = Callable[[], AsyncIterator[list[str] | None]]
+
+
+class AudienceSync:
+    """Fills `index` and keeps it current. `run` is to be supervised: it ends when the connection to Redis does.
+
+    `ready` is set while the index holds everything that Redis told. Each `reload_interval` all preferences are read
+    again at a low pace, so that nothing depends on every single message of a change having arrived.
+    """
+
+    def __init__(
+        self, index: AudienceIndex, users: UserStore, changes: Changes, *, reload_interval: timedelta, emit: Emit
+    ) -> None:
+        self._index = index
+        self._users = users
+        self._changes = changes
+        self._reload_s = reload_interval.total_seconds()
+        self._emit = emit
+        self.ready = asyncio.Event()
+        self._changed: set[str] = set()
+        self._wake = asyncio.Event()
+        self._flushed = False
+
+    async def run(self) -> None:
+        """Load everything, then follow the changes. Raises StoreUnavailableError when the connection is lost."""
+        self.ready.clear()
+        try:
+            async with asyncio.TaskGroup() as group:
+                listening = asyncio.Event()
+                group.create_task(self._listen(listening), name="audience-changes")
+                await listening.wait()
+                await self._load()
+                self.ready.set()
+                group.create_task(self._reconcile_for_ever(), name="audience-reconcile")
+                await self._follow()
+        except BaseExceptionGroup as errors:
+            raise first_error(errors) from None
+        finally:
+            self.ready.clear()
+
+    async def _listen(self, listening: asyncio.Event) -> None:
+        async for changed in self._changes():
+            listening.set()
+            if changed is None:
+                self._flushed = True
+            else:
+                self._changed.update(changed)
+            self._wake.set()
+
+    async def _load(self) -> None:
+        await self._read_again(self._index.known_keys(), pause_s=0)
+        async for found in self._users.scan():
+            await self._read(found)
+
+    async def _follow(self) -> None:
+        while True:
+            await self._wake.wait()
+            await asyncio.sleep(_GATHER_S)
+            self._wake.clear()
+            if self._flushed:
+                self._flushed = False
+                self._index.clear()
+                await self._load()
+            changed, self._changed = self._changed, set()
+            await self._read_again(iter(changed), pause_s=0)
+
+    async def _reconcile_for_ever(self) -> None:
+        while True:
+            await asyncio.sleep(self._reload_s / 10)
+            pieces = max(1, 2 * len(self._index) // _PIECE)
+            pause_s = self._reload_s * 0.8 / pieces
+            await self._read_again(self._index.known_keys(), pause_s=pause_s)
+            async for found in self._users.scan():
+                await self._read(found)
+                await asyncio.sleep(pause_s)
+
+    async def _read_again(self, user_keys: Iterable[str], *, pause_s: float) -> None:
+        remaining = iter(user_keys)
+        while piece := list(islice(remaining, _PIECE)):
+            await self._read(piece)
+            await asyncio.sleep(pause_s)
+
+    async def _read(self, user_keys: list[str]) -> None:
+        for found in await self._users.read(user_keys):
+            try:
+                self._index.apply(found)
+            except InvalidValueError as error:
+                self._emit(PreferenceIgnored(user_id=found.user_id, error=str(error)))

@@ -1,0 +1,109 @@
+"""Hot reload of tasks.yaml: the last good version stays in force until a better one is complete and valid.
+
+The file is polled, not watched: editors, `mv`, ConfigMap symlinks and network file systems all look the same to stat.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from datetime import timedelta
+from hashlib import sha256
+from pathlib import Path
+
+from taskqueue.config.catalog import Catalog, load_catalog, parse_catalog
+from taskqueue.core.task import Task
+from taskqueue.errors import ConfigError
+from taskqueue.telemetry.events import CatalogReloaded, Emit
+
+_Signature = tuple[int, int, int]
+
+
+class CatalogWatch:
+    """The task definitions in force. Raises ConfigError when there is no valid file to begin with.
+
+    A changed file counts once two reads, one poll apart, give the same bytes: a half-written one is not looked at.
+    One that drops more than half of the tasks is refused unless `allow_mass_delete`.
+    """
+
+    def __init__(self, path: Path, *, poll_interval: timedelta, allow_mass_delete: bool, emit: Emit) -> None:
+        self._path = path
+        self._poll_s = poll_interval.total_seconds()
+        self._allow_mass_delete = allow_mass_delete
+        self._emit = emit
+        self._signature = _signature(path) if path.exists() else None
+        self._seen_digest: str | None = None
+        self._catalog = load_catalog(path)
+        self.changed = asyncio.Event()
+        #: what is wrong with the file now; None while the definitions in force are those of the file
+        self.error: str | None = None
+        self._told()
+
+    @property
+    def tasks(self) -> Mapping[str, Task]:
+        """The definitions in force, by task id."""
+        return self._catalog.tasks
+
+    @property
+    def revision(self) -> str:
+        """What the definitions in force are known by."""
+        return self._catalog.revision
+
+    async def run(self) -> None:
+        """Poll for ever."""
+        while True:
+            await asyncio.sleep(self._poll_s)
+            self.poll()
+
+    def poll(self) -> None:
+        """Look at the file once."""
+        try:
+            signature = _signature(self._path)
+            if signature == self._signature and self._seen_digest is None:
+                return
+            content = self._path.read_bytes()
+        except OSError as error:
+            self._refuse(f"{self._path.name}: {error.strerror}; the last good version stays in force")
+            return
+        digest = sha256(content).hexdigest()
+        if digest != self._seen_digest:
+            self._seen_digest = digest  # changed since the last look: look again before believing it
+            return
+        self._seen_digest = None
+        self._signature = signature
+        self._take_over(content)
+
+    def _take_over(self, content: bytes) -> None:
+        try:
+            catalog = parse_catalog(content, self._path.name)
+            self._check_mass_delete(catalog)
+        except ConfigError as error:
+            self._refuse(str(error))
+            return
+        removed = tuple(sorted(self._catalog.tasks.keys() - catalog.tasks.keys()))
+        known = catalog.revision == self._catalog.revision and self.error is None
+        self._catalog, self.error = catalog, None
+        if not known:
+            self.changed.set()
+            self._told(removed)
+
+    def _check_mass_delete(self, catalog: Catalog) -> None:
+        removed = self._catalog.tasks.keys() - catalog.tasks.keys()
+        if not self._allow_mass_delete and len(removed) * 2 > len(self._catalog.tasks):
+            raise ConfigError(
+                f"{self._path.name}: {len(removed)} of {len(self._catalog.tasks)} tasks are gone from the file; "
+                "set tasks.allow_mass_delete: true if that is meant"
+            )
+
+    def _refuse(self, error: str) -> None:
+        if error != self.error:
+            self.error = error
+            self._emit(CatalogReloaded(ok=False, revision=self.revision, tasks=len(self.tasks), error=error))
+
+    def _told(self, removed: tuple[str, ...] = ()) -> None:
+        self._emit(CatalogReloaded(ok=True, revision=self.revision, tasks=len(self.tasks), removed=removed))
+
+
+def _signature(path: Path) -> _Signature:
+    status = path.stat()
+    return status.st_ino, status.st_mtime_ns, status.st_size

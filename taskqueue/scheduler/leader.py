@@ -1,0 +1,143 @@
+"""Leadership: one scheduler plans and releases, the others stand by with a warm index and the latest tasks.yaml."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import NoReturn
+
+from taskqueue.errors import BrokerError, LeaseLostError, StoreError, StoreUnavailableError
+from taskqueue.runtime import Now, first_error
+from taskqueue.scheduler.audience_sync import AudienceSync
+from taskqueue.scheduler.catalog_watch import CatalogWatch
+from taskqueue.scheduler.planner import Planner
+from taskqueue.scheduler.release import Releaser
+from taskqueue.store.catalog import CatalogStore
+from taskqueue.store.lease import Lease
+from taskqueue.telemetry.events import Emit, LeaderChanged, LeaseLost, LoopFailed
+
+#: how often a follower asks for the lease; a clean hand-over takes at most this long
+_CONTEND_EVERY_S = 1.0
+
+#: rest after a round that failed, for instance because RabbitMQ is away
+_FAILED_REST_S = 1.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LeaderWork:
+    """What a leader does with the lease."""
+
+    catalog: CatalogWatch
+    catalog_store: CatalogStore
+    audience: AudienceSync
+    planner: Planner
+    releaser: Releaser
+
+
+class Leader:
+    """Contends for the lease and does the leader's work while it holds it."""
+
+    def __init__(
+        self, lease: Lease, work: LeaderWork, *, instance: str, check_interval: timedelta, now: Now, emit: Emit
+    ) -> None:
+        self._lease = lease
+        self._work = work
+        self._instance = instance
+        self._check_s = check_interval.total_seconds()
+        self._now = now
+        self._emit = emit
+        self.leading = False
+
+    async def run(self) -> None:
+        """Contend and lead for ever. When cancelled it gives the lease back first, so that a follower takes over."""
+        self._changed(leading=False, reason="started")
+        while True:
+            if not await self._lease.acquire():
+                await asyncio.sleep(_CONTEND_EVERY_S)
+                continue
+            self._changed(leading=True, reason="lease acquired")
+            reason = "stopping"
+            try:
+                await self._lead()
+            except (LeaseLostError, StoreError) as error:
+                reason = str(error)
+                self._emit(LeaseLost(instance=self._instance, reason=reason))
+            finally:
+                self._changed(leading=False, reason=reason)
+                await self._give_back()
+
+    async def _give_back(self) -> None:
+        try:
+            await self._lease.release()
+        except StoreError:
+            return  # Redis cannot be reached: the lease runs out by itself
+
+    def _changed(self, *, leading: bool, reason: str) -> None:
+        self.leading = leading
+        self._emit(LeaderChanged(leading=leading, instance=self._instance, reason=reason))
+
+    async def _lead(self) -> None:
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._keep_lease(), name="lease")
+                group.create_task(self._each("plan", self._plan_for_ever), name="plan")
+                group.create_task(self._each("release", self._release_for_ever), name="release")
+        except BaseExceptionGroup as errors:
+            raise first_error(errors) from None
+
+    async def _keep_lease(self) -> NoReturn:
+        while True:
+            await asyncio.sleep(self._lease.renew_every_s)
+            try:
+                await self._lease.renew()
+            except StoreUnavailableError as error:
+                if not self._lease.trusted:
+                    raise LeaseLostError(f"the lease could not be renewed in time: {error}") from None
+
+    async def _each(self, loop: str, body: Callable[[], Awaitable[None]]) -> NoReturn:
+        """Run a leader's loop; what fails for a while is tried again for as long as the lease can be trusted."""
+        while True:
+            try:
+                await body()
+            except LeaseLostError:
+                raise
+            except (StoreError, BrokerError) as error:
+                self._emit(LoopFailed(loop=loop, error=str(error), restart_in_s=_FAILED_REST_S))
+            if not self._lease.trusted:
+                raise LeaseLostError("the lease could not be renewed in time")
+            await asyncio.sleep(_FAILED_REST_S)
+
+    async def _plan_for_ever(self) -> None:
+        work, token = self._work, self._lease.token
+        await work.catalog_store.write(token, work.catalog.tasks, work.catalog.revision)
+        await work.audience.ready.wait()
+        await work.planner.resume(token)
+        written = work.catalog.revision
+        while True:
+            if written != work.catalog.revision:
+                await work.catalog_store.write(token, work.catalog.tasks, work.catalog.revision)
+                written = work.catalog.revision
+            await work.audience.ready.wait()
+            await work.planner.tick(token)
+            await self._rest()
+
+    async def _rest(self) -> None:
+        """Sleep until the next occurrence is to be planned, a new tasks.yaml or check_interval, whichever is first."""
+        wake = await self._work.planner.next_wake()
+        rest_s = self._check_s if wake is None else min(self._check_s, (wake - self._now()).total_seconds())
+        self._work.catalog.changed.clear()
+        try:
+            # A cohort may appear at any time, so the sleep ends early enough for its 5 s.
+            async with asyncio.timeout(min(max(rest_s, 0.05), 2.0)):
+                await self._work.catalog.changed.wait()
+        except TimeoutError:
+            return
+
+    async def _release_for_ever(self) -> None:
+        releaser = self._work.releaser
+        await releaser.begin()
+        while True:
+            rest = await releaser.round()
+            await asyncio.sleep(rest.total_seconds())

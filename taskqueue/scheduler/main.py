@@ -1,0 +1,167 @@
+"""The scheduler process, put together."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import timedelta
+
+from taskqueue import __version__
+from taskqueue.assets import asset_dir
+from taskqueue.broker.publisher import Publisher
+from taskqueue.broker.topology import declare
+from taskqueue.config.settings import SchedulerSettings
+from taskqueue.ops_server import OpsServer
+from taskqueue.runtime import Now, Supervisor, utc_now
+from taskqueue.scheduler.audience import AudienceIndex
+from taskqueue.scheduler.audience_sync import AudienceSync
+from taskqueue.scheduler.catalog_watch import CatalogWatch
+from taskqueue.scheduler.leader import Leader, LeaderWork
+from taskqueue.scheduler.planner import PlanDefaults, Planner
+from taskqueue.scheduler.release import Releaser, ReleaseTerms
+from taskqueue.scheduler.routes import SchedulerRoutes, scheduler_health
+from taskqueue.store.catalog import CatalogStore
+from taskqueue.store.changes import user_changes
+from taskqueue.store.connection import RedisStore
+from taskqueue.store.delayed import DelayedStore
+from taskqueue.store.health import StoreHealth
+from taskqueue.store.lease import Lease
+from taskqueue.store.plan import PlanStore
+from taskqueue.store.scripts import Scripts
+from taskqueue.store.users import UserStore
+from taskqueue.telemetry.events import AudienceCounted, Emit, ProcessStarted
+from taskqueue.telemetry.metrics import Metrics
+
+#: a scheduler has nothing of its own in flight: what it has not published stays in Redis
+SHUTDOWN_TIMEOUT = timedelta(seconds=10)
+
+
+class Scheduler:
+    """One scheduler: start, quiet, stop. Raises ConfigError when tasks.yaml has no valid first version."""
+
+    def __init__(self, settings: SchedulerSettings, metrics: Metrics, emit: Emit, *, now: Now = utc_now) -> None:
+        instance = settings.scheduler.instance_id
+        self._settings = settings
+        self._emit = emit
+        self._now = now
+        self._started_at = now()
+        self._store = RedisStore(settings.redis, client_name=f"taskqueue-scheduler-{instance}")
+        scripts = Scripts(self._store, asset_dir("lua"))
+        self._store_health = StoreHealth(self._store, emit)
+        self.catalog = CatalogWatch(
+            settings.tasks.config_file,
+            poll_interval=settings.tasks.poll_interval,
+            allow_mass_delete=settings.tasks.allow_mass_delete,
+            emit=emit,
+        )
+        self.publisher = Publisher(
+            settings.queue.candidates,
+            name=f"taskqueue scheduler {instance}",
+            confirm_window=settings.queue.confirm_window,
+            prepare=declare,
+            emit=emit,
+        )
+        self.index = AudienceIndex()
+        self.audience = AudienceSync(
+            self.index,
+            UserStore(self._store),
+            lambda: user_changes(self._store),
+            reload_interval=settings.tasks.reload_interval,
+            emit=emit,
+        )
+        self._leader = self._build_leader(scripts, PlanStore(self._store, scripts))
+        self._server = self._build_server(metrics, PlanStore(self._store, scripts))
+        self._supervisor = Supervisor(emit)
+
+    async def start(self) -> None:
+        """Listen and begin to connect; the work begins as soon as Redis and RabbitMQ answer."""
+        await self._server.start()
+        await self.publisher.start()
+        self._supervisor.start("redis", self._store_health.run)
+        self._supervisor.start("catalog", self.catalog.run)
+        self._supervisor.start("audience", self.audience.run)
+        self._supervisor.start("audience-count", self._count_audience)
+        self._supervisor.start("leader", self._leader.run)
+        self._emit(ProcessStarted(process="scheduler", version=__version__))
+
+    async def quiet(self) -> None:
+        """Give the lease back: another scheduler plans and releases from here on."""
+        await self._server.quiet()
+        await self._supervisor.stop("leader")
+
+    async def stop(self, deadline: float) -> None:
+        """Close everything."""
+        await self._supervisor.stop()
+        await self.publisher.stop(max(0.1, deadline - asyncio.get_running_loop().time()))
+        await self._server.stop(deadline)
+        await self._store.close()
+
+    @property
+    def port(self) -> int | None:
+        """The port of the ops server, None before it listens."""
+        return self._server.port
+
+    def ready(self) -> dict[str, bool]:
+        """Return what /readyz checks. A follower with a warm index is as ready as the leader."""
+        return {
+            "redis": self._store_health.reachable,
+            "rabbitmq": self.publisher.connection.connected,
+            "audience_index": self.audience.ready.is_set(),
+        }
+
+    def health(self) -> dict[str, object]:
+        """Return the body of /health."""
+        checks = self.ready()
+        return scheduler_health(
+            healthy=all(checks.values()),
+            started=self._started_at,
+            now=self._now(),
+            leader=self._leader.leading,
+            checks=checks,
+            tasks={"revision": self.catalog.revision, "count": len(self.catalog.tasks), "error": self.catalog.error},
+        )
+
+    async def _count_audience(self) -> None:
+        while True:
+            for task in self.catalog.tasks.values():
+                self._emit(AudienceCounted(task=task.id, users=self.index.count(task)))
+            await asyncio.sleep(self._settings.monitoring.metrics_interval.total_seconds())
+
+    def _build_leader(self, scripts: Scripts, plan: PlanStore) -> Leader:
+        settings, section = self._settings, self._settings.scheduler
+        lease = Lease(self._store, scripts, name=section.instance_id, ttl=section.lease_ttl)
+        work = LeaderWork(
+            catalog=self.catalog,
+            catalog_store=CatalogStore(self._store, scripts),
+            audience=self.audience,
+            planner=Planner(plan, self.index, self.catalog, self._defaults(), now=self._now, emit=self._emit),
+            releaser=Releaser(
+                (plan, DelayedStore(self._store, scripts)),
+                self.publisher,
+                self.catalog,
+                lease,
+                ReleaseTerms(lead=section.lead, batch_size=section.batch_size),
+                now=self._now,
+                emit=self._emit,
+            ),
+        )
+        return Leader(
+            lease,
+            work,
+            instance=section.instance_id,
+            check_interval=settings.scheduler.check_interval,
+            now=self._now,
+            emit=self._emit,
+        )
+
+    def _build_server(self, metrics: Metrics, plan: PlanStore) -> OpsServer:
+        routes = SchedulerRoutes(
+            self.catalog, self.index, plan, self._defaults(), health=self.health, now=self._now
+        ).routes()
+        server = self._settings.server
+        return OpsServer(
+            host=server.host, port=server.port, ready=self.ready, metrics=metrics, emit=self._emit, routes=routes
+        )
+
+    def _defaults(self) -> PlanDefaults:
+        section = self._settings.scheduler
+        return PlanDefaults(distribution_window=section.distribution_window, batch_size=section.batch_size)

@@ -1,0 +1,1 @@
+"""Redis: keys, scripts and the state kept there. The only home of redis."""

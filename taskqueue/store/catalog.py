@@ -1,0 +1,44 @@
+"""Task definitions in Redis: the leader writes them, workers read them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import timedelta
+
+from taskqueue.config.catalog import task_from_json, task_to_json
+from taskqueue.core.task import Task
+from taskqueue.store import keys
+from taskqueue.store.connection import RedisStore
+from taskqueue.store.scripts import Scripts
+
+#: a removed task stays this long, for jobs of it that still wait; above every max_age and window
+_REMOVED_KEPT = timedelta(days=45)
+
+
+class CatalogStore:
+    """The definitions that every worker sees."""
+
+    def __init__(self, store: RedisStore, scripts: Scripts) -> None:
+        self._store = store
+        self._scripts = scripts
+
+    async def write(self, token: str, tasks: Mapping[str, Task], revision: str) -> None:
+        """Replace the definitions. Raises LeaseLostError unless `token` is the leader's."""
+        definitions = [text for task in tasks.values() for text in (task.id, task_to_json(task))]
+        await self._scripts.call(
+            "catalog_write",
+            [keys.LEASE, keys.CATALOG, keys.CATALOG_REVISION, keys.CATALOG_REMOVED],
+            [token, revision, _REMOVED_KEPT // timedelta(milliseconds=1), *definitions],
+        )
+
+    async def revision(self) -> str | None:
+        """Return the revision in force, or None before the first leader wrote one."""
+        revision = await self._store.command("GET", keys.CATALOG_REVISION)
+        return None if revision is None else revision.decode()
+
+    async def read(self) -> dict[str, Task]:
+        """Return every definition by task id, those of removed tasks with live jobs included."""
+        flat = await self._store.command("HGETALL", keys.CATALOG)
+        texts = flat.values() if isinstance(flat, dict) else flat[1::2]
+        tasks = [task_from_json(text.decode()) for text in texts]
+        return {task.id: task for task in tasks}

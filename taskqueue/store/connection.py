@@ -1,0 +1,151 @@
+"""The connection to Redis: candidates for one primary, bounded waits, our own errors."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager
+from itertools import cycle
+from typing import Any
+
+import redis.exceptions
+from redis.asyncio import BlockingConnectionPool, Connection, Redis, SSLConnection
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+
+from taskqueue.config.sections import RedisSettings
+from taskqueue.errors import LeaseLostError, StoreError, StoreUnavailableError
+
+Argument = str | bytes | int | float
+
+#: one answer may take this long; three of them fit into the lease's margin
+COMMAND_TIMEOUT_S = 2.0
+
+_LEASE_LOST = "LEASELOST"
+_REMEDIES = {
+    "OOM": "Redis is out of memory; raise maxmemory (its policy must be noeviction)",
+    "MISCONF": "Redis cannot write its append-only file; free disk space on its host",
+    "READONLY": "this Redis is a replica; point redis.addresses at the primary",
+    "NOAUTH": "Redis wants a password; set redis.password",
+    "WRONGPASS": "Redis refused user name or password; check redis.username and redis.password",
+    "NOPERM": "the Redis user lacks a right; see docs/redis.md for the rights taskqueue needs",
+}
+
+
+class RedisStore:
+    """A pool of connections to the primary among `settings.addresses`.
+
+    Commands are never retried by the client library: whether a lost command ran is unknown, and only the caller knows
+    whether running it twice is harmless. Replies are bytes, as Redis keeps them.
+    """
+
+    def __init__(self, settings: RedisSettings, *, client_name: str) -> None:
+        self._settings = settings
+        self._candidates = cycle(tuple(settings.addresses))
+        self._connection_options: dict[str, Any] = {
+            "username": settings.username,
+            "password": settings.password.get_secret_value() or None,
+            "db": settings.db,
+            "client_name": client_name,
+            "protocol": 2,
+            "socket_timeout": COMMAND_TIMEOUT_S,
+            "socket_connect_timeout": COMMAND_TIMEOUT_S,
+            "retry": Retry(NoBackoff(), 0),
+        }
+        pool: BlockingConnectionPool = BlockingConnectionPool(
+            max_connections=settings.pool_size,
+            timeout=COMMAND_TIMEOUT_S,
+            connection_class=self._connection_class(),
+            **self._connection_options,
+        )
+        self._redis: Redis = Redis.from_pool(pool)
+        self._execute: Callable[..., Awaitable[Any]] = self._redis.execute_command
+
+    async def command(self, *arguments: Argument) -> Any:
+        """Run one command and return its reply.
+
+        Raises StoreUnavailableError when no answer came, StoreError when Redis refused, LeaseLostError from scripts.
+        """
+        with translated_errors():
+            return await self._execute(*arguments)
+
+    async def pipeline(self, commands: Sequence[Sequence[Argument]]) -> list[Any]:
+        """Send `commands` in one write and return their replies in order; a refused command's reply is its exception.
+
+        Raises StoreUnavailableError when the connection was lost: any prefix of the commands may have run.
+        """
+        if not commands:
+            return []
+        with translated_errors():
+            pipeline = self._redis.pipeline(transaction=False)
+            for command in commands:
+                pipeline.execute_command(*command)
+            return list(await pipeline.execute(raise_on_error=False))
+
+    async def dedicated_connection(self) -> Connection:
+        """Open a connection outside the pool, for a conversation that is not request and answer."""
+        with translated_errors():
+            connection: Connection = self._connection_class()(**self._connection_options)
+            connect: Callable[[], Awaitable[None]] = connection.connect
+            await connect()
+            return connection
+
+    async def close(self) -> None:
+        """Close every connection of the pool."""
+        with translated_errors():
+            await self._redis.aclose()
+
+    def _connection_class(self) -> type[Connection]:
+        base = SSLConnection if self._settings.tls else Connection
+        candidates = self._candidates
+
+        class PrimaryConnection(base):  # type: ignore[misc, valid-type]  # the base depends on the settings
+            """A connection that tries the next candidate each time, and accepts only a primary."""
+
+            async def _connect(self) -> None:
+                host, _, port = next(candidates).rpartition(":")
+                self.host, self.port = host.strip("[]"), int(port)
+                await super()._connect()
+
+            async def on_connect(self) -> None:
+                await super().on_connect()
+                await self.send_command("ROLE")
+                role = await self.read_response()
+                if role[0] not in (b"master", "master"):
+                    await self.disconnect()
+                    raise redis.exceptions.ConnectionError(f"{self.host}:{self.port} is a replica")
+
+        return PrimaryConnection
+
+
+@contextmanager
+def translated_errors() -> Iterator[None]:
+    """Turn the library's exceptions into ours. Their texts name hosts and commands, never values or passwords."""
+    try:
+        yield
+    except (redis.exceptions.AuthenticationError, redis.exceptions.NoPermissionError) as error:
+        raise refused(error) from None
+    except (redis.exceptions.ConnectionError, redis.exceptions.TimeoutError, OSError, TimeoutError) as error:
+        raise StoreUnavailableError(f"Redis: {str(error) or type(error).__name__}") from None
+    except redis.exceptions.RedisError as error:
+        raise refused(error) from None
+
+
+def refused(error: Exception) -> StoreError:
+    """Return the error that stands for a reply in which Redis refused a command."""
+    text = str(error)
+    if _LEASE_LOST in text:
+        return LeaseLostError("the lease is held by another scheduler now")
+    remedy = next((remedy for code, remedy in _REMEDIES.items() if code in _codes(error, text)), None)
+    return StoreError(f"Redis: {text[:300]}" + (f"; {remedy}" if remedy else ""))
+
+
+def _codes(error: Exception, text: str) -> tuple[str, ...]:
+    # redis-py cuts the code off the errors it has classes for; the class name says the same.
+    by_class = {
+        "OutOfMemoryError": "OOM",
+        "ReadOnlyError": "READONLY",
+        "NoPermissionError": "NOPERM",
+        "AuthenticationError": "WRONGPASS",
+        "AuthenticationWrongNumberOfArgsError": "WRONGPASS",
+    }
+    return (by_class.get(type(error).__name__, ""), *text.split()[:1])

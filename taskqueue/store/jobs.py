@@ -1,0 +1,221 @@
+"""The life of a job in Redis as its worker drives it: admit, postpone, finish; and the worker's heartbeat.
+
+All three are safe to ask again after a lost answer: the (incarnation, delivery) pair marks them as the same question.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+from taskqueue.core.execution import ExecutionResult
+from taskqueue.core.instants import to_unix_ms
+from taskqueue.core.job import Job
+from taskqueue.core.state import Status
+from taskqueue.store import keys
+from taskqueue.store.connection import Argument, RedisStore
+from taskqueue.store.scripts import Scripts
+
+_MILLISECOND = timedelta(milliseconds=1)
+
+#: what ops look at afterwards
+EXECUTION_KEPT = timedelta(days=7)
+METRICS_KEPT = timedelta(days=35)
+DURATIONS_KEPT = 10_000
+
+#: the done marker of a failed job: with its reason until its message is safe in taskqueue.jobs.failed, then without
+FAILING = "failing:"
+FAILED = "failed"
+
+
+class Verdict(StrEnum):
+    """What a worker is to do with a delivery (lua/admit.lua)."""
+
+    RUN = "run"
+    WAIT = "wait"
+    PARK = "park"
+    DROP = "drop"
+    SKIP = "skip"
+    FAIL = "fail"
+
+
+class Switch(StrEnum):
+    """How the user's preference decides about the job."""
+
+    REQUIRED = "required"
+    OPTIONAL = "optional"
+    NONE = "none"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limit:
+    """A token bucket: `rate` jobs per second, and at most `burst` at once."""
+
+    rate: float
+    burst: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claimant:
+    """Who asks: the worker's incarnation, and a number that no other delivery of it has."""
+
+    incarnation: str
+    delivery: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AdmitTerms:
+    """What admission depends on besides the job itself."""
+
+    switch: Switch
+    expires_at: datetime
+    global_limit: Limit | None
+    task_limit: Limit | None
+    #: a job older than this can never run again; claims and done markers are kept for so long
+    kept: timedelta
+    heartbeat_ttl: timedelta
+    #: whether an attempt is run again after its worker died
+    rerun_lost: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Admission:
+    """The verdict. `milliseconds` is a wait (WAIT) or an instant in unix ms (PARK, RUN: now); `word` says why."""
+
+    verdict: Verdict
+    milliseconds: int
+    word: str
+
+
+class JobStore:
+    """Claims, waiting jobs, ends and records."""
+
+    def __init__(self, store: RedisStore, scripts: Scripts) -> None:
+        self._store = store
+        self._scripts = scripts
+
+    async def admit(self, job: Job, claimant: Claimant, terms: AdmitTerms) -> Admission:
+        """Ask whether `job` may be called now; RUN has claimed it and taken its tokens."""
+        reply = await self._scripts.call_again(
+            "admit",
+            [
+                keys.claim(job.id),
+                keys.done(job.id),
+                keys.cancelled(job.id),
+                keys.user_tasks(job.user_id),
+                keys.GLOBAL_LIMIT,
+                keys.task_limit(job.task_type_id),
+            ],
+            [
+                claimant.incarnation,
+                claimant.delivery,
+                job.attempt,
+                job.task_type_id,
+                terms.switch.value,
+                to_unix_ms(job.execute_after),
+                to_unix_ms(terms.expires_at),
+                *_limit_arguments(terms.global_limit),
+                *_limit_arguments(terms.task_limit),
+                terms.kept // _MILLISECOND,
+                keys.WORKER_PREFIX,
+                terms.heartbeat_ttl // _MILLISECOND,
+                "run" if terms.rerun_lost else "fail",
+            ],
+        )
+        verdict, milliseconds, word = reply
+        return Admission(verdict=Verdict(verdict.decode()), milliseconds=int(milliseconds), word=word.decode())
+
+    async def postpone(
+        self,
+        job: Job,
+        claimant: Claimant,
+        *,
+        next_attempt: int,
+        until: datetime,
+        body: bytes,
+        record: ExecutionResult | None,
+        kept: timedelta,
+    ) -> str:
+        """Let `job` wait `until` then for `next_attempt`; `body` is the message to publish for it.
+
+        Returns `stored`, or why nothing needed to be stored: `done`, `stale` or `lost` (see lua/postpone.lua).
+        """
+        reply = await self._scripts.call_again(
+            "postpone",
+            [
+                keys.claim(job.id),
+                keys.done(job.id),
+                keys.DELAYED,
+                keys.delayed_job(job.id),
+                keys.execution(job.id),
+            ],
+            [
+                claimant.incarnation,
+                claimant.delivery,
+                job.attempt,
+                next_attempt,
+                to_unix_ms(until),
+                body,
+                job.id,
+                kept // _MILLISECOND,
+                record.to_json() if record else "",
+                EXECUTION_KEPT // _MILLISECOND,
+            ],
+        )
+        return str(reply.decode())
+
+    async def finish(
+        self, job: Job, record: ExecutionResult, *, fail_reason: str = "", called: bool, kept: timedelta
+    ) -> bool:
+        """Record how `job` ended; return whether this end counts: False when an earlier one stands."""
+        ended = record.completed_at
+        failed = record.status is Status.FAILED
+        duration_ms = record.duration // _MILLISECOND
+        word = FAILING + fail_reason if failed else record.status.value
+        reply = await self._scripts.call_again(
+            "finish",
+            [
+                keys.done(job.id),
+                keys.claim(job.id),
+                keys.execution(job.id),
+                keys.executions_of_day(ended),
+                keys.failures_of_day(ended),
+                keys.durations(job.task_type_id),
+            ],
+            [
+                word,
+                kept // _MILLISECOND,
+                record.to_json(),
+                EXECUTION_KEPT // _MILLISECOND,
+                job.task_type_id,
+                int(called),
+                int(failed),
+                to_unix_ms(ended),
+                f"{job.id}:{duration_ms}",
+                METRICS_KEPT // _MILLISECOND,
+                DURATIONS_KEPT,
+            ],
+        )
+        return bool(reply.decode() == word)
+
+    async def mark_failed(self, job_id: str) -> None:
+        """Note that the failed job's message is safe in `taskqueue.jobs.failed`."""
+        await self._store.command("SET", keys.done(job_id), FAILED, "XX", "KEEPTTL")
+
+    async def execution(self, job_id: str) -> bytes | None:
+        """Return the ExecutionResult of a job as JSON, or None."""
+        reply = await self._store.command("GET", keys.execution(job_id))
+        return None if reply is None else bytes(reply)
+
+    async def beat(self, incarnation: str, status: str, ttl: timedelta) -> None:
+        """Show that the worker lives; `status` is JSON for people."""
+        await self._store.command("SET", keys.worker(incarnation), status, "PX", ttl // _MILLISECOND)
+
+    async def last_beat(self, incarnation: str) -> None:
+        """Tell everybody that the worker is gone, so that its claims lapse at once."""
+        await self._store.command("DEL", keys.worker(incarnation))
+
+
+def _limit_arguments(limit: Limit | None) -> tuple[Argument, Argument]:
+    return ("", "") if limit is None else (limit.burst, limit.rate)

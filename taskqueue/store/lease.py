@@ -1,0 +1,75 @@
+"""Leadership: a lease in Redis that holds the leader's random token.
+
+The lease only saves work. What makes two leaders harmless is that every script which writes the leader's state first
+checks that the lease still holds its token.
+"""
+
+from __future__ import annotations
+
+import secrets
+import time
+from datetime import timedelta
+
+from taskqueue.errors import LeaseLostError
+from taskqueue.store import keys
+from taskqueue.store.connection import RedisStore
+from taskqueue.store.scripts import Scripts
+
+
+class Lease:
+    """The lease as one process sees it; `name` is the process's name, which the token begins with.
+
+    A leader trusts its lease until a margin before it can have run out, counted on its own monotonic clock from the
+    moment it asked: however late the answer came, the lease in Redis lives longer.
+    """
+
+    def __init__(self, store: RedisStore, scripts: Scripts, *, name: str, ttl: timedelta) -> None:
+        self._store = store
+        self._scripts = scripts
+        self._name = name
+        self._ttl_ms = ttl // timedelta(milliseconds=1)
+        self._trust_s = ttl.total_seconds() * 0.9
+        self._trusted_until = 0.0
+        self.token = ""
+
+    @property
+    def renew_every_s(self) -> float:
+        """How long to wait between renewals: three may fail before the trust ends."""
+        return self._trust_s / 4
+
+    @property
+    def trusted(self) -> bool:
+        """Whether this process may act as the leader now."""
+        return time.monotonic() < self._trusted_until
+
+    async def acquire(self) -> bool:
+        """Try to become the leader; return whether this process is it now."""
+        asked = time.monotonic()
+        self.token = f"{self._name}:{secrets.token_hex(8)}"
+        taken = await self._store.command("SET", keys.LEASE, self.token, "NX", "PX", self._ttl_ms)
+        if taken is not None:
+            self._trusted_until = asked + self._trust_s
+        return taken is not None
+
+    async def renew(self) -> None:
+        """Keep the lease. Raises LeaseLostError when another process has it, StoreUnavailableError without a reply."""
+        asked = time.monotonic()
+        try:
+            await self._scripts.call("lease", [keys.LEASE], [self.token, self._ttl_ms])
+        except LeaseLostError:
+            self._trusted_until = 0.0
+            raise
+        self._trusted_until = asked + self._trust_s
+
+    async def release(self) -> None:
+        """Give the lease back, so that another process need not wait for its end."""
+        self._trusted_until = 0.0
+        try:
+            await self._scripts.call("lease", [keys.LEASE], [self.token, 0])
+        except LeaseLostError:
+            return
+
+    async def holder(self) -> str | None:
+        """Return the name of the leader, or None when there is none."""
+        token = await self._store.command("GET", keys.LEASE)
+        return None if token is None else token.decode(errors="replace").rpartition(":")[0]

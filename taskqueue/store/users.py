@@ -1,0 +1,139 @@
+"""User preferences as other systems keep them: who wants which task, and with which settings.
+
+These hashes are not ours: any field may be missing or hold nonsense, and then it says nothing.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from taskqueue.core.ids import check_task_id, check_user_id
+from taskqueue.store import keys
+from taskqueue.store.connection import Argument, RedisStore
+
+_SCAN_COUNT = 1000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Switches:
+    """`taskqueue:users:{user_id}:tasks`: task ids the user switched on or off; `exists` is False without the hash."""
+
+    user_id: str
+    on: frozenset[str] = frozenset()
+    off: frozenset[str] = frozenset()
+    exists: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CustomInterval:
+    """`custom_interval` of `taskqueue:users:{user_id}:settings:{task_id}` as it stands there; None without one."""
+
+    user_id: str
+    task_id: str
+    text: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UserPreference:
+    """One user's preferences as an import gives them (spec: UserPreference)."""
+
+    user_id: str
+    enabled_tasks: Mapping[str, bool] = field(default_factory=dict)
+    parameters: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    custom_intervals: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        check_user_id(self.user_id)
+        for task_id in (*self.enabled_tasks, *self.parameters, *self.custom_intervals):
+            check_task_id(task_id)
+
+
+class UserStore:
+    """Reads preferences for the audience index, and writes them for `taskqueue users import`."""
+
+    def __init__(self, store: RedisStore) -> None:
+        self._store = store
+
+    async def scan(self) -> AsyncIterator[list[str]]:
+        """Yield the preference and settings keys of all users in pieces; a key may come twice."""
+        cursor: bytes | str = "0"
+        while True:
+            cursor, found = await self._store.command(
+                "SCAN", cursor, "MATCH", keys.USERS_PREFIX + "*", "COUNT", _SCAN_COUNT
+            )
+            if piece := decoded_keys(found):
+                yield piece
+            if int(cursor) == 0:
+                return
+
+    async def read(self, user_keys: Sequence[str]) -> list[Switches | CustomInterval]:
+        """Return what stands at `user_keys`; keys that hold no preferences are left out."""
+        owned = [(key, user) for key in user_keys if (user := keys.user_of_key(key)) is not None]
+        replies = await self._store.pipeline([_read_command(key) for key, _ in owned])
+        return [_read_reply(key, user, reply) for (key, user), reply in zip(owned, replies, strict=True)]
+
+    async def write(self, preferences: Iterable[UserPreference], last_modified: str) -> None:
+        """Store `preferences` in one write; what they do not mention stays as it is."""
+        commands = [command for preference in preferences for command in _write_commands(preference, last_modified)]
+        for reply in await self._store.pipeline(commands):
+            if isinstance(reply, Exception):
+                raise reply
+
+
+def decoded_keys(found: Iterable[bytes]) -> list[str]:
+    """Return the keys that are text. A user id that is not UTF-8 could not stand in a message; it is left out."""
+    decoded = (key.decode(errors="replace") for key in found)
+    return [key for key in decoded if "\ufffd" not in key]
+
+
+def _read_command(key: str) -> tuple[Argument, ...]:
+    return ("HGETALL", key) if _is_switches(key) else ("HGET", key, "custom_interval")
+
+
+def _read_reply(key: str, user_id: str, reply: object) -> Switches | CustomInterval:
+    if not _is_switches(key):
+        text = reply.decode(errors="replace") if isinstance(reply, bytes) else None
+        return CustomInterval(user_id=user_id, task_id=key.rpartition(":")[2], text=text)
+    fields = _pairs(reply)
+    return Switches(
+        user_id=user_id,
+        on=frozenset(_texts(task for task, switch in fields if switch == b"1")),
+        off=frozenset(_texts(task for task, switch in fields if switch != b"1")),
+        exists=bool(fields),
+    )
+
+
+def _is_switches(key: str) -> bool:
+    return key.endswith(":tasks")
+
+
+def _pairs(reply: object) -> list[tuple[bytes, bytes]]:
+    if isinstance(reply, dict):
+        return list(reply.items())
+    if isinstance(reply, list):
+        return list(zip(reply[::2], reply[1::2], strict=True))
+    return []  # gone, or a key of another type: no preferences
+
+
+def _texts(values: Iterable[bytes]) -> Iterable[str]:
+    return (value.decode(errors="replace") for value in values)
+
+
+def _write_commands(preference: UserPreference, last_modified: str) -> Iterable[tuple[Argument, ...]]:
+    user = preference.user_id
+    if preference.enabled_tasks:
+        switches = [text for task, on in preference.enabled_tasks.items() for text in (task, "1" if on else "0")]
+        yield ("HSET", keys.user_tasks(user), *switches)
+    for task in sorted({*preference.parameters, *preference.custom_intervals}):
+        settings: list[Argument] = ["last_modified", last_modified]
+        if task in preference.parameters:
+            settings += ["parameters", _json(preference.parameters[task])]
+        if task in preference.custom_intervals:
+            settings += ["custom_interval", _json(preference.custom_intervals[task])]
+        yield ("HSET", keys.user_settings(user, task), *settings)
+
+
+def _json(value: Mapping[str, object]) -> str:
+    return json.dumps(value, separators=(",", ":"), ensure_ascii=False)

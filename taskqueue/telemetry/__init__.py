@@ -1,0 +1,1 @@
+"""Events, and their two subscribers: log lines and Prometheus metrics."""

@@ -1,0 +1,184 @@
+"""The Prometheus metrics of one process, fed by events; the only home of prometheus_client.
+
+Names follow https://prometheus.io/docs/practices/naming: base units, `_total` for counters. Labels are bounded: task
+ids, queue names and stable codes, never a user id or a URL.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    ProcessCollector,
+    disable_created_metrics,
+    generate_latest,
+)
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
+
+from taskqueue.telemetry import events
+from taskqueue.telemetry.events import Event
+
+#: tasks beyond this many share the label value OTHER_TASKS: a million API tasks must not make a million series
+MAX_TASK_LABELS = 1000
+OTHER_TASKS = "(other)"
+
+#: from one slot of 10 s cut finely to jobs that wait for hours behind a limit
+_LATENESS_BUCKETS_S = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 900, 3600, 4 * 3600)
+
+#: up to 15 minutes, the longest timeout a task may have
+_REQUEST_BUCKETS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 900)
+
+
+class Metrics:
+    """Counts what happens. `handle` subscribes to the events of the process; `render` is the answer of /metrics.
+
+    Every object has a registry of its own. A gauge that only some processes know (leader, config reload) appears with
+    its first value: a worker that said `leader 0` or `reload failed` for want of news would raise false alarms.
+    """
+
+    def __init__(self, *, version: str) -> None:
+        # A switch of the whole library: `_created` series would double every counter for no reader.
+        disable_created_metrics()  # type: ignore[no-untyped-call] # the library left this one without types
+        self.registry = CollectorRegistry()
+        ProcessCollector(namespace="taskqueue", registry=self.registry)
+        self._task_labels: set[str] = set()
+        self._late_gauges: dict[str, Gauge] = {}
+        self._define_counters()
+        self._define_others()
+        self._gauge("build_info", "Always 1; the version is the label", "version").labels(version).set(1)
+        self._handlers = self._handlers_by_event()
+
+    def handle(self, event: Event) -> None:
+        """Count `event`; one that no metric is about changes nothing."""
+        handler = self._handlers.get(type(event))
+        if handler is not None:
+            handler(event)
+
+    def render(self) -> tuple[str, bytes]:
+        """Return the content type and body of the Prometheus text format, version 0.0.4."""
+        return CONTENT_TYPE_PLAIN_0_0_4, generate_latest(self.registry)
+
+    def _counter(self, name: str, about: str, *labels: str) -> Counter:
+        return Counter(f"taskqueue_{name}", about, labels, registry=self.registry)
+
+    def _gauge(self, name: str, about: str, *labels: str) -> Gauge:
+        return Gauge(f"taskqueue_{name}", about, labels, registry=self.registry)
+
+    def _define_counters(self) -> None:
+        counter = self._counter
+        self._planned = counter("jobs_planned", "Jobs placed into slots", "task")
+        self._published = counter("jobs_published", "Jobs published and confirmed", "queue", "mode")
+        self._executions = counter("executions", "Executions that reached a terminal state", "task", "outcome")
+        self._attempts = counter("attempts", "HTTP attempts by status class", "task", "status_class")
+        self._retries = counter("retries", "Attempts that will be followed by another", "task")
+        self._dead_lettered = counter("dead_lettered", "Jobs sent to the failed queue", "task", "reason")
+        self._skipped = counter("skipped", "Jobs that ended without a call", "task", "reason")
+        self._limit_waits = counter("rate_limit_waits", "Times a job had to wait for a limit", "limit")
+        self._duplicates = counter("duplicates_dropped", "Deliveries of jobs that were dealt with already")
+        self._rejected = counter("messages_rejected", "Messages that could not be read", "reason")
+        self._reconnects = counter("broker_reconnects", "Connections to RabbitMQ that were lost and restored")
+        self._loop_failures = counter("loop_failures", "Supervised loops that failed and were restarted", "loop")
+        self._telemetry_failures = counter("telemetry_failures", "Events a subscriber failed to take", "subscriber")
+
+    def _define_others(self) -> None:
+        self._lateness = Histogram(
+            "taskqueue_schedule_lateness_seconds",
+            "From the time a job was due to the start of its first HTTP attempt",
+            buckets=_LATENESS_BUCKETS_S,
+            registry=self.registry,
+        )
+        self._request_seconds = Histogram(
+            "taskqueue_http_request_duration_seconds",
+            "Duration of HTTP attempts, answered or not",
+            ("task",),
+            buckets=_REQUEST_BUCKETS_S,
+            registry=self.registry,
+        )
+        self._in_flight = self._gauge("jobs_in_flight", "HTTP attempts running now")
+        self._users = self._gauge("users_enabled", "Users who have the task enabled", "task")
+
+    def _handlers_by_event(self) -> Mapping[type[Event], Callable[[Any], None]]:
+        return {
+            events.OccurrencePlanned: lambda e: self._planned.labels(self._task(e.task)).inc(e.users),
+            events.JobsReleased: lambda e: self._published.labels(e.queue, e.mode).inc(e.count),
+            events.AudienceCounted: lambda e: self._users.labels(self._task(e.task)).set(e.users),
+            events.AttemptStarted: self._on_attempt_started,
+            events.AttemptEnded: self._on_attempt_ended,
+            events.JobSettled: self._on_job_settled,
+            events.JobSkipped: self._on_job_skipped,
+            events.DuplicateDropped: lambda _: self._duplicates.inc(),
+            events.MessageRejected: self._on_message_rejected,
+            events.LimitWaited: lambda e: self._limit_waits.labels(e.limit).inc(),
+            events.ConnectionRestored: self._on_connection_restored,
+            events.LoopFailed: lambda e: self._loop_failures.labels(e.loop).inc(),
+            events.SubscriberFailed: lambda e: self._telemetry_failures.labels(e.subscriber).inc(),
+            events.LeaderChanged: self._on_leader_changed,
+            events.CatalogReloaded: self._on_catalog_reloaded,
+        }
+
+    def _task(self, task: str) -> str:
+        if task not in self._task_labels:
+            if len(self._task_labels) >= MAX_TASK_LABELS:
+                return OTHER_TASKS
+            self._task_labels.add(task)
+        return task
+
+    def _on_attempt_started(self, event: events.AttemptStarted) -> None:
+        self._in_flight.inc()
+        if event.lateness_s is not None:
+            self._lateness.observe(max(0.0, event.lateness_s))
+
+    def _on_attempt_ended(self, event: events.AttemptEnded) -> None:
+        task = self._task(event.task)
+        self._in_flight.dec()
+        self._attempts.labels(task, status_class(event.status)).inc()
+        self._request_seconds.labels(task).observe(event.duration_s)
+
+    def _on_job_settled(self, event: events.JobSettled) -> None:
+        task = self._task(event.task)
+        if event.decision == "retry":
+            self._retries.labels(task).inc()
+        if event.decision == "fail":
+            self._dead_lettered.labels(task, event.reason or "unknown").inc()
+        if event.status is not None:
+            self._executions.labels(task, event.status).inc()
+
+    def _on_job_skipped(self, event: events.JobSkipped) -> None:
+        task = self._task(event.task)
+        self._skipped.labels(task, event.reason).inc()
+        self._executions.labels(task, event.status).inc()
+
+    def _on_message_rejected(self, event: events.MessageRejected) -> None:
+        self._rejected.labels(event.reason).inc()
+
+    def _on_connection_restored(self, event: events.ConnectionRestored) -> None:
+        if event.service == "rabbitmq" and event.outage_s > 0:
+            self._reconnects.inc()
+
+    def _on_leader_changed(self, event: events.LeaderChanged) -> None:
+        self._late_gauge("leader", "1 while this scheduler leads").set(int(event.leading))
+
+    def _on_catalog_reloaded(self, event: events.CatalogReloaded) -> None:
+        succeeded = "Whether the last reload of the task definitions succeeded"
+        self._late_gauge("config_last_reload_successful", succeeded).set(int(event.ok))
+        if event.ok:
+            when = "Unix time of the last successful reload of the task definitions"
+            self._late_gauge("config_last_reload_success_timestamp_seconds", when).set_to_current_time()
+        for task in event.removed:
+            # Counters of a removed task stay, as their readers expect; how many want it now has no meaning any more.
+            self._users.remove_by_labels({"task": task})
+
+    def _late_gauge(self, name: str, about: str) -> Gauge:
+        if name not in self._late_gauges:
+            self._late_gauges[name] = self._gauge(name, about)
+        return self._late_gauges[name]
+
+
+def status_class(status: int | None) -> str:
+    """Return `2xx` and so on for an HTTP status, `none` where no answer came."""
+    return "none" if status is None else f"{status // 100}xx"

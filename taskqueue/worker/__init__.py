@@ -1,0 +1,1 @@
+"""The worker process: take a job, call its endpoint, record and settle it."""

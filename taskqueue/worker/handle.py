@@ -1,0 +1,235 @@
+"""One delivery: admit, call, decide, record. What follows from it is settle's business."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from taskqueue.core.execution import ErrorDetail, ExecutionResult
+from taskqueue.core.instants import from_unix_ms, to_unix_ms
+from taskqueue.core.job import Job, JobMessage, JobSource
+from taskqueue.core.outcome import Outcome, OutcomeClass
+from taskqueue.core.retry import Complete, Decision, Drop, Fail, Park, Retry, RetryPolicy, Skip, decide
+from taskqueue.core.state import Status
+from taskqueue.core.task import Task
+from taskqueue.runtime import Now
+from taskqueue.store.jobs import FAILING, Admission, AdmitTerms, Claimant, JobStore, Limit, Switch, Verdict
+from taskqueue.telemetry.events import AttemptEnded, AttemptStarted, Emit, LimitWaited
+from taskqueue.worker.attempt import CUT, Attempt, AttemptDefaults, Caller
+from taskqueue.worker.perseverance import Perseverance
+
+#: the longest that a job waits for its limit in a pair of hands; longer waits are spent in Redis
+_LONGEST_SLEEP = timedelta(seconds=1)
+
+#: claims and done markers outlive the last instant at which the job may still start by this much
+_KEPT_BEYOND_AGE = timedelta(hours=1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HandleTerms:
+    """What holds for all jobs of this worker."""
+
+    worker_id: str
+    global_limit: Limit | None
+    #: by task id; a task that is not here has no limit of its own
+    task_limits: dict[str, Limit | None]
+    heartbeat_ttl: timedelta
+    defaults: AttemptDefaults
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Handled:
+    """What was decided, and the record that says so; None where nothing is to be recorded."""
+
+    decision: Decision
+    record: ExecutionResult | None = None
+    called: bool = False
+    kept: timedelta = _KEPT_BEYOND_AGE
+
+
+class Handler:
+    """Handles deliveries one at a time for each caller of `handle`; any number may run side by side."""
+
+    def __init__(
+        self,
+        jobs: JobStore,
+        caller: Caller,
+        terms: HandleTerms,
+        perseverance: Perseverance,
+        *,
+        stopping: asyncio.Event,
+        now: Now,
+        jitter: Callable[[], float],
+        emit: Emit,
+    ) -> None:
+        self._jobs = jobs
+        self._caller = caller
+        self._terms = terms
+        self._persevere = perseverance
+        self._stopping = stopping
+        self._now = now
+        self._jitter = jitter
+        self._emit = emit
+
+    async def handle(self, message: JobMessage, task: Task, claimant: Claimant) -> Handled:
+        """Run one attempt of the job, or find out why not. Raises GaveUpError when Redis cannot be asked."""
+        job = message.job
+        policy = self._terms.defaults.policy_of(task)
+        kept = policy.max_age + _KEPT_BEYOND_AGE
+        admission = await self._admit(message, task, claimant, policy, kept)
+        if admission.verdict is not Verdict.RUN:
+            return self._turned_away(job, admission, kept)
+        attempt = await self._call(job, task)
+        decision = decide(
+            policy,
+            job.attempt,
+            attempt.outcome,
+            execute_after=job.execute_after,
+            now=self._now(),
+            jitter=self._jitter(),
+        )
+        return Handled(decision=decision, record=self._record(job, attempt, decision), called=True, kept=kept)
+
+    # --- admit --------------------------------------------------------------------------------------------------------
+
+    async def _admit(
+        self, message: JobMessage, task: Task, claimant: Claimant, policy: RetryPolicy, kept: timedelta
+    ) -> Admission:
+        job = message.job
+        terms = AdmitTerms(
+            switch=switch_of(message, task),
+            expires_at=job.execute_after + policy.max_age,
+            global_limit=self._terms.global_limit,
+            task_limit=self._terms.task_limits.get(task.id),
+            kept=kept,
+            heartbeat_ttl=self._terms.heartbeat_ttl,
+            rerun_lost=policy.retry_unknown,
+        )
+        while True:
+            admission = await self._persevere(lambda: self._jobs.admit(job, claimant, terms))
+            if admission.verdict is not Verdict.WAIT:
+                return admission
+            wait = timedelta(milliseconds=admission.milliseconds)
+            parked = wait > _LONGEST_SLEEP or self._stopping.is_set()
+            if admission.word != "early":
+                self._waited(job, admission.word, wait, parked=parked)
+            if parked:
+                return self._parked_for(wait, admission.word)
+            await asyncio.sleep(wait.total_seconds())
+
+    def _parked_for(self, wait: timedelta, word: str) -> Admission:
+        # Spread over as long again: jobs that were told to wait together would otherwise come back together.
+        until = self._now() + wait * (1 + self._jitter())
+        return Admission(verdict=Verdict.PARK, milliseconds=to_unix_ms(until), word=f"limit_{word}")
+
+    def _waited(self, job: Job, limit: str, wait: timedelta, *, parked: bool) -> None:
+        self._emit(
+            LimitWaited(limit=limit, task=job.task_type_id, job_id=job.id, seconds=wait.total_seconds(), parked=parked)
+        )
+
+    def _turned_away(self, job: Job, admission: Admission, kept: timedelta) -> Handled:
+        now = self._now()
+        match admission:
+            case Admission(verdict=Verdict.PARK, milliseconds=until, word=why):
+                return Handled(decision=Park(until=from_unix_ms(until), reason=why), kept=kept)
+            case Admission(verdict=Verdict.DROP, word=word) if word.startswith(FAILING):
+                # Whoever ended this job did not live to put it into the failed queue: that is all there is left to do.
+                reason = word.removeprefix(FAILING)
+                return Handled(decision=Fail(reason=reason, detail="its worker was lost while it recorded the failure"))
+            case Admission(verdict=Verdict.DROP, word=why):
+                return Handled(decision=Drop(reason=why))
+            case Admission(verdict=Verdict.SKIP, word=why):
+                status = Status.CANCELLED if why == "cancelled" else Status.SKIPPED
+                return Handled(decision=Skip(reason=why), record=self._ended(job, status, now, None), kept=kept)
+            case Admission(word=why):
+                error = ErrorDetail(code=why, message=_SAID[why], retry=False)
+                record = self._ended(job, Status.FAILED, now, error)
+                return Handled(decision=Fail(reason=why, detail=error.message), record=record, kept=kept)
+
+    def unknown_task(self, job: Job) -> Handled:
+        """Return what becomes of a job whose task nobody knows: it fails, and says so."""
+        text = f"no task {job.task_type_id!r}: neither tasks.yaml nor the API knows it"
+        error = ErrorDetail(code="unknown_task", message=text, retry=False)
+        record = self._ended(job, Status.FAILED, self._now(), error)
+        return Handled(decision=Fail(reason="unknown_task", detail=text), record=record)
+
+    # --- call ---------------------------------------------------------------------------------------------------------
+
+    async def _call(self, job: Job, task: Task) -> Attempt:
+        started_at = self._now()
+        first = job.attempt == 1
+        lateness_s = (started_at - job.execute_after).total_seconds() if first else None
+        self._emit(
+            AttemptStarted(task=task.id, job_id=job.id, user_id=job.user_id, attempt=job.attempt, lateness_s=lateness_s)
+        )
+        outcome = CUT
+        try:
+            attempt = await self._caller.call(task, job, started_at=started_at)
+            outcome = attempt.outcome
+        finally:
+            self._told(job, outcome, started_at)
+        return attempt
+
+    def _told(self, job: Job, outcome: Outcome, started_at: datetime) -> None:
+        self._emit(
+            AttemptEnded(
+                task=job.task_type_id,
+                job_id=job.id,
+                user_id=job.user_id,
+                attempt=job.attempt,
+                outcome_class=outcome.kind.value,
+                status=outcome.status,
+                duration_s=round((self._now() - started_at).total_seconds(), 6),
+                error_code=outcome.code or None,
+            )
+        )
+
+    # --- record -------------------------------------------------------------------------------------------------------
+
+    def _record(self, job: Job, attempt: Attempt, decision: Complete | Retry | Fail) -> ExecutionResult:
+        outcome = attempt.outcome
+        error = None
+        if outcome.kind is not OutcomeClass.SUCCESS:
+            error = ErrorDetail(code=outcome.code, message=outcome.message, retry=isinstance(decision, Retry))
+        return ExecutionResult(
+            job_id=job.id,
+            status=_STATUS_AFTER[type(decision)],
+            started_at=attempt.started_at,
+            completed_at=attempt.completed_at,
+            error=error,
+            response=attempt.response,
+            next_attempt=decision.at if isinstance(decision, Retry) else None,
+            task_type_id=job.task_type_id,
+            user_id=job.user_id,
+            attempt=job.attempt,
+            worker_id=self._terms.worker_id,
+        )
+
+    def _ended(self, job: Job, status: Status, now: datetime, error: ErrorDetail | None) -> ExecutionResult:
+        return ExecutionResult(
+            job_id=job.id,
+            status=status,
+            started_at=now,
+            completed_at=now,
+            error=error,
+            task_type_id=job.task_type_id,
+            user_id=job.user_id,
+            attempt=job.attempt,
+            worker_id=self._terms.worker_id,
+        )
+
+
+_STATUS_AFTER: dict[type, Status] = {Complete: Status.SUCCESS, Retry: Status.RETRYING, Fail: Status.FAILED}
+
+_SAID = {
+    "expired": "older than its task's max_age when a worker came to it",
+    "worker_lost": "its worker was lost during the call, and the task forbids a second try (retry_unknown: false)",
+}
+
+
+def switch_of(message: JobMessage, task: Task) -> Switch:
+    """Return how the user's preference decides: planned jobs need their 1, all others stop at an explicit 0."""
+    planned = message.metadata.source == JobSource.SCHEDULER
+    return Switch.REQUIRED if planned and not task.default_enabled else Switch.OPTIONAL

@@ -1,0 +1,82 @@
+"""The intake: deliveries wait here for a free pair of hands, and the urgent ones go first.
+
+High goes before normal, and normal before low; but a flood of the one never starves the other: of every ten picks one
+looks at low first, and two look at normal first.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Sequence
+
+from taskqueue.broker.consumer import Delivery
+from taskqueue.core.task import Priority
+
+_HIGH_FIRST = (Priority.HIGH, Priority.NORMAL, Priority.LOW)
+_NORMAL_FIRST = (Priority.NORMAL, Priority.HIGH, Priority.LOW)
+_LOW_FIRST = (Priority.LOW, Priority.NORMAL, Priority.HIGH)
+
+#: in which order the queues are looked at, pick by pick
+PICKS: tuple[Sequence[Priority], ...] = (
+    *(_HIGH_FIRST,) * 3,
+    _NORMAL_FIRST,
+    *(_HIGH_FIRST,) * 3,
+    _NORMAL_FIRST,
+    _HIGH_FIRST,
+    _LOW_FIRST,
+)
+
+
+class Intake:
+    """Deliveries that nobody works on yet, by queue."""
+
+    def __init__(self) -> None:
+        self._waiting: dict[Priority, deque[Delivery]] = {priority: deque() for priority in Priority}
+        self._free: deque[asyncio.Future[None]] = deque()
+        self._picks = 0
+
+    def __len__(self) -> int:
+        """How many deliveries wait."""
+        return sum(map(len, self._waiting.values()))
+
+    def put(self, delivery: Delivery) -> None:
+        """Add a delivery and wake whoever waits for one."""
+        self._waiting[delivery.queue].append(delivery)
+        while self._free:
+            waiter = self._free.popleft()
+            if not waiter.done():
+                waiter.set_result(None)
+                return
+
+    async def take(self) -> Delivery:
+        """Return the next delivery to work on, as soon as there is one."""
+        while not len(self):
+            waiter = asyncio.get_running_loop().create_future()
+            self._free.append(waiter)
+            try:
+                await waiter
+            except asyncio.CancelledError:
+                self._pass_on(waiter)
+                raise
+        return self._pick()
+
+    def drain(self) -> list[Delivery]:
+        """Take out everything that waits."""
+        rest = [delivery for waiting in self._waiting.values() for delivery in waiting]
+        for waiting in self._waiting.values():
+            waiting.clear()
+        return rest
+
+    def _pick(self) -> Delivery:
+        order = PICKS[self._picks % len(PICKS)]
+        self._picks += 1
+        return next(self._waiting[queue].popleft() for queue in order if self._waiting[queue])
+
+    def _pass_on(self, waiter: asyncio.Future[None]) -> None:
+        # Woken and cancelled at once: the delivery it was woken for is somebody else's to take.
+        if waiter.done() and not waiter.cancelled():
+            for other in self._free:
+                if not other.done():
+                    other.set_result(None)
+                    return

@@ -1,0 +1,242 @@
+"""The worker process, put together."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+import secrets
+import time
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import NoReturn
+
+from taskqueue import __version__
+from taskqueue.assets import asset_dir
+from taskqueue.broker.consumer import Consumers
+from taskqueue.broker.publisher import Publisher
+from taskqueue.broker.topology import declare
+from taskqueue.config.settings import WorkerSettings
+from taskqueue.core.instants import rfc3339
+from taskqueue.core.task import Priority
+from taskqueue.errors import StoreError
+from taskqueue.ops_server import OpsServer
+from taskqueue.runtime import Now, Supervisor, utc_now
+from taskqueue.store.catalog import CatalogStore
+from taskqueue.store.connection import RedisStore
+from taskqueue.store.health import StoreHealth
+from taskqueue.store.jobs import JobStore, Limit
+from taskqueue.store.scripts import Scripts
+from taskqueue.telemetry.events import Emitter, ProcessStarted
+from taskqueue.telemetry.metrics import Metrics
+from taskqueue.worker.attempt import AttemptDefaults, Caller
+from taskqueue.worker.definitions import Definitions
+from taskqueue.worker.handle import Handler, HandleTerms
+from taskqueue.worker.hands import Hands, Identity
+from taskqueue.worker.http_call import HttpCaller
+from taskqueue.worker.intake import Intake
+from taskqueue.worker.perseverance import Perseverance
+from taskqueue.worker.references import References
+from taskqueue.worker.request import USER_AGENT
+from taskqueue.worker.routes import worker_routes
+from taskqueue.worker.settle import Settler
+from taskqueue.worker.stats import WorkerStats
+
+#: a worker that was silent for so long counts as dead, and its jobs are taken over
+HEARTBEAT_TTL = timedelta(seconds=15)
+
+#: of the time to drain, what is kept for recording the calls that had to be cut; at most a fifth of it
+_RECORDING_S = 3.0
+
+
+class Worker:
+    """One worker: start, quiet, stop. `environ` is what `${env:NAME}` in headers refers to."""
+
+    def __init__(
+        self,
+        settings: WorkerSettings,
+        environ: Mapping[str, str],
+        metrics: Metrics,
+        emit: Emitter,
+        *,
+        now: Now = utc_now,
+    ) -> None:
+        instance = settings.worker.instance_id
+        self._settings = settings
+        self._emit = emit
+        self._now = now
+        self._identity = Identity(incarnation=f"{instance}:{secrets.token_hex(4)}", heartbeat_ttl=HEARTBEAT_TTL)
+        self._store = RedisStore(settings.redis, client_name=f"taskqueue-worker-{instance}")
+        scripts = Scripts(self._store, asset_dir("lua"))
+        self._store_health = StoreHealth(self._store, emit)
+        self._jobs = JobStore(self._store, scripts)
+        self._stats = WorkerStats(time.monotonic)
+        emit.subscribe("worker_stats", self._stats.handle)
+        self.publisher = Publisher(
+            settings.queue.candidates, name=f"taskqueue worker {instance} (publish)", prepare=declare, emit=emit
+        )
+        self._intake = Intake()
+        prefetch = settings.queue.prefetch or 2 * settings.worker.pool_size
+        self.consumers = Consumers(
+            settings.queue.candidates,
+            name=f"taskqueue worker {instance} (consume)",
+            prefetch=dict.fromkeys(reversed(Priority), prefetch),
+            on_delivery=self._intake.put,
+            prepare=declare,
+            emit=emit,
+        )
+        self._http = HttpCaller(user_agent=USER_AGENT)
+        self._stopping, self._give_up = asyncio.Event(), asyncio.Event()
+        self._definitions = Definitions(CatalogStore(self._store, scripts), set(settings.rate_limit.per_task), emit)
+        self._caller = Caller(self._http, References(environ), self._defaults(), now=now)
+        self.hands = self._build_hands()
+        self._server = self._build_server(metrics)
+        self._supervisor = Supervisor(emit)
+
+    async def start(self) -> None:
+        """Listen and begin to connect; jobs are taken as soon as Redis and RabbitMQ answer."""
+        await self._server.start()
+        await self._http.start()
+        self._supervisor.start("redis", self._store_health.run)
+        self._supervisor.start("definitions", self._definitions.run)
+        self._supervisor.start("heartbeat", self._beat_for_ever)
+        for number in range(self._settings.worker.pool_size):
+            self._supervisor.start(f"hands-{number + 1}", self.hands.work)
+        await self.publisher.start()
+        await self.consumers.start()
+        self._emit(ProcessStarted(process="worker", version=__version__))
+
+    async def quiet(self) -> None:
+        """Take no more deliveries and give back those that nobody has begun."""
+        self._stopping.set()
+        await self._server.quiet()
+        await self.consumers.quiet(within=5.0)
+        for delivery in self._intake.drain():
+            await delivery.requeue()
+
+    async def stop(self, deadline: float) -> None:
+        """Finish what is running; what is not done shortly before `deadline` is cut and put back for another try."""
+        now = asyncio.get_running_loop().time
+        recording_s = min(_RECORDING_S, (deadline - now()) / 5)
+        if not await self._idle_until(deadline - recording_s):
+            self._caller.cut()
+            self._give_up.set()
+            await self._idle_until(deadline)
+        await self._supervisor.stop()
+        await self.consumers.stop(max(0.1, deadline - now()))
+        await self.publisher.stop(max(0.1, deadline - now()))
+        await self._http.stop()
+        await self._last_beat()
+        await self._server.stop(deadline)
+        await self._store.close()
+
+    @property
+    def port(self) -> int | None:
+        """The port of the ops server, None before it listens."""
+        return self._server.port
+
+    def ready(self) -> dict[str, bool]:
+        """Return what /readyz checks."""
+        return {
+            "redis": self._store_health.reachable,
+            "rabbitmq_publish": self.publisher.connection.connected,
+            "rabbitmq_consume": self.consumers.live,
+        }
+
+    def health(self) -> dict[str, object]:
+        """Return the body of /health: the spec's fields, then ours."""
+        checks = self.ready()
+        return {
+            "status": "healthy" if all(checks.values()) else "unhealthy",
+            "workers": self._settings.worker.pool_size,
+            "active_jobs": self.hands.active,
+            "rate_limit": {
+                "current": self._stats.admitted_last_second(),
+                "max": self._settings.rate_limit.global_,
+            },
+            "version": __version__,
+            "checks": checks,
+        }
+
+    async def _idle_until(self, deadline: float) -> bool:
+        try:
+            async with asyncio.timeout_at(deadline):
+                await self.hands.idle.wait()
+        except TimeoutError:
+            return False
+        return True
+
+    async def _beat_for_ever(self) -> NoReturn:
+        while True:
+            status = {
+                "worker_id": self._settings.worker.instance_id,
+                "capacity": self._settings.worker.pool_size,
+                "active_jobs": self.hands.active,
+                "at": rfc3339(self._now()),
+            }
+            await self._jobs.beat(self._identity.incarnation, json.dumps(status), HEARTBEAT_TTL)
+            await asyncio.sleep(HEARTBEAT_TTL.total_seconds() / 4)
+
+    async def _last_beat(self) -> None:
+        try:
+            await self._jobs.last_beat(self._identity.incarnation)
+        except StoreError:
+            return  # the heartbeat ends by itself
+
+    def _defaults(self) -> AttemptDefaults:
+        execution = self._settings.execution
+        return AttemptDefaults(
+            timeout=execution.timeout,
+            max_retries=execution.max_retries,
+            retry_delay=execution.retry_delay,
+            max_retry_delay=execution.max_retry_delay,
+            max_response_bytes=execution.max_response_bytes,
+        )
+
+    def _build_hands(self) -> Hands:
+        perseverance = Perseverance(self._give_up)
+        limits = self._settings.rate_limit
+        terms = HandleTerms(
+            worker_id=self._settings.worker.instance_id,
+            global_limit=_limit(limits.global_),
+            task_limits={task_id: _limit(rate) for task_id, rate in limits.per_task.items()},
+            heartbeat_ttl=HEARTBEAT_TTL,
+            defaults=self._defaults(),
+        )
+        handler = Handler(
+            self._jobs,
+            self._caller,
+            terms,
+            perseverance,
+            stopping=self._stopping,
+            now=self._now,
+            jitter=random.random,
+            emit=self._emit,
+        )
+        settler = Settler(self._jobs, self.publisher, perseverance, now=self._now, emit=self._emit)
+        return Hands(
+            self._intake,
+            self._definitions,
+            handler,
+            settler,
+            perseverance,
+            self._identity,
+            now=self._now,
+            emit=self._emit,
+        )
+
+    def _build_server(self, metrics: Metrics) -> OpsServer:
+        server = self._settings.server
+        return OpsServer(
+            host=server.host,
+            port=server.port,
+            ready=self.ready,
+            metrics=metrics,
+            emit=self._emit,
+            routes=worker_routes(self._stats, self.health),
+        )
+
+
+def _limit(rate: float | None) -> Limit | None:
+    """Return the bucket of `rate` jobs per second: a second's worth may come at once, and at least one job."""
+    return None if rate is None else Limit(rate=rate, burst=max(1.0, rate))

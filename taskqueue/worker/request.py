@@ -1,0 +1,89 @@
+"""From a task and a job to the HTTP request: address, headers, body, as docs/http-contract.md promises."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from urllib.parse import quote, urlencode, urlsplit, urlunsplit
+
+from taskqueue import __version__
+from taskqueue.core.instants import rfc3339
+from taskqueue.core.job import Job
+from taskqueue.core.task import Task
+from taskqueue.errors import InvalidValueError
+from taskqueue.worker.http_call import HttpRequest
+from taskqueue.worker.references import References
+
+USER_AGENT = f"taskqueue/{__version__}"
+
+_METHODS_WITH_BODY = frozenset({"POST", "PUT", "PATCH"})
+
+
+def build_request(task: Task, job: Job, references: References) -> HttpRequest:
+    """Return the request of one attempt. Raises InvalidValueError when it cannot be built; trying again will not help.
+
+    POST, PUT and PATCH carry the payload as it is; GET and DELETE carry its fields as query parameters.
+    """
+    url = _address(task, job)
+    body = None
+    headers = {**_own_headers(job), **references.resolve_all(task.target.headers)}
+    if task.target.method in _METHODS_WITH_BODY:
+        body = job.payload
+        if not any(name.lower() == "content-type" for name in headers):
+            headers["Content-Type"] = "application/json"
+    else:
+        url = _with_query(url, job)
+    return HttpRequest(method=task.target.method, url=url, headers=headers, body=body)
+
+
+def _address(task: Task, job: Job) -> str:
+    # Everything is encoded, so an id can be one segment or one value and nothing else.
+    return task.target.endpoint.replace("{user_id}", quote(job.user_id, safe="")).replace(
+        "{task_id}", quote(task.id, safe="")
+    )
+
+
+def _own_headers(job: Job) -> dict[str, str]:
+    return {
+        "Idempotency-Key": _header_text(job.id),
+        "X-TaskQueue-Task": job.task_type_id,
+        "X-TaskQueue-Job": _header_text(job.id),
+        "X-TaskQueue-Attempt": str(job.attempt),
+        "X-TaskQueue-User": _header_text(job.user_id),
+        "X-TaskQueue-Scheduled-At": rfc3339(job.scheduled_at),
+        "traceparent": traceparent(job),
+    }
+
+
+def _header_text(text: str) -> str:
+    """Return `text` percent-encoded where a header could not carry it: outside visible ASCII, and `%` itself."""
+    return quote(text, safe="!#$&'()*+,/:;=?@[]^`{|}<>\"\\")
+
+
+def traceparent(job: Job) -> str:
+    """Return the W3C Trace Context header: one trace for a job, one span for each of its attempts."""
+    trace = hashlib.blake2b(job.id.encode(), digest_size=16).hexdigest()
+    span = hashlib.blake2b(f"{job.id}/{job.attempt}".encode(), digest_size=8).hexdigest()
+    return f"00-{trace}-{span}-01"
+
+
+def _with_query(url: str, job: Job) -> str:
+    parts = urlsplit(url)
+    query = "&".join(filter(None, (parts.query, urlencode(_query_fields(job), quote_via=quote))))
+    return urlunsplit((parts.scheme, parts.netloc, parts.path, query, ""))
+
+
+def _query_fields(job: Job) -> Mapping[str, str]:
+    """Return the payload's fields as texts: `parameters` one by one, anything that is no text as JSON."""
+    if not job.payload:
+        return {}
+    try:
+        payload = json.loads(job.payload)
+    except (ValueError, RecursionError):
+        raise InvalidValueError("the payload is not JSON, and a call without a body needs its fields") from None
+    if not isinstance(payload, dict):
+        raise InvalidValueError("the payload is no JSON object, and a call without a body needs its fields")
+    parameters = payload.pop("parameters", None)
+    fields = {**payload, **parameters} if isinstance(parameters, dict) else payload
+    return {name: value if isinstance(value, str) else json.dumps(value) for name, value in fields.items()}

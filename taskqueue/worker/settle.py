@@ -1,0 +1,146 @@
+"""Record what was decided, then settle the message: ack, put back, or hand over to the failed queue.
+
+In this order: first Redis knows, then the follow-up message is confirmed, then RabbitMQ may forget. Whatever dies in
+between, the message comes again and finds what was recorded: a job may be called twice after a crash, never lost.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from taskqueue.broker.consumer import Delivery
+from taskqueue.broker.failed import failed_message
+from taskqueue.broker.names import queue_name
+from taskqueue.broker.publisher import Publisher
+from taskqueue.core.codec import encode_message
+from taskqueue.core.job import Job, JobMessage
+from taskqueue.core.retry import Complete, Decision, Drop, Fail, GiveBack, Park, Retry, Skip
+from taskqueue.errors import MessageError
+from taskqueue.runtime import Now
+from taskqueue.store.jobs import Claimant, JobStore
+from taskqueue.telemetry.events import DecisionName, DuplicateDropped, Emit, JobSettled, JobSkipped, MessageRejected
+from taskqueue.worker.handle import Handled
+from taskqueue.worker.perseverance import Perseverance
+
+_CONFIRM_WITHIN_S = 5.0
+
+
+class Settler:
+    """The end of a delivery's way."""
+
+    def __init__(
+        self, jobs: JobStore, publisher: Publisher, perseverance: Perseverance, *, now: Now, emit: Emit
+    ) -> None:
+        self._jobs = jobs
+        self._publisher = publisher
+        self._persevere = perseverance
+        self._now = now
+        self._emit = emit
+
+    async def record(self, message: JobMessage, claimant: Claimant, handled: Handled) -> Decision:
+        """Write down what was decided; return what is left to do, which is less when somebody else was first."""
+        match handled.decision:
+            case Retry(at=until):
+                stored = await self._postpone(message, claimant, handled, until=until, attempt=message.job.attempt + 1)
+            case Park(until=until):
+                stored = await self._postpone(message, claimant, handled, until=until, attempt=message.job.attempt)
+            case _:
+                stored = await self._finish(message.job, handled)
+        return handled.decision if stored else Drop(reason="ended_elsewhere")
+
+    async def settle(self, delivery: Delivery, job: Job, decision: Decision) -> None:
+        """Settle `delivery`: exactly one ack or requeue."""
+        match decision:
+            case Complete() | Retry() | Park() | Skip() | Drop():
+                await delivery.ack()
+            case Fail(reason=reason, detail=detail):
+                await self._hand_to_failed(delivery, reason, reason, detail, job.attempt)
+                await self._persevere(lambda: self._jobs.mark_failed(job.id))
+                await delivery.ack()
+            case GiveBack():
+                await delivery.requeue()
+        self._emit(_event_of(job, decision))
+
+    async def reject(self, delivery: Delivery, error: MessageError) -> None:
+        """Hand a message that cannot be read to the failed queue, once."""
+        await self._hand_to_failed(delivery, error.reason, error.reason, error.detail, attempts=0)
+        await delivery.ack()
+        self._emit(MessageRejected(reason=error.reason, queue=queue_name(delivery.queue), detail=error.detail))
+
+    async def _postpone(
+        self, message: JobMessage, claimant: Claimant, handled: Handled, *, until: datetime, attempt: int
+    ) -> bool:
+        reply = await self._persevere(
+            lambda: self._jobs.postpone(
+                message.job,
+                claimant,
+                next_attempt=attempt,
+                until=until,
+                body=encode_message(message.for_attempt(attempt)),
+                record=handled.record,
+                kept=handled.kept,
+            )
+        )
+        return reply == "stored"
+
+    async def _finish(self, job: Job, handled: Handled) -> bool:
+        record = handled.record
+        if record is None:
+            return True
+        reason = handled.decision.reason if isinstance(handled.decision, Fail) else ""
+        return await self._persevere(
+            lambda: self._jobs.finish(job, record, fail_reason=reason, called=handled.called, kept=handled.kept)
+        )
+
+    async def _hand_to_failed(self, delivery: Delivery, reason: str, code: str, detail: str, attempts: int) -> None:
+        message = failed_message(
+            delivery.body,
+            message_id=delivery.message_id,
+            reason=reason,
+            error_code=code,
+            error_message=detail,
+            attempts=attempts,
+            failed_at=self._now(),
+            queue=queue_name(delivery.queue),
+        )
+        await self._persevere(lambda: self._publisher.publish(message, _CONFIRM_WITHIN_S))
+
+
+def _event_of(job: Job, decision: Decision) -> JobSettled | JobSkipped | DuplicateDropped:
+    if isinstance(decision, Drop):
+        return DuplicateDropped(task=job.task_type_id, job_id=job.id)
+    if isinstance(decision, Skip):
+        status = "cancelled" if decision.reason == "cancelled" else "skipped"
+        return JobSkipped(
+            task=job.task_type_id, job_id=job.id, user_id=job.user_id, reason=decision.reason, status=status
+        )
+    name, status_now = _NAMES[type(decision)]
+    return JobSettled(
+        task=job.task_type_id,
+        job_id=job.id,
+        user_id=job.user_id,
+        attempt=job.attempt,
+        decision=name,
+        status=status_now,
+        reason=None if isinstance(decision, Complete | Retry) else decision.reason,
+        next_attempt_at=_next_attempt_at(decision),
+    )
+
+
+_NAMES: dict[type, tuple[DecisionName, str | None]] = {
+    Complete: ("complete", "success"),
+    Retry: ("retry", None),
+    Park: ("park", None),
+    Fail: ("fail", "failed"),
+    GiveBack: ("give_back", None),
+}
+
+
+def _next_attempt_at(decision: Decision) -> datetime | None:
+    match decision:
+        case Retry(at=at):
+            return at
+        case Park(until=until):
+            return until
+        case _:
+            return None

@@ -1,0 +1,90 @@
+from __future__ import annotations
+
+from pathlib import Path
+from shutil import copy
+
+import pytest
+from typer.testing import CliRunner
+
+from taskqueue.cli.config import config_app
+
+SPEC = Path(__file__).parents[2] / "contract" / "spec"
+
+
+@pytest.fixture
+def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    for path in SPEC.iterdir():
+        copy(path, tmp_path)
+    with (tmp_path / "tasks.yaml").open("a") as file:
+        file.write("\n")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def validate(*arguments: str) -> tuple[int, str, str]:
+    result = CliRunner().invoke(config_app, ["validate", *arguments])
+    return result.exit_code, result.stdout, result.stderr
+
+
+@pytest.mark.usefixtures("files")
+def test_good_files_are_told_by_their_content() -> None:
+    assert validate("tasks.yaml", "worker.yaml", "scheduler.yaml") == (
+        0,
+        "ok: tasks.yaml: 2 tasks\nok: worker.yaml\nok: scheduler.yaml: tasks.yaml has 2 tasks\n",
+        "",
+    )
+
+
+def test_all_problems_of_all_files_go_to_stderr_with_exit_2(files: Path) -> None:
+    (files / "tasks.yaml").write_text("tasks:\n  - id: a b\n    nam: x\n")
+    (files / "worker.yaml").write_text("worker: {pool_size: 0}\n")
+    code, stdout, stderr = validate("tasks.yaml", "worker.yaml")
+    assert (code, stdout) == (2, "")
+    assert [line.split(": ")[0] for line in stderr.splitlines()] == [
+        "tasks.yaml:2:5",
+        "tasks.yaml:2:5",
+        "tasks.yaml:2:9",
+        "tasks.yaml:3:5",
+        "worker.yaml:1:21",
+    ]
+
+
+def test_a_scheduler_file_is_checked_with_its_tasks(files: Path) -> None:
+    (files / "tasks.yaml").write_text("tasks:\n")
+    code, _, stderr = validate("scheduler.yaml")
+    assert (code, stderr) == (2, "tasks.yaml:1:7: tasks: is empty; give a list, or [] for none\n")
+
+
+def test_a_scheduler_file_whose_tasks_are_missing_is_bad(files: Path) -> None:
+    (files / "tasks.yaml").unlink()
+    code, _, stderr = validate("scheduler.yaml")
+    assert code == 2
+    assert stderr.startswith("tasks.yaml: cannot be read: No such file")
+
+
+def test_warnings_do_not_make_a_file_bad(files: Path) -> None:
+    (files / "tasks.yaml").write_text("tasks: []\n")
+    assert validate("tasks.yaml") == (
+        0,
+        "ok: tasks.yaml: 0 tasks\n",
+        "warning: tasks.yaml:1:8: tasks: no tasks; nothing will run\n",
+    )
+
+
+def test_the_name_tells_where_the_content_does_not(files: Path) -> None:
+    (files / "my-worker.yaml").write_text("redis: {db: 1}\n")
+    assert validate("my-worker.yaml")[:2] == (0, "ok: my-worker.yaml\n")
+
+
+def test_a_file_that_could_be_anything_needs_its_kind(files: Path) -> None:
+    (files / "x.yaml").write_text("redis: {db: 1}\n")
+    code, _, stderr = validate("x.yaml")
+    assert (code, stderr) == (2, "x.yaml: neither content nor name tell what it is; say it with --kind\n")
+    assert validate("--kind", "worker", "x.yaml")[:2] == (0, "ok: x.yaml\n")
+
+
+@pytest.mark.usefixtures("files")
+def test_the_environment_is_checked_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TASKQUEUE_REDIS__DBB", "1")
+    code, _, stderr = validate("worker.yaml")
+    assert (code, stderr) == (2, "TASKQUEUE_REDIS__DBB: unknown variable; did you mean TASKQUEUE_REDIS__DB?\n")

@@ -1,0 +1,60 @@
+"""Rules of this repository that no other tool checks."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def _committed() -> list[Path]:
+    listed = subprocess.run(
+        ["git", "ls-files", "--cached", "--others", "--exclude-standard"],  # noqa: S607  # git is where PATH says
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if listed.returncode:
+        pytest.skip("not a git checkout")
+    paths = (ROOT / line for line in listed.stdout.splitlines())
+    return [path for path in paths if path.is_file()]
+
+
+def test_cmd_is_no_package() -> None:
+    # With an __init__.py it would take the place of the standard library's cmd: pdb and pytest need that one.
+    assert not (ROOT / "cmd" / "__init__.py").exists()
+
+
+def test_programs_in_cmd_hide_no_module() -> None:
+    # Python puts a program's own directory first: cmd/redis.py would be what `import redis` finds in it.
+    names = {path.stem for path in (ROOT / "cmd").glob("*.py")}
+    installed = {path.name.partition(".")[0] for path in Path(pytest.__file__).parent.parent.iterdir()}
+
+    assert names & (sys.stdlib_module_names | installed) == set()
+
+
+def test_tests_are_no_packages() -> None:
+    assert list((ROOT / "tests").rglob("__init__.py")) == []
+
+
+def test_no_committed_file_is_big() -> None:
+    big = [path for path in _committed() if path.stat().st_size > 1_000_000]
+
+    assert big == []
+
+
+def test_no_committed_text_has_a_conflict_marker() -> None:
+    marker = re.compile(rb"^(<{7} |>{7} )", re.MULTILINE)
+
+    assert [path for path in _committed() if marker.search(path.read_bytes())] == []
+
+
+@pytest.mark.parametrize("program", [".ci/run"])
+def test_programs_are_executable(program: str) -> None:
+    assert (ROOT / program).stat().st_mode & 0o111
