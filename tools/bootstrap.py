@@ -38,10 +38,10 @@ def install_venv_module() -> bool:
     """Install what Debian and Ubuntu leave out of Python."""
     package = f"python3.{sys.version_info.minor}-venv"
     if os.geteuid() != 0 or shutil.which("apt-get") is None:
-        print(f"This Python cannot make virtual environments; install {package} (as root)", file=sys.stderr)
+        print(f"This Python cannot make virtual environments; as root: apt-get install {package}", file=sys.stderr)
         return False
     os.environ["DEBIAN_FRONTEND"] = "noninteractive"
-    return run("apt-get", "update", "-q") and run("apt-get", "install", "-qy", "--no-install-recommends", package)
+    return run("apt-get", "update", "-qq") and run("apt-get", "install", "-qqy", "--no-install-recommends", package)
 
 
 def install_uv() -> bool:

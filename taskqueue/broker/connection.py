@@ -17,6 +17,7 @@ from typing import Final, cast
 from urllib.parse import parse_qs, urlsplit
 
 import aio_pika
+from aio_pika.connection import make_url
 from aiormq import Channel
 from aiormq.abc import AbstractConnection
 from aiormq.exceptions import AMQPError, ChannelInvalidStateError
@@ -27,7 +28,7 @@ from taskqueue.telemetry.events import ConnectionLost, ConnectionRestored, Emit,
 #: seconds; a silent broker counts as lost after three of these and three more seconds
 HEARTBEAT: Final = 5
 
-# What the client raises for a broken connection or channel; RuntimeError for whatever is called on a closed one.
+#: what the client raises for a broken connection or channel; RuntimeError for whatever is called on a closed one
 CLIENT_ERRORS: Final = (AMQPError, OSError, RuntimeError)
 
 _SERVICE = "rabbitmq"
@@ -37,8 +38,8 @@ _SETUP_TIMEOUT = 15.0
 _CLOSE_TIMEOUT = 2.0
 #: the client has no callback for `connection.blocked`, so its state is read this often
 _BLOCKED_POLL = 0.5
-#: a session shorter than this does not reset the backoff, or a broker that drops us would be asked five times a second
-_STABLE_AFTER = 5.0
+#: a shorter life does not reset the backoff, or a broker that drops us at once would be asked five times a second
+_STABLE_AFTER = 10.0
 _FIRST_DELAY, _LONGEST_DELAY = 0.2, 5.0
 
 
@@ -101,7 +102,7 @@ def was_cancelled() -> bool:
 class Session:
     """One established connection. `lost` completes with the reason when it ends."""
 
-    def __init__(self, connection: aio_pika.abc.AbstractConnection, client: AbstractConnection, place: str) -> None:
+    def __init__(self, connection: aio_pika.Connection, client: AbstractConnection, place: str) -> None:
         self.place = place
         self.lost: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self._connection = connection
@@ -163,6 +164,8 @@ class Session:
         with suppress(BrokerError), unavailable_errors("closing"):
             async with asyncio.timeout(_CLOSE_TIMEOUT):
                 await self._connection.close()
+        # After a close that was cut short this only marks the connection closed, so that its destructor does nothing.
+        await self._connection.close()
 
     async def _open(self, *, confirms: bool) -> Channel:
         with unavailable_errors(f"{self.place}: opening a channel"):
@@ -185,12 +188,17 @@ Setup = Callable[[Session], Awaitable[None]]
 async def connect(url: str, name: str) -> Session:
     """Connect once; `name` is what the management page shows. Raises BrokerUnavailableError, ConfigError."""
     place = endpoint(url)
-    query = parse_qs(urlsplit(url).query)
-    (heartbeat,) = query.get("heartbeat", [str(HEARTBEAT)])[-1:]
+    heartbeat = parse_qs(urlsplit(url).query).get("heartbeat", [str(HEARTBEAT)])[-1]
     with unavailable_errors(f"{place}: connecting"):
-        connection = await aio_pika.connect(
-            url, timeout=_CONNECT_TIMEOUT, client_properties={"connection_name": name}, heartbeat=heartbeat
+        connection = aio_pika.Connection(
+            make_url(url, heartbeat=heartbeat), client_properties={"connection_name": name}
         )
+        try:
+            await connection.connect(timeout=_CONNECT_TIMEOUT)
+        except BaseException:
+            # Left open, its destructor would close it: in whatever loop runs by then, or in none.
+            await connection.close()
+            raise
         if connection.transport is None:
             raise BrokerUnavailableError(f"{place}: connecting: the connection was lost")
         return Session(connection, connection.transport.connection, place)
@@ -295,7 +303,7 @@ class BrokerConnection:
                 await self._live_once(url)
             except Exception as error:  # noqa: BLE001 - whatever ends one session must not end the supervision
                 self._tell_outage(describe(error))
-            if _now() - began >= _STABLE_AFTER + _CONNECT_TIMEOUT:
+            if _now() - began >= _STABLE_AFTER:
                 delays = reconnect_delays()
             await asyncio.sleep(next(delays))
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from aiormq import Channel
 from aiormq.abc import DeliveredMessage
@@ -42,7 +42,8 @@ class Delivery:
     redelivered: bool
     #: how often it came back to the queue before (`x-delivery-count`); above 10 the broker moves it to the failed queue
     delivery_count: int
-    settler: Settler
+    settler: Settler = field(repr=False)
+    #: the delivery's number on its channel
     tag: int
 
     async def ack(self) -> None:
@@ -211,19 +212,19 @@ class Consumers:
         now = asyncio.get_running_loop().time
 
         async def hand_over(message: DeliveredMessage) -> None:
+            tag = message.delivery_tag or 0
+            settler.took(tag)
             self._last_delivery_at[queue] = now()
-            delivery = _delivery(message, queue, settler)
-            settler.took(delivery.tag)
             try:
-                self._on_delivery(delivery)
-            except Exception as error:  # noqa: BLE001 - the client would log it and hold the message until the channel closes
+                self._on_delivery(_delivery(message, queue, settler, tag))
+            except Exception as error:  # noqa: BLE001 - the client would only log it, and the message would stay with us
                 self._emit(DeliveryFailed(queue=queue_name(queue), error=repr(error)))
-                await delivery.requeue()
+                await settler.requeue(tag)
 
         return hand_over
 
 
-def _delivery(message: DeliveredMessage, queue: Priority, settler: Settler) -> Delivery:
+def _delivery(message: DeliveredMessage, queue: Priority, settler: Settler, tag: int) -> Delivery:
     properties = message.header.properties
     headers: Mapping[str, object] = properties.headers or {}
     returns = headers.get("x-delivery-count", 0)
@@ -235,5 +236,5 @@ def _delivery(message: DeliveredMessage, queue: Priority, settler: Settler) -> D
         redelivered=bool(message.redelivered),
         delivery_count=returns if isinstance(returns, int) else 0,
         settler=settler,
-        tag=message.delivery_tag or 0,
+        tag=tag,
     )

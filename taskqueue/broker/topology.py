@@ -158,14 +158,16 @@ class _Declaration:
         self._may_configure = True
 
     async def ensure(self, thing: Exchange | Queue) -> None:
+        refused = False
         async with self._session.passing_channel("declaring the topology") as channel:
             try:
                 await _declare(channel, thing)
             except ChannelPreconditionFailed as error:
                 self.problems.append(f"{thing}: {_said(error)}; {thing.remedy}, then run {_APPLY}")
             except ChannelAccessRefused:
-                self._may_configure = False
-        if not self._may_configure:
+                refused = True
+        if refused:
+            self._may_configure = False
             await self._look_for(thing)
 
     async def bind(self, binding: Binding) -> None:

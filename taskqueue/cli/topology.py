@@ -12,14 +12,12 @@ import typer
 from taskqueue.broker.connection import connect_any
 from taskqueue.broker.names import DELAY_EXCHANGE, EXCHANGE, QUEUES
 from taskqueue.broker.topology import declare
+from taskqueue.cli.config import EXIT_BAD_CONFIG
 from taskqueue.config.settings import scheduler_settings_of, worker_settings_of
 from taskqueue.config.yaml_source import read_document
 from taskqueue.errors import BrokerError, ConfigError
 
 topology_app = typer.Typer(help="Exchanges and queues on RabbitMQ.", no_args_is_help=True)
-
-#: a bad configuration, here as in every process
-EXIT_BAD_CONFIG = 2
 
 _WORKER_SECTIONS = frozenset({"worker", "rate_limit", "execution"})
 

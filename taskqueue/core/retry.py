@@ -39,10 +39,14 @@ class Retry:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fail:
-    """The job is over and goes to `taskqueue.jobs.failed` with this reason."""
+    """The job is over and goes to `taskqueue.jobs.failed`.
+
+    `reason` is why nothing more is tried, `code` and `detail` what went wrong last (the spec's ErrorDetail).
+    """
 
     reason: str
-    detail: str = ""
+    code: str
+    detail: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,14 +88,14 @@ def decide(
     if outcome.kind is OutcomeClass.SUCCESS:
         return Complete()
     if outcome.kind is OutcomeClass.PERMANENT:
-        return Fail(reason="permanent", detail=outcome.message)
+        return _failed("permanent", outcome)
     if outcome.effect_unknown and not policy.retry_unknown:
-        return Fail(reason="effect_unknown", detail=outcome.message)
+        return _failed("effect_unknown", outcome)
     if attempt > policy.retries:
-        return Fail(reason="retries_exhausted", detail=outcome.message)
+        return _failed("retries_exhausted", outcome)
     at = now + _delay(policy, attempt, outcome.retry_after, jitter)
     if at > execute_after + policy.max_age:
-        return Fail(reason="expired", detail=f"{outcome.message}; the next try would be past the job's max_age")
+        return _failed("expired", outcome)
     return Retry(at=at)
 
 
@@ -104,6 +108,10 @@ def backoff(policy: RetryPolicy, attempt: int, jitter: float) -> timedelta:
     doublings = min(attempt - 1, _MAX_DOUBLINGS)
     ceiling = min(policy.max_delay.total_seconds(), policy.base_delay.total_seconds() * 2**doublings)
     return timedelta(seconds=jitter * ceiling)
+
+
+def _failed(reason: str, outcome: Outcome) -> Fail:
+    return Fail(reason=reason, code=outcome.code, detail=outcome.message)
 
 
 def _delay(policy: RetryPolicy, attempt: int, retry_after: timedelta | None, jitter: float) -> timedelta:

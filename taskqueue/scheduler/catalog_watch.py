@@ -53,9 +53,9 @@ class CatalogWatch:
         """Poll for ever."""
         while True:
             await asyncio.sleep(self._poll_s)
-            self.poll()
+            await self.poll()
 
-    def poll(self) -> None:
+    async def poll(self) -> None:
         """Look at the file once."""
         try:
             signature = _signature(self._path)
@@ -71,11 +71,12 @@ class CatalogWatch:
             return
         self._seen_digest = None
         self._signature = signature
-        self._take_over(content)
+        await self._take_over(content)
 
-    def _take_over(self, content: bytes) -> None:
+    async def _take_over(self, content: bytes) -> None:
         try:
-            catalog = parse_catalog(content, self._path.name)
+            # Thousands of tasks take seconds to check: the lease and the release go on meanwhile.
+            catalog = await asyncio.to_thread(parse_catalog, content, self._path.name)
             self._check_mass_delete(catalog)
         except ConfigError as error:
             self._refuse(str(error))
@@ -101,7 +102,15 @@ class CatalogWatch:
             self._emit(CatalogReloaded(ok=False, revision=self.revision, tasks=len(self.tasks), error=error))
 
     def _told(self, removed: tuple[str, ...] = ()) -> None:
-        self._emit(CatalogReloaded(ok=True, revision=self.revision, tasks=len(self.tasks), removed=removed))
+        self._emit(
+            CatalogReloaded(
+                ok=True,
+                revision=self.revision,
+                tasks=len(self.tasks),
+                removed=removed,
+                warnings=self._catalog.warnings,
+            )
+        )
 
 
 def _signature(path: Path) -> _Signature:

@@ -139,6 +139,7 @@ class CatalogReloaded(Event):
     revision: str
     tasks: int
     removed: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
     error: str | None = None
 
 

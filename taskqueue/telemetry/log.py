@@ -79,6 +79,10 @@ _EVENT_LEVELS: Mapping[type[Event], int] = {
     events.DeliveryFailed: logging.ERROR,
     events.LeaseLost: logging.WARNING,
     events.MessageRejected: logging.WARNING,
+    events.OccurrenceSkipped: logging.WARNING,
+    events.PreferenceIgnored: logging.WARNING,
+    events.SlotListGone: logging.WARNING,
+    events.LimitUnused: logging.WARNING,
 }
 
 

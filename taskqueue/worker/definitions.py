@@ -7,6 +7,7 @@ from collections.abc import Set
 from typing import NoReturn
 
 from taskqueue.core.task import Task
+from taskqueue.errors import StoreUnavailableError
 from taskqueue.store.catalog import CatalogStore
 from taskqueue.telemetry.events import CatalogReloaded, Emit, LimitUnused
 
@@ -34,9 +35,14 @@ class Definitions:
             await asyncio.sleep(_LOOK_EVERY_S)
 
     async def get(self, task_id: str) -> Task | None:
-        """Return the definition, or None when the leader does not know the task either."""
+        """Return the definition, or None when the leader does not know the task either.
+
+        Raises StoreUnavailableError while no leader has written any: nobody can tell then.
+        """
         if task_id not in self._tasks:
             await self._refresh()
+        if self._revision is None:
+            raise StoreUnavailableError("no task definitions in Redis; they are there once a scheduler leads")
         return self._tasks.get(task_id)
 
     def __len__(self) -> int:

@@ -41,7 +41,10 @@ class HandleTerms:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Handled:
-    """What was decided, and the record that says so; None where nothing is to be recorded."""
+    """What was decided, and the record that says so; None where nothing is to be recorded.
+
+    `called` says whether the attempt of the message in hand reached the call.
+    """
 
     decision: Decision
     record: ExecutionResult | None = None
@@ -137,7 +140,8 @@ class Handler:
             case Admission(verdict=Verdict.DROP, word=word) if word.startswith(FAILING):
                 # Whoever ended this job did not live to put it into the failed queue: that is all there is left to do.
                 reason = word.removeprefix(FAILING)
-                return Handled(decision=Fail(reason=reason, detail="its worker was lost while it recorded the failure"))
+                text = "its worker was lost before it could say more"
+                return Handled(decision=Fail(reason=reason, code=reason, detail=text), called=True)
             case Admission(verdict=Verdict.DROP, word=why):
                 return Handled(decision=Drop(reason=why))
             case Admission(verdict=Verdict.SKIP, word=why):
@@ -146,14 +150,14 @@ class Handler:
             case Admission(word=why):
                 error = ErrorDetail(code=why, message=_SAID[why], retry=False)
                 record = self._ended(job, Status.FAILED, now, error)
-                return Handled(decision=Fail(reason=why, detail=error.message), record=record, kept=kept)
+                return Handled(decision=Fail(reason=why, code=why, detail=error.message), record=record, kept=kept)
 
     def unknown_task(self, job: Job) -> Handled:
         """Return what becomes of a job whose task nobody knows: it fails, and says so."""
         text = f"no task {job.task_type_id!r}: neither tasks.yaml nor the API knows it"
         error = ErrorDetail(code="unknown_task", message=text, retry=False)
         record = self._ended(job, Status.FAILED, self._now(), error)
-        return Handled(decision=Fail(reason="unknown_task", detail=text), record=record)
+        return Handled(decision=Fail(reason="unknown_task", code="unknown_task", detail=text), record=record)
 
     # --- call ---------------------------------------------------------------------------------------------------------
 

@@ -12,7 +12,7 @@ from taskqueue.broker.consumer import Delivery
 from taskqueue.broker.names import queue_name
 from taskqueue.core.codec import decode_message
 from taskqueue.core.job import JobMessage
-from taskqueue.core.retry import Decision, Park
+from taskqueue.core.retry import Park
 from taskqueue.core.task import Task
 from taskqueue.errors import MessageError
 from taskqueue.runtime import Now
@@ -95,10 +95,10 @@ class Hands:
             await self._settler.reject(delivery, error)
             return
         claimant = Claimant(incarnation=self._identity.incarnation, delivery=next(self._numbers))
-        decision = await self._decide(message, claimant)
-        await self._settler.settle(delivery, message.job, decision)
+        handled = await self._decide(message, claimant)
+        await self._settler.settle(delivery, message.job, handled)
 
-    async def _decide(self, message: JobMessage, claimant: Claimant) -> Decision:
+    async def _decide(self, message: JobMessage, claimant: Claimant) -> Handled:
         job = message.job
         if job.id in self._running:
             # The broker delivered it again while these hands still work on it: look again once they must have ended.

@@ -152,7 +152,7 @@ class Worker:
             "active_jobs": self.hands.active,
             "rate_limit": {
                 "current": self._stats.admitted_last_second(),
-                "max": self._settings.rate_limit.global_,
+                "max": _plain(self._settings.rate_limit.global_),
             },
             "version": __version__,
             "checks": checks,
@@ -235,6 +235,11 @@ class Worker:
             emit=self._emit,
             routes=worker_routes(self._stats, self.health),
         )
+
+
+def _plain(rate: float | None) -> float | int | None:
+    """Return a whole number as one: 100, not 100.0."""
+    return int(rate) if rate is not None and rate.is_integer() else rate
 
 
 def _limit(rate: float | None) -> Limit | None:

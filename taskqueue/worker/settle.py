@@ -6,6 +6,7 @@ between, the message comes again and finds what was recorded: a job may be calle
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime
 
 from taskqueue.broker.consumer import Delivery
@@ -37,7 +38,7 @@ class Settler:
         self._now = now
         self._emit = emit
 
-    async def record(self, message: JobMessage, claimant: Claimant, handled: Handled) -> Decision:
+    async def record(self, message: JobMessage, claimant: Claimant, handled: Handled) -> Handled:
         """Write down what was decided; return what is left to do, which is less when somebody else was first."""
         match handled.decision:
             case Retry(at=until):
@@ -46,24 +47,26 @@ class Settler:
                 stored = await self._postpone(message, claimant, handled, until=until, attempt=message.job.attempt)
             case _:
                 stored = await self._finish(message.job, handled)
-        return handled.decision if stored else Drop(reason="ended_elsewhere")
+        return handled if stored else replace(handled, decision=Drop(reason="ended_elsewhere"))
 
-    async def settle(self, delivery: Delivery, job: Job, decision: Decision) -> None:
+    async def settle(self, delivery: Delivery, job: Job, handled: Handled) -> None:
         """Settle `delivery`: exactly one ack or requeue."""
-        match decision:
+        match handled.decision:
             case Complete() | Retry() | Park() | Skip() | Drop():
                 await delivery.ack()
-            case Fail(reason=reason, detail=detail):
-                await self._hand_to_failed(delivery, reason, reason, detail, job.attempt)
+            case Fail() as failure:
+                attempts = job.attempt if handled.called else job.attempt - 1
+                await self._hand_to_failed(delivery, failure, attempts)
                 await self._persevere(lambda: self._jobs.mark_failed(job.id))
                 await delivery.ack()
             case GiveBack():
                 await delivery.requeue()
-        self._emit(_event_of(job, decision))
+        self._emit(_event_of(job, handled.decision))
 
     async def reject(self, delivery: Delivery, error: MessageError) -> None:
         """Hand a message that cannot be read to the failed queue, once."""
-        await self._hand_to_failed(delivery, error.reason, error.reason, error.detail, attempts=0)
+        failure = Fail(reason=error.reason, code=error.reason, detail=error.detail)
+        await self._hand_to_failed(delivery, failure, attempts=0)
         await delivery.ack()
         self._emit(MessageRejected(reason=error.reason, queue=queue_name(delivery.queue), detail=error.detail))
 
@@ -92,13 +95,13 @@ class Settler:
             lambda: self._jobs.finish(job, record, fail_reason=reason, called=handled.called, kept=handled.kept)
         )
 
-    async def _hand_to_failed(self, delivery: Delivery, reason: str, code: str, detail: str, attempts: int) -> None:
+    async def _hand_to_failed(self, delivery: Delivery, failure: Fail, attempts: int) -> None:
         message = failed_message(
             delivery.body,
             message_id=delivery.message_id,
-            reason=reason,
-            error_code=code,
-            error_message=detail,
+            reason=failure.reason,
+            error_code=failure.code,
+            error_message=failure.detail,
             attempts=attempts,
             failed_at=self._now(),
             queue=queue_name(delivery.queue),
