@@ -57,9 +57,11 @@ local limits = {{key = KEYS[5], word = 'global', burst = ARGV[8], rate = ARGV[9]
 local wait, word = 0, ''
 for _, limit in ipairs(limits) do
   if limit.burst ~= '' then
-    limit.max, limit.refill = tonumber(limit.burst), tonumber(limit.rate)
+    limit.max = bucket_number(limit.burst, limit.word .. ' burst')
+    limit.refill = bucket_number(limit.rate, limit.word .. ' rate')
     limit.tokens, limit.at = bucket_at(limit.key, limit.max, limit.refill, seconds)
     local this = bucket_wait(limit.tokens, limit.max, limit.refill, 1)
+    if this < 0 then error({err = 'ERR rate limit: ' .. limit.word .. ' burst and rate never allow a job'}) end
     if this > wait then wait, word = this, limit.word end
   end
 end

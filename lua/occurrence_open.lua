@@ -9,5 +9,6 @@
 require_lease(KEYS[1], ARGV[1])
 local last = redis.call('GET', KEYS[3])
 if not last or last < ARGV[2] then redis.call('SET', KEYS[3], ARGV[2]) end
-redis.call('HSET', KEYS[2], 'opened', '1')
+-- A record that has expired stays gone: half of one could not be read.
+if redis.call('EXISTS', KEYS[2]) == 1 then redis.call('HSET', KEYS[2], 'opened', '1') end
 return 1

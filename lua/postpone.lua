@@ -6,7 +6,7 @@
 -- ARGV[1]  incarnation   ARGV[2]  delivery   ARGV[3]  attempt of the message in hand
 -- ARGV[4]  attempt to run next: one more for a retry, the same for a park
 -- ARGV[5]  when, unix ms                   ARGV[6]  message
--- ARGV[7]  job id                          ARGV[8]  milliseconds job and claim are kept
+-- ARGV[7]  job id                          ARGV[8]  milliseconds job and claim are kept, counted from then or now
 -- ARGV[9]  execution as JSON, or empty     ARGV[10] milliseconds it is kept
 -- Returns  "stored", or why nothing was: "done", "stale" (a later attempt exists), "lost" (somebody else runs it).
 -- O(log waiting).
@@ -19,16 +19,20 @@ if claim[1] and attempt < tonumber(claim[1]) then return 'stale' end
 local waiting = tonumber(redis.call('HGET', KEYS[4], 'attempt') or 0)
 if waiting > following then return 'stale' end
 
+-- What waits longer than that must still be there when its time comes.
+local time = redis.call('TIME')
+local kept_until = math.max(tonumber(time[1]) * 1000, tonumber(ARGV[5])) + tonumber(ARGV[8])
+
 local mine = claim[2] == ARGV[1] and claim[3] == ARGV[2]
 if following > attempt and not mine then return 'lost' end
 if mine then
   redis.call('HSET', KEYS[1], 'attempt', following, 'owner', '', 'delivery', '')
-  redis.call('PEXPIRE', KEYS[1], ARGV[8])
+  redis.call('PEXPIREAT', KEYS[1], kept_until)
 end
 
 redis.call('HSET', KEYS[4], 'message', ARGV[6], 'attempt', following)
 redis.call('HINCRBY', KEYS[4], 'generation', 1)
-redis.call('PEXPIRE', KEYS[4], ARGV[8])
+redis.call('PEXPIREAT', KEYS[4], kept_until)
 redis.call('ZADD', KEYS[3], ARGV[5], ARGV[7])
 if ARGV[9] ~= '' then
   redis.call('SET', KEYS[5], ARGV[9], 'PX', ARGV[10])

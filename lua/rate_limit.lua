@@ -43,7 +43,8 @@ local function bucket_wait(tokens, max_tokens, refill_rate, requested)
   -- The sum of many refills may miss a whole token by rounding alone; a billionth of one is not worth a wait.
   if tokens + 1e-9 >= requested then return 0 end
   if requested > max_tokens or refill_rate <= 0 then return -1 end
-  return math.max(1, math.ceil((requested - tokens) / refill_rate * 1000))
+  -- A wait of 285 thousand years is the longest that a float tells to the millisecond.
+  return math.min(9007199254740992, math.max(1, math.ceil((requested - tokens) / refill_rate * 1000)))
 end
 
 local function bucket_take(key, tokens, max_tokens, refill_rate, requested, now)

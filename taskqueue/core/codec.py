@@ -1,8 +1,9 @@
 """The message format of the spec: a job as JSON bytes, and back.
 
 Decoding accepts whatever a foreign producer may reasonably write in that format: unknown fields are ignored, the
-fields that follow from others may be missing, times may carry any offset and up to nine fraction digits, and a nil
-byte slice may be null. What cannot be read raises MessageError with a stable reason.
+fields that follow from others may be missing, times may carry any offset and up to nine fraction digits, Go's zero time
+stands for a time that was never set, and a nil byte slice may be null. What cannot be read raises MessageError with a
+stable reason.
 """
 
 from __future__ import annotations
@@ -12,13 +13,14 @@ import binascii
 import json
 import re
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Never
 
 from taskqueue.core.ids import check_task_id, check_user_id
 from taskqueue.core.instants import parse_rfc3339, rfc3339
 from taskqueue.core.job import NOT_DISTRIBUTED, Job, JobMessage, Metadata
 from taskqueue.core.task import Priority
+from taskqueue.core.zones import LAST_INSTANT
 from taskqueue.errors import InvalidValueError, MessageError
 
 VERSION = "1.0"
@@ -27,8 +29,10 @@ VERSION = "1.0"
 MAX_BODY_BYTES = 256 * 1024
 
 _READABLE_VERSION = re.compile(r"1\.[0-9]{1,4}", re.ASCII)
-_MAX_JOB_ID_CHARS = 128
+#: it is the message_id as well, of which AMQP takes 255 bytes
+_MAX_JOB_ID_BYTES = 128
 _MAX_ATTEMPT = 1_000_000
+_GO_ZERO_TIME = datetime(1, 1, 1, tzinfo=UTC)
 
 
 def encode_message(message: JobMessage) -> bytes:
@@ -96,8 +100,8 @@ def _check_version(document: Mapping[str, object]) -> None:
 def _job(document: _Fields) -> Job:
     job = document.section("job")
     job_id = job.text("id")
-    if not 1 <= len(job_id) <= _MAX_JOB_ID_CHARS:
-        raise InvalidValueError(f"job.id: use 1 to {_MAX_JOB_ID_CHARS} characters")
+    if not 1 <= len(job_id.encode()) <= _MAX_JOB_ID_BYTES:
+        raise InvalidValueError(f"job.id: use 1 to {_MAX_JOB_ID_BYTES} bytes")
     scheduled_at = job.instant("scheduled_at")
     return Job(
         id=job_id,
@@ -153,10 +157,16 @@ class _Fields:
     def instant(self, name: str, default: datetime | None = None) -> datetime:
         if default is not None and self._values.get(name) is None:
             return default
+        text = self.text(name)
         try:
-            return parse_rfc3339(self.text(name))
+            instant = parse_rfc3339(text)
         except InvalidValueError as error:
             raise InvalidValueError(f"{self._path}{name}: {error}") from None
+        if instant == _GO_ZERO_TIME and default is not None:
+            return default
+        if instant == _GO_ZERO_TIME or instant > LAST_INSTANT:
+            self._refuse(name, f"a time until {LAST_INSTANT.year}")
+        return instant
 
     def data(self, name: str) -> bytes:
         try:

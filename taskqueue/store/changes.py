@@ -30,18 +30,20 @@ async def user_changes(store: RedisStore) -> AsyncIterator[list[str] | None]:
     is lost; what changed until the next call is then unknown.
     """
     connection = await store.dedicated_connection()
-    pings = asyncio.create_task(_ping(connection), name="user-changes-ping")
     try:
         with translated_errors():
             await _subscribe(connection)
-        yield []
-        while True:
-            with translated_errors():
-                message = await connection.read_response()
-            if message[0] == b"message":
-                yield None if message[2] is None else decoded_keys(message[2])
+        pings = asyncio.create_task(_ping(connection), name="user-changes-ping")
+        try:
+            yield []
+            while True:
+                with translated_errors():
+                    message = await connection.read_response()
+                if message[0] == b"message":
+                    yield None if message[2] is None else decoded_keys(message[2])
+        finally:
+            pings.cancel()
     finally:
-        pings.cancel()
         await connection.disconnect(nowait=True)
 
 

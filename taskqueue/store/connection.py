@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
-from itertools import cycle
 from typing import Any
 
 import redis.exceptions
@@ -25,6 +24,8 @@ _REMEDIES = {
     "OOM": "Redis is out of memory; raise maxmemory (its policy must be noeviction)",
     "MISCONF": "Redis cannot write its append-only file; free disk space on its host",
     "READONLY": "this Redis is a replica; point redis.addresses at the primary",
+    "MOVED": "this Redis is part of a Redis Cluster, whose nodes cannot run scripts over all our keys; use a plain one",
+    "CROSSSLOT": "this is a Redis Cluster, whose nodes cannot run scripts over all our keys; use a plain Redis",
     "NOAUTH": "Redis wants a password; set redis.password",
     "WRONGPASS": "Redis refused user name or password; check redis.username and redis.password",
     "NOPERM": "the Redis user lacks a right; see docs/redis.md for the rights taskqueue needs",
@@ -40,7 +41,7 @@ class RedisStore:
 
     def __init__(self, settings: RedisSettings, *, client_name: str) -> None:
         self._settings = settings
-        self._candidates = cycle(tuple(settings.addresses))
+        self._candidates = _Candidates(settings.endpoints)
         self._connection_options: dict[str, Any] = {
             "username": settings.username,
             "password": settings.password.get_secret_value() or None,
@@ -50,6 +51,7 @@ class RedisStore:
             "socket_timeout": COMMAND_TIMEOUT_S,
             "socket_connect_timeout": COMMAND_TIMEOUT_S,
             "retry": Retry(NoBackoff(), 0),
+            "redis_connect_func": _greet,
         }
         pool: BlockingConnectionPool = BlockingConnectionPool(
             max_connections=settings.pool_size,
@@ -66,7 +68,11 @@ class RedisStore:
         Raises StoreUnavailableError when no answer came, StoreError when Redis refused, LeaseLostError from scripts.
         """
         with translated_errors():
-            return await self._execute(*arguments)
+            try:
+                return await self._execute(*arguments)
+            except redis.exceptions.ReadOnlyError:
+                await self._leave_replica()
+                raise
 
     async def pipeline(self, commands: Sequence[Sequence[Argument]]) -> list[Any]:
         """Send `commands` in one write and return their replies in order; a refused command's reply is its exception.
@@ -79,7 +85,10 @@ class RedisStore:
             pipeline = self._redis.pipeline(transaction=False)
             for command in commands:
                 pipeline.execute_command(*command)
-            return list(await pipeline.execute(raise_on_error=False))
+            replies = list(await pipeline.execute(raise_on_error=False))
+            if any(isinstance(reply, redis.exceptions.ReadOnlyError) for reply in replies):
+                await self._leave_replica()
+            return replies
 
     async def dedicated_connection(self) -> Connection:
         """Open a connection outside the pool, for a conversation that is not request and answer."""
@@ -94,27 +103,56 @@ class RedisStore:
         with translated_errors():
             await self._redis.aclose()
 
+    async def _leave_replica(self) -> None:
+        # The primary was demoted under open connections: whoever connects next looks for the new one.
+        await self._redis.connection_pool.disconnect(inuse_connections=False)
+
     def _connection_class(self) -> type[Connection]:
         base = SSLConnection if self._settings.tls else Connection
         candidates = self._candidates
 
         class PrimaryConnection(base):  # type: ignore[misc, valid-type]  # the base depends on the settings
-            """A connection that tries the next candidate each time, and accepts only a primary."""
+            """A connection to the first candidate that answers as a primary."""
 
-            async def _connect(self) -> None:
-                host, _, port = next(candidates).rpartition(":")
-                self.host, self.port = host.strip("[]"), int(port)
-                await super()._connect()
-
-            async def on_connect(self) -> None:
-                await super().on_connect()
-                await self.send_command("ROLE")
-                role = await self.read_response()
-                if role[0] not in (b"master", "master"):
-                    await self.disconnect()
-                    raise redis.exceptions.ConnectionError(f"{self.host}:{self.port} is a replica")
+            async def connect(self) -> None:
+                if not self.is_connected:
+                    await candidates.connect(self, super().connect)
 
         return PrimaryConnection
+
+
+class _Candidates:
+    """Where the primary may be. The one that was it last time is tried first."""
+
+    def __init__(self, endpoints: Sequence[tuple[str, int]]) -> None:
+        self._endpoints = list(endpoints)
+
+    async def connect(self, connection: Connection, connect: Callable[[], Awaitable[None]]) -> None:
+        """Connect `connection` to the primary. A refused password ends the search: it is the same everywhere."""
+        refusals: list[str] = []
+        for endpoint in tuple(self._endpoints):
+            connection.host, connection.port = endpoint
+            try:
+                await connect()
+            except redis.exceptions.AuthenticationError:
+                raise
+            except (redis.exceptions.ConnectionError, redis.exceptions.TimeoutError, OSError) as error:
+                refusals.append(f"{endpoint[0]}:{endpoint[1]}: {error}")
+            else:
+                # Another connection may have put its own find first meanwhile; both are primaries.
+                self._endpoints.sort(key=lambda known: known != endpoint)
+                return
+        raise redis.exceptions.ConnectionError("; ".join(refusals))
+
+
+async def _greet(connection: Connection) -> None:
+    """Log in, and accept only a primary."""
+    log_in: Callable[[], Awaitable[None]] = connection.on_connect
+    await log_in()
+    await connection.send_command("ROLE")
+    role = await connection.read_response()
+    if role[0] not in (b"master", "master"):
+        raise redis.exceptions.ConnectionError("this is a replica, not the primary")
 
 
 @contextmanager
@@ -130,12 +168,21 @@ def translated_errors() -> Iterator[None]:
         raise refused(error) from None
 
 
+def checked(reply: Any) -> Any:
+    """Return one reply of a pipeline; raise StoreError where Redis refused the command."""
+    if isinstance(reply, Exception):
+        raise refused(reply)
+    return reply
+
+
 def refused(error: Exception) -> StoreError:
     """Return the error that stands for a reply in which Redis refused a command."""
     text = str(error)
     if _LEASE_LOST in text:
         return LeaseLostError("the lease is held by another scheduler now")
     remedy = next((remedy for code, remedy in _REMEDIES.items() if code in _codes(error, text)), None)
+    # Redis repeats the arguments of a command it does not know: with AUTH renamed, that is the password.
+    text = text.partition(", with args beginning")[0]
     return StoreError(f"Redis: {text[:300]}" + (f"; {remedy}" if remedy else ""))
 
 
@@ -147,5 +194,7 @@ def _codes(error: Exception, text: str) -> tuple[str, ...]:
         "NoPermissionError": "NOPERM",
         "AuthenticationError": "WRONGPASS",
         "AuthenticationWrongNumberOfArgsError": "WRONGPASS",
+        "MovedError": "MOVED",
+        "ClusterCrossSlotError": "CROSSSLOT",
     }
     return (by_class.get(type(error).__name__, ""), *text.split()[:1])

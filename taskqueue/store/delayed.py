@@ -8,7 +8,7 @@ from datetime import datetime
 
 from taskqueue.core.instants import from_unix_ms, to_unix_ms
 from taskqueue.store import keys
-from taskqueue.store.connection import RedisStore
+from taskqueue.store.connection import RedisStore, checked
 from taskqueue.store.scripts import Scripts
 
 
@@ -43,7 +43,7 @@ class DelayedStore:
         )
         return [
             DelayedJob(job_id=job_id, due=from_unix_ms(score), body=message, generation=int(generation or 0))
-            for (job_id, score), (message, generation) in zip(found, hashes, strict=True)
+            for (job_id, score), (message, generation) in zip(found, map(checked, hashes), strict=True)
         ]
 
     async def remove(self, token: str, jobs: Sequence[DelayedJob]) -> int:

@@ -168,7 +168,7 @@ class JobStore:
     async def finish(
         self, job: Job, record: ExecutionResult, *, fail_reason: str = "", called: bool, kept: timedelta
     ) -> bool:
-        """Record how `job` ended; return whether this end counts: False when an earlier one stands."""
+        """Record how `job` ended; return whether this is how it ended: False when an earlier end says otherwise."""
         ended = record.completed_at
         failed = record.status is Status.FAILED
         duration_ms = record.duration // _MILLISECOND

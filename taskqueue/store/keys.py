@@ -9,6 +9,8 @@ from __future__ import annotations
 from datetime import datetime
 from urllib.parse import quote
 
+from taskqueue.core.ids import MAX_USER_ID_BYTES
+
 PREFIX = "taskqueue:"
 USERS_PREFIX = "taskqueue:users:"
 WORKER_PREFIX = "taskqueue:worker:"
@@ -57,17 +59,18 @@ def settings_suffix(task_id: str) -> str:
 
 
 def user_of_key(key: str) -> str | None:
-    """Return the user whose preferences or settings `key` holds; None when it is neither.
+    """Return the user whose preferences or settings `key` holds; None when it is neither, or of no possible user.
 
     Keys are read from the right: user ids may hold anything, task ids hold no colon and none is called `tasks`.
     """
     if not key.startswith(USERS_PREFIX):
         return None
-    rest = key.removeprefix(USERS_PREFIX)
-    if rest.endswith(_TASKS_SUFFIX):
-        return rest.removesuffix(_TASKS_SUFFIX) or None
-    owner, _, _task_id = rest.rpartition(":")
-    return owner.removesuffix(_SETTINGS_MARK) or None if owner.endswith(_SETTINGS_MARK) else None
+    owner, mark, task_id = key.removeprefix(USERS_PREFIX).rpartition(":")
+    if mark + task_id != _TASKS_SUFFIX:
+        if not owner.endswith(_SETTINGS_MARK) or not task_id:
+            return None
+        owner = owner.removesuffix(_SETTINGS_MARK)
+    return owner if 1 <= len(owner.encode()) <= MAX_USER_ID_BYTES else None
 
 
 def task_limit(task_id: str) -> str:

@@ -15,7 +15,7 @@ from taskqueue.core.instants import from_unix_ms, rfc3339, to_unix_ms
 from taskqueue.core.job import JobSource
 from taskqueue.core.occurrence import DEFAULT_COHORT, Occurrence, Progress
 from taskqueue.store import keys
-from taskqueue.store.connection import Argument, RedisStore
+from taskqueue.store.connection import Argument, RedisStore, checked
 from taskqueue.store.scripts import Scripts
 
 _MILLISECOND = timedelta(milliseconds=1)
@@ -214,7 +214,7 @@ class PlanStore:
         return {
             member: _parse_record(member, fields)
             for member, reply in zip(members, replies, strict=True)
-            if (fields := _fields(reply))
+            if (fields := _fields(checked(reply)))
         }
 
     async def read_slot(self, occurrence: Occurrence, progress: Progress, limit: int) -> list[SlotUser]:
@@ -264,7 +264,7 @@ class PlanStore:
                 keys.occurrence(occurrence.task_id, occurrence.id),
                 keys.last_execution(occurrence.task_id),
             ],
-            [token, rfc3339(occurrence.scheduled_at)],
+            [token, rfc3339(occurrence.scheduled_at.replace(microsecond=0))],
         )
 
     async def close(self, token: str, member: str) -> bool:

@@ -17,7 +17,7 @@ from typing import Any
 
 import redis.exceptions
 
-from taskqueue.errors import ConfigError, StoreError, StoreUnavailableError
+from taskqueue.errors import ConfigError, InvalidValueError, StoreError, StoreUnavailableError
 from taskqueue.store.connection import Argument, RedisStore, refused
 
 _INCLUDE = re.compile(r"^--@ include ([a-z_]+\.lua)#([a-z_]+)$", re.MULTILINE)
@@ -29,12 +29,8 @@ _MAX_BATCH = 512
 @dataclass(slots=True)
 class _Call:
     script: str
-    keys: Sequence[Argument]
-    arguments: Sequence[Argument]
+    command: tuple[Argument, ...]
     reply: asyncio.Future[Any] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
-
-    def command(self, sha: str) -> tuple[Argument, ...]:
-        return ("EVALSHA", sha, len(self.keys), *self.keys, *self.arguments)
 
 
 class Scripts:
@@ -56,9 +52,11 @@ class Scripts:
         """Run `script` once and return its reply.
 
         Raises StoreUnavailableError when no answer came (whether it ran is unknown), StoreError when Redis refused,
-        LeaseLostError when the script found another leader.
+        LeaseLostError when the script found another leader, InvalidValueError for a text that is not valid Unicode.
         """
-        call = _Call(script, keys, arguments)
+        # What cannot be sent fails here, in its own call, and not in the write that it would share with others.
+        parts = [_sendable(part, script) for part in (*keys, *arguments)]
+        call = _Call(script, ("EVALSHA", self._shas[script], len(keys), *parts))
         self._waiting.append(call)
         if self._flush is None or self._flush.done():
             self._flush = asyncio.create_task(self._send_waiting(), name="scripts-flush")
@@ -86,14 +84,14 @@ class Scripts:
                         call.reply.set_exception(type(error)(str(error)))
 
     async def _send(self, batch: Sequence[_Call]) -> None:
-        replies = await self._store.pipeline([call.command(self._shas[call.script]) for call in batch])
+        replies = await self._store.pipeline([call.command for call in batch])
         unknown = [call for call, reply in zip(batch, replies, strict=True) if _is_unknown_script(reply)]
         for call, reply in zip(batch, replies, strict=True):
             if not _is_unknown_script(reply):
                 _answer(call, reply)
         if unknown:
             await self._load({call.script for call in unknown})
-            again = await self._store.pipeline([call.command(self._shas[call.script]) for call in unknown])
+            again = await self._store.pipeline([call.command for call in unknown])
             for call, reply in zip(unknown, again, strict=True):
                 _answer(call, reply)
 
@@ -120,6 +118,15 @@ def _with_includes(name: str, text: str, texts: dict[str, str]) -> str:
         return found[1]
 
     return _INCLUDE.sub(section, text)
+
+
+def _sendable(part: Argument, script: str) -> Argument:
+    if not isinstance(part, str):
+        return part
+    try:
+        return part.encode()
+    except UnicodeEncodeError:
+        raise InvalidValueError(f"script {script}: an argument is not valid Unicode (lone surrogate)") from None
 
 
 def _is_unknown_script(reply: object) -> bool:

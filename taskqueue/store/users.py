@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from taskqueue.core.ids import check_task_id, check_user_id
 from taskqueue.store import keys
-from taskqueue.store.connection import Argument, RedisStore
+from taskqueue.store.connection import Argument, RedisStore, checked
 
 _SCAN_COUNT = 1000
 
@@ -69,7 +69,10 @@ class UserStore:
                 return
 
     async def read(self, user_keys: Sequence[str]) -> list[Switches | CustomInterval]:
-        """Return what stands at `user_keys`; keys that hold no preferences are left out."""
+        """Return what stands at `user_keys`; keys that hold no preferences are left out.
+
+        Raises StoreError when Redis refused to tell: that must not look like a user without preferences.
+        """
         owned = [(key, user) for key in user_keys if (user := keys.user_of_key(key)) is not None]
         replies = await self._store.pipeline([_read_command(key) for key, _ in owned])
         return [_read_reply(key, user, reply) for (key, user), reply in zip(owned, replies, strict=True)]
@@ -78,14 +81,19 @@ class UserStore:
         """Store `preferences` in one write; what they do not mention stays as it is."""
         commands = [command for preference in preferences for command in _write_commands(preference, last_modified)]
         for reply in await self._store.pipeline(commands):
-            if isinstance(reply, Exception):
-                raise reply
+            checked(reply)
 
 
 def decoded_keys(found: Iterable[bytes]) -> list[str]:
     """Return the keys that are text. A user id that is not UTF-8 could not stand in a message; it is left out."""
-    decoded = (key.decode(errors="replace") for key in found)
-    return [key for key in decoded if "\ufffd" not in key]
+    return [key for raw in found if (key := _text(raw)) is not None]
+
+
+def _text(raw: bytes) -> str | None:
+    try:
+        return raw.decode()
+    except UnicodeDecodeError:
+        return None
 
 
 def _read_command(key: str) -> tuple[Argument, ...]:
@@ -93,6 +101,8 @@ def _read_command(key: str) -> tuple[Argument, ...]:
 
 
 def _read_reply(key: str, user_id: str, reply: object) -> Switches | CustomInterval:
+    if not _is_wrong_type(reply):
+        checked(reply)
     if not _is_switches(key):
         text = reply.decode(errors="replace") if isinstance(reply, bytes) else None
         return CustomInterval(user_id=user_id, task_id=key.rpartition(":")[2], text=text)
@@ -103,6 +113,10 @@ def _read_reply(key: str, user_id: str, reply: object) -> Switches | CustomInter
         off=frozenset(_texts(task for task, switch in fields if switch != b"1")),
         exists=bool(fields),
     )
+
+
+def _is_wrong_type(reply: object) -> bool:
+    return isinstance(reply, Exception) and str(reply).startswith("WRONGTYPE")
 
 
 def _is_switches(key: str) -> bool:

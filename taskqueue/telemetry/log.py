@@ -63,6 +63,9 @@ _VISIBLE_LINES = {code: visible for code, visible in _VISIBLE.items() if code !=
 #: libraries that speak through the standard `logging`; below WARNING they report their inner life
 _LIBRARIES = ("aio_pika", "aiormq", "uvicorn", "uvicorn.error", "uvicorn.access", "asyncio", "aiohttp", "redis")
 
+#: of these, the ones that report each try of a reconnect: ConnectionLost and ConnectionRestored say it once per outage
+_SILENT = frozenset({"aio_pika", "aiormq"})
+
 #: the events that are not INFO: what needs a look is WARNING, what comes several times per job is DEBUG
 _EVENT_LEVELS: Mapping[type[Event], int] = {
     events.AttemptStarted: logging.DEBUG,
@@ -247,4 +250,4 @@ def _route_libraries(handler: logging.Handler) -> None:
         library = logging.getLogger(name)
         library.handlers.clear()
         library.propagate = True
-        library.setLevel(logging.WARNING)
+        library.setLevel(logging.CRITICAL if name in _SILENT else logging.WARNING)

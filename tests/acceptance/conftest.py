@@ -54,9 +54,7 @@ async def shared_place(
 
 
 @pytest.fixture(scope="module")
-async def shared_system(
-    shared_place: Place, tmp_path_factory: pytest.TempPathFactory
-) -> AsyncIterator[System]:
+async def shared_system(shared_place: Place, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[System]:
     """A system in which nothing runs but the endpoint, for one module."""
     async with System(shared_place, tmp_path_factory.mktemp("system")) as system:
         yield system

@@ -5,15 +5,17 @@ from __future__ import annotations
 import base64
 import json
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 
 import pytest
 
 from taskqueue.core.ids import scheduled_job_id
 from taskqueue.core.instants import parse_rfc3339, rfc3339
+from taskqueue.core.slots import OrderKeys
 from taskqueue.dev.target import Call
 from tests.support.inbox import eventually
 from tests.support.processes import Process
-from tests.support.system import System, foreign_message, new_users, trigger
+from tests.support.system import System, new_users, trigger
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -28,6 +30,7 @@ async def running(shared_system: System) -> tuple[Process, Process]:
         system.task("twice_down", "/fail/2", retries=3),
         system.task("broken", "/status/503", retries=1),
         system.task("gone", "/status/410"),
+        system.task("query", config={"endpoint": f"{system.target.url}/ok?fixed=1", "method": "GET"}),
         system.task("spread", "/ok", distribution_window="3s"),
     )
     return await system.scheduler_and_worker()
@@ -44,33 +47,32 @@ def worker(running: tuple[Process, Process]) -> Process:
 
 
 async def test_an_occurrence_calls_for_each_enabled_user_once_spread_over_its_window(system: System) -> None:
-    at = (datetime.now(UTC) + timedelta(seconds=8)).replace(microsecond=0)
-    system.write_tasks(_daily(system, at))
-    users = [*new_users(3), "Zoë/ü 1"]
-    late, off, silent = new_users(3)
+    *users, late = _in_order("daily_report", [*new_users(4), "Zoë/ü 1"])
+    off, silent = new_users(2)
     await system.enable("daily_report", *users, late)
-    await system.redis.hset(f"taskqueue:users:{off}:tasks", "daily_report", "0")  # type: ignore[misc]
-    await system.redis.hset(f"taskqueue:users:{silent}:tasks", "other", "1")  # type: ignore[misc]
+    await system.set_preference(off, "daily_report", on=False)
+    await system.enable("another", silent)
     parameters = {"format": "pdf"}
-    await system.redis.hset(  # type: ignore[misc]
+    await system.redis.hset(  # type: ignore[misc]  # redis-py types its commands for both kinds of client
         f"taskqueue:users:{users[0]}:settings:daily_report", "parameters", json.dumps(parameters)
     )
+    system.write_tasks()
     scheduler, worker = await system.scheduler_and_worker()
+
+    at = (datetime.now(UTC) + timedelta(seconds=4)).replace(microsecond=0)
+    system.write_tasks(_daily(system, at))
     await scheduler.wait_for("occurrence_planned", task="daily_report", users=5)
     await _all_released(scheduler, 5)
-    await system.redis.hset(f"taskqueue:users:{late}:tasks", "daily_report", "0")  # type: ignore[misc]
-
-    await system.drained(scheduler, worker, within=20)
+    await system.set_preference(late, "daily_report", on=False)
+    await system.drained(scheduler, worker)
 
     assert sorted(_user(call) for call in system.target.calls) == sorted(map(_encoded, users))
     for call in system.target.calls:
         _check_call(call, at, parameters if _user(call) == users[0] else None)
     job_id = scheduled_job_id("daily_report", users[0], at)
-    record = await system.execution(job_id)
-    assert record is not None
-    _check_record(record, job_id)
+    _check_record(await system.execution(job_id), job_id)
     await _check_counters(system, {scheduled_job_id("daily_report", user, at) for user in users})
-    await _check_skipped(system, scheduled_job_id("daily_report", late, at))
+    assert (await system.execution(scheduled_job_id("daily_report", late, at)))["status"] == "skipped"
     status = (await scheduler.http.get("/schedule/status/daily_report")).json()
     assert status == {
         "task_type_id": "daily_report",
@@ -79,6 +81,11 @@ async def test_an_occurrence_calls_for_each_enabled_user_once_spread_over_its_wi
         "enabled_users": 4,
         "interval": {"type": "daily", "value": 1, "timezone": "UTC", "at_time": at.strftime("%H:%M:%S")},
     }
+
+
+def _in_order(task_id: str, users: list[str]) -> list[str]:
+    """Return `users` in the order in which they are spread over a window."""
+    return sorted(users, key=OrderKeys(task_id))
 
 
 def _daily(system: System, at: datetime) -> dict[str, object]:
@@ -144,12 +151,6 @@ async def _check_counters(system: System, job_ids: set[str]) -> None:
     assert all(now_ms - 60_000 < score <= now_ms for _, score in durations)
 
 
-async def _check_skipped(system: System, job_id: str) -> None:
-    record = await system.execution(job_id)
-    assert record is not None
-    assert record["status"] == "skipped"
-
-
 async def test_a_job_that_fails_twice_is_called_three_times_with_one_key(
     shared_system: System, scheduler: Process, worker: Process
 ) -> None:
@@ -176,7 +177,6 @@ async def test_a_job_between_two_attempts_says_when_it_goes_on(
     settled = await worker.wait_for("job_settled", user_id=user, decision="retry")
 
     record = await shared_system.execution(settled["job_id"])
-    assert record is not None
     assert record["status"] == "retrying"
     assert record["error"] == {"code": "http_429", "message": "the endpoint answered 429", "retry": True}
     ahead = parse_rfc3339(record["next_attempt"]) - datetime.now(UTC)
@@ -205,7 +205,6 @@ async def test_a_job_that_goes_on_failing_arrives_once_in_the_failed_queue(
     assert len(shared_system.calls(user=user)) == 2
     assert len(shared_system.failed.of(job_id)) == 1
     record = await shared_system.execution(job_id)
-    assert record is not None
     assert record["status"] == "failed"
     assert record["error"] == {"code": "http_503", "message": "the endpoint answered 503", "retry": False}
     today = f"{datetime.now(UTC):%Y-%m-%d}"
@@ -229,21 +228,35 @@ async def test_an_answer_that_no_retry_can_mend_is_final_at_once(
 async def test_who_opts_out_after_publishing_is_not_called(
     shared_system: System, scheduler: Process, worker: Process
 ) -> None:
-    users = new_users(4)
+    user, *others = _in_order("spread", new_users(3))
     mark = len(scheduler.lines)
 
-    await trigger(scheduler, "spread", users, immediately=False)
+    await trigger(scheduler, "spread", [user, *others], immediately=False)
     await scheduler.wait_for("jobs_released", after=mark, mode="lane")
-    for user in users:
-        await shared_system.redis.hset(f"taskqueue:users:{user}:tasks", "spread", "0")  # type: ignore[misc]
-    skipped = [await worker.wait_for("job_skipped", user_id=user) for user in users[1:]]
+    for other in others:
+        await shared_system.set_preference(other, "spread", on=False)
+    await worker.wait_for("job_settled", user_id=user, status="success")
+    skipped = [await worker.wait_for("job_skipped", user_id=other, reason="preference_off") for other in others]
 
-    del skipped
-    assert shared_system.calls(user=users[0]) == []
+    assert [shared_system.calls(user=other) for other in others] == [[], []]
+    records = [await shared_system.execution(line["job_id"]) for line in skipped]
+    assert [record["status"] for record in records] == ["skipped", "skipped"]
 
 
-async def test_parameters_of_a_get_arrive_as_its_query(system: System) -> None:
-    raise NotImplementedError
+async def test_a_get_carries_the_payload_as_its_query(
+    shared_system: System, scheduler: Process, worker: Process
+) -> None:
+    (user,) = new_users(1)
+    await shared_system.redis.hset(  # type: ignore[misc]  # redis-py types its commands for both kinds of client
+        f"taskqueue:users:{user}:settings:query", "parameters", '{"since":"a b&c"}'
+    )
+
+    await trigger(scheduler, "query", [user])
+    await worker.wait_for("job_settled", user_id=user, status="success")
+
+    (call,) = shared_system.calls(user=user)
+    assert (call.method, call.body) == ("GET", b"")
+    assert call.path == f"/ok?fixed=1&user_id={user}&since=a%20b%26c"
 
 
 async def test_a_manual_trigger_spreads_its_jobs_when_it_is_not_immediate(
@@ -257,8 +270,4 @@ async def test_a_manual_trigger_spreads_its_jobs_when_it_is_not_immediate(
 
     assert response.json() == {"jobs_created": 3, "distribution_window": "3s"}
     starts = sorted(call.at for user in users for call in shared_system.calls(user=user))
-    assert [round(later - earlier) for earlier, later in zip(starts, starts[1:], strict=False)] == [1, 1]
-
-
-def test_placeholder() -> None:
-    assert foreign_message
+    assert [round(later - earlier) for earlier, later in pairwise(starts)] == [1, 1]

@@ -16,6 +16,8 @@ from typing import Any, Literal, Self
 import httpx
 import yaml
 
+from tests.support.inbox import eventually
+
 _CHECKOUT = Path(__file__).resolve().parents[2]
 
 #: seconds for an interpreter to start, import and speak on a machine that is busy with other things
@@ -74,10 +76,12 @@ class Process:
 
     async def wait_ready(self, within: float = STARTUP_S) -> None:
         """Return once /readyz says 200."""
-        async with asyncio.timeout(within):
-            await self.wait_for("port_bound", within=within)
-            while (await self.http.get("/readyz")).status_code != 200:
-                await asyncio.sleep(0.05)
+        await self.wait_for("port_bound", within=within)
+
+        async def ready() -> bool:
+            return (await self.http.get("/readyz")).status_code == 200
+
+        await eventually(ready, within)
 
     def send(self, number: signal.Signals) -> None:
         """Send a signal."""

@@ -19,7 +19,7 @@ from redis.asyncio import Redis
 from taskqueue.broker.connection import connect
 from taskqueue.broker.names import DELAYED_QUEUE, READY_QUEUES
 from taskqueue.broker.topology import queue_depths
-from taskqueue.core.instants import rfc3339
+from taskqueue.core.instants import rfc3339, to_unix_ms
 from taskqueue.dev.target import Call, Target
 from tests.support.failed_queue import FailedQueue
 from tests.support.inbox import eventually
@@ -46,7 +46,7 @@ class Place:
         return {
             "redis": redis,
             "queue": {"url": self.amqp_url},
-            "monitoring": {"log_level": "debug", "log_format": "json", "metrics_interval": "1s"},
+            "monitoring": {"log_level": "debug", "log_format": "json", "metrics_interval": "1m"},
             "server": {"host": "127.0.0.1", "port": 0},
         }
 
@@ -111,15 +111,18 @@ class System:
         tasks = {"tasks": {"config_file": str(self.tasks_file), "poll_interval": "100ms"}}
         return await self.processes.start("scheduler", merged(self.place.settings(), tasks, settings or {}))
 
-    async def worker(
-        self, settings: Settings | None = None, environment: Mapping[str, str] | None = None
-    ) -> Process:
+    async def worker(self, settings: Settings | None = None, environment: Mapping[str, str] | None = None) -> Process:
         """Start a worker; `settings` are added to those of the place."""
         limits = {"rate_limit": {"global": None}}
         return await self.processes.start("worker", merged(self.place.settings(), limits, settings or {}), environment)
 
     async def scheduler_and_worker(self, worker: Settings | None = None) -> tuple[Process, Process]:
-        """Start one of each and return them when they are ready and the failed queue is watched."""
+        """Start one of each and return them when they are ready and the failed queue is watched.
+
+        The delayed queue is in use at once, as it is behind a leader that worked until a moment ago; the first leader
+        ever does not trust it for a minute, because it cannot know what others left in there.
+        """
+        await self.redis.set("taskqueue:lane_tail", to_unix_ms(datetime.now(UTC)))
         both = await self.scheduler(), await self.worker(worker)
         for process in both:
             await process.wait_ready()
@@ -132,12 +135,19 @@ class System:
     async def enable(self, task_id: str, *user_ids: str) -> None:
         """Switch the task on for the users, as another system would: in its own hash, and nothing else."""
         for user_id in user_ids:
-            await self.redis.hset(f"taskqueue:users:{user_id}:tasks", task_id, "1")  # type: ignore[misc]  # redis-py: sync or async
+            await self.set_preference(user_id, task_id, on=True)
 
-    async def execution(self, job_id: str) -> dict[str, Any] | None:
-        """Return the record of a job."""
+    async def set_preference(self, user_id: str, task_id: str, *, on: bool) -> None:
+        """Switch the task on or off for a user."""
+        key = f"taskqueue:users:{user_id}:tasks"
+        await self.redis.hset(key, task_id, str(int(on)))  # type: ignore[misc]  # redis-py types both kinds of client
+
+    async def execution(self, job_id: str) -> dict[str, Any]:
+        """Return the record of a job. Raises KeyError where there is none."""
         text = await self.redis.get(f"taskqueue:execution:{job_id}")
-        return None if text is None else json.loads(text)
+        if text is None:
+            raise KeyError(f"no execution of {job_id}")
+        return dict(json.loads(text))
 
     def calls(self, **headers: str) -> list[Call]:
         """Return the calls so far with these headers: `user="u1"` is `X-TaskQueue-User: u1`, and so on."""
@@ -183,7 +193,7 @@ def new_users(count: int) -> list[str]:
     return [f"user-{mark}-{number}" for number in range(count)]
 
 
-def foreign_message(task_id: str, user_id: str, **job: object) -> dict[str, Any]:
+def foreign_message(task_id: str, user_id: str, /, **job: object) -> dict[str, Any]:
     """Return a message in the spec's format, with every field, due now, as another system would write it."""
     now = datetime.now(UTC)
     return {

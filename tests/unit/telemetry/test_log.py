@@ -182,14 +182,24 @@ def test_a_warning_of_a_library_comes_out_as_a_line_of_ours() -> None:
     stream = io.StringIO()
     configure_logging(log_format="json", stream=stream)
 
-    logging.getLogger("aiormq.connection").warning("closing %s", "amqp://u:canary@h/")
-    logging.getLogger("aiormq.connection").info("not this one")
+    logging.getLogger("redis.connection").warning("closing %s", "amqp://u:canary@h/")
+    logging.getLogger("redis.connection").info("not this one")
 
     [line] = [json.loads(each) for each in stream.getvalue().splitlines()]
     assert line["level"] == "warning"
     assert line["event"] == "library_message"
-    assert line["logger"] == "aiormq.connection"
+    assert line["logger"] == "redis.connection"
     assert line["msg"] == "closing amqp://[redacted]@h/"
+
+
+def test_the_reconnect_attempts_of_the_amqp_client_are_not_told_one_by_one() -> None:
+    stream = io.StringIO()
+    configure_logging(log_format="json", stream=stream)
+
+    logging.getLogger("aiormq.connection").error("connection refused")
+    logging.getLogger("aio_pika.tools").warning("unexpected close")
+
+    assert stream.getvalue() == ""
 
 
 def test_the_traceback_of_a_library_is_part_of_its_line() -> None:
