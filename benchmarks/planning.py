@@ -16,6 +16,7 @@ from rounds import Measure, compare
 from taskqueue.assets import asset_dir
 from taskqueue.config.sections import RedisSettings
 from taskqueue.config.settings import process_environment
+from taskqueue.core.preference import UserPreference
 from taskqueue.runtime import run
 from taskqueue.scheduler.audience import AudienceIndex
 from taskqueue.scheduler.audience_sync import AudienceSync
@@ -26,7 +27,7 @@ from taskqueue.store.changes import user_changes
 from taskqueue.store.connection import RedisStore
 from taskqueue.store.plan import PlanStore
 from taskqueue.store.scripts import Scripts
-from taskqueue.store.users import UserPreference, UserStore
+from taskqueue.store.users import UserStore
 
 USERS = 100_000
 BATCH = 1000

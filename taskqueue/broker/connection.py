@@ -78,13 +78,30 @@ def describe(error: BaseException) -> str:
 
 
 @contextmanager
+def _heeded_cancellation() -> Iterator[None]:
+    """Raise CancelledError at the end of a block in which the task was cancelled and that ended as if it was not.
+
+    The client uses asyncio.wait_for, which before its rewrite for Python 3.12 (python/cpython#96764) drops a
+    cancellation that comes in the same turn of the loop as the answer: the task would go on for ever.
+    """
+    task = asyncio.current_task()
+    before = 0 if task is None else task.cancelling()
+    try:
+        yield
+    finally:
+        if task is not None and task.cancelling() > before:
+            raise asyncio.CancelledError
+
+
+@contextmanager
 def unavailable_errors(doing: str) -> Iterator[None]:
     """Raise BrokerUnavailableError, starting with `doing`, for what the client raises on a broken connection.
 
     A dying connection of the client also raises CancelledError into tasks that nobody cancelled.
     """
     try:
-        yield
+        with _heeded_cancellation():
+            yield
     except asyncio.CancelledError:
         if was_cancelled():
             raise

@@ -7,10 +7,15 @@ The broker's own headers (`x-death`, `x-delivery-count`, ...) are never carried 
 from __future__ import annotations
 
 import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
 
-from taskqueue.broker.names import FAILED_ROUTING_KEY
+from aiormq import spec
+
+from taskqueue.broker.connection import Session
+from taskqueue.broker.names import FAILED_QUEUE, FAILED_ROUTING_KEY
 from taskqueue.broker.publisher import Outgoing
 from taskqueue.core.instants import rfc3339
 
@@ -54,6 +59,35 @@ def failed_message(
         },
         timestamp=failed_at,
     )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FailedMessage:
+    """A message of the failed queue: the original body, and the headers that say why it is there."""
+
+    body: bytes
+    message_id: str | None
+    #: values are of any AMQP type where the message was not written by `failed_message`
+    headers: Mapping[str, object] = field(default_factory=dict)
+
+
+async def take_failed(session: Session, limit: int) -> list[FailedMessage]:
+    """Take up to `limit` messages, the oldest first, out of the failed queue; they are then gone.
+
+    Raises BrokerUnavailableError; what was not taken by then is back in its queue.
+    """
+    taken: list[FailedMessage] = []
+    async with session.passing_channel("reading the failed queue") as channel:
+        while len(taken) < limit:
+            message = await channel.basic_get(FAILED_QUEUE)
+            if not isinstance(message.delivery, spec.Basic.GetOk):
+                break
+            properties = message.header.properties
+            taken.append(
+                FailedMessage(body=message.body, message_id=properties.message_id, headers=properties.headers or {})
+            )
+            await channel.basic_ack(message.delivery.delivery_tag or 0)
+    return taken
 
 
 def _cut(text: str) -> str:

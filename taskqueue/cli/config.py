@@ -42,7 +42,7 @@ def config() -> None:
 
 @config_app.command()
 def validate(
-    paths: Annotated[list[Path], typer.Argument(metavar="PATH...", help="scheduler.yaml, worker.yaml or tasks.yaml")],
+    paths: Annotated[list[Path], typer.Argument(metavar="PATH", help="scheduler.yaml, worker.yaml or tasks.yaml")],
     kind: Annotated[
         Kind | None, typer.Option(help="What the files are; told from their content when left out.")
     ] = None,

@@ -13,11 +13,9 @@ from taskqueue import __version__
 from taskqueue.config.sections import MonitoringSettings
 from taskqueue.config.settings import load_scheduler_settings, load_worker_settings, process_environment
 from taskqueue.runtime import Service, run, run_service
-from taskqueue.scheduler.main import SHUTDOWN_TIMEOUT, Scheduler
 from taskqueue.telemetry.events import Emitter
 from taskqueue.telemetry.log import configure_logging
 from taskqueue.telemetry.metrics import Metrics
-from taskqueue.worker.main import Worker
 
 Build = Callable[[Metrics, Emitter], Service]
 
@@ -26,6 +24,8 @@ def scheduler(
     config: Annotated[Path, typer.Option(help="The settings file.")] = Path("config/scheduler.yaml"),
 ) -> None:
     """Run a scheduler: plan what is due, release it to RabbitMQ. Any number may run; one of them leads."""
+    from taskqueue.scheduler.main import SHUTDOWN_TIMEOUT, Scheduler
+
     settings = load_scheduler_settings(config)
     code = _run(
         lambda metrics, emit: Scheduler(settings, metrics, emit),
@@ -39,6 +39,8 @@ def worker(
     config: Annotated[Path, typer.Option(help="The settings file.")] = Path("config/worker.yaml"),
 ) -> None:
     """Run a worker: take jobs from RabbitMQ and call their endpoints. Any number may run."""
+    from taskqueue.worker.main import Worker
+
     settings = load_worker_settings(config)
     environ = process_environment()
     code = _run(

@@ -64,7 +64,7 @@ class ExpectedJob:
     method: str
     path: str
     #: what the call carries: the body's fields for POST, the query's for GET
-    fields: Mapping[str, object]
+    fields: Mapping[str, object] = field(hash=False)
     #: calls until one is answered with success, or until the last one that is allowed
     attempts: int
     succeeds: bool
@@ -84,7 +84,7 @@ def expected_jobs(
     triggers: Iterable[DemoTrigger],
     window: timedelta,
 ) -> list[ExpectedJob]:
-    """Return every job of the whole minute `judged` and of `triggers`, and the optional ones of the minutes `beside`."""
+    """Return all jobs of the whole minute `judged` and of `triggers`, and the optional ones of the minutes `beside`."""
     by_id = {task.id: task for task in tasks}
     jobs = list(_scheduled(tasks, users, judged, window, judged=judged))
     for minute in beside:
@@ -96,9 +96,10 @@ def expected_jobs(
 
 
 def is_due(cron: str, timezone: str, minute: datetime) -> bool:
-    """Return whether a cron expression of the demo names `minute`: five fields of `*`, `n`, `a-b` with or without a step.
+    """Return whether a cron expression of the demo names `minute`.
 
-    A step counts from 0, so `*/n` stands for minutes and hours only.
+    It has five fields of `*`, `n` or `a-b`, each with or without a step. A step counts from 0, so `*/n` stands for
+    minutes and hours only.
     """
     local = minute.astimezone(ZoneInfo(timezone))
     values = (local.minute, local.hour, local.day, local.month, local.isoweekday() % 7)

@@ -1,4 +1,4 @@
-"""Was everything called that had to be, and nothing else? Judged from the endpoint's own record and the failed queue."""
+"""Was everything called that had to be, and nothing else? Judged by the endpoint's own record and the failed queue."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from taskqueue.dev.demo_expectation import ExpectedJob
 #: instants travel in whole milliseconds, rounded down
 _CLOCK_TOLERANCE = timedelta(milliseconds=2)
 
-#: the first attempt of a job counts as late this long after the end of its window
+#: the first call of a job counts as late this long after the end of its window
 _SLACK = timedelta(seconds=10)
 
 
@@ -72,8 +72,9 @@ class SeenFailure:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SeenPlan:
-    """One user in a slot list of Redis: `index` of `users` in the order of the occurrence's lists."""
+    """One user in the slot list `key` of Redis: `index` of `users` in the order of the occurrence's lists."""
 
+    key: str
     task_id: str
     cohort: str
     user_id: str
@@ -154,9 +155,6 @@ def _call_defects(job: ExpectedJob, call: SeenCall, due: datetime | None) -> Ite
     not_before = due or call.scheduled_at
     if call.at < not_before - _CLOCK_TOLERANCE:
         yield _defect(Kind.EARLY, call, f"called at {_clock(call.at)}, due at {_clock(not_before)}")
-    latest = job.scheduled_until + job.window + _SLACK
-    if call.attempt == 1 and call.at > latest:
-        yield _defect(Kind.LATE, call, f"first called at {_clock(call.at)}, at the latest {_clock(latest)}")
     seen = (call.method, call.path, dict(call.fields))
     wanted = (job.method, job.path, dict(job.fields))
     if seen != wanted:
@@ -168,6 +166,9 @@ def _job_defects(job: ExpectedJob, calls: Sequence[SeenCall], failures: Sequence
         if job.required:
             yield _job_defect(Kind.LOST, job, "was never called")
         return
+    latest = job.scheduled_until + job.window + _SLACK
+    if calls[0].at > latest:
+        yield _defect(Kind.LATE, calls[0], f"first called at {_clock(calls[0].at)}, allowed until {_clock(latest)}")
     doubled = _doubled(calls)
     if doubled:
         yield _defect(Kind.DOUBLED, calls[0], doubled)

@@ -94,9 +94,12 @@ class LocalServer:
             self.kill()
             raise
 
-    def stop(self) -> None:
-        """Ask the program to end (SIGTERM), wait, and kill what is left. What it keeps on disk stays."""
-        self._end(signal.SIGTERM)
+    def stop(self) -> int | None:
+        """Ask the program to end (SIGTERM), wait, and kill what is left. What it keeps on disk stays.
+
+        Return its exit code, as `subprocess.Popen.returncode` has it; None when it was not started.
+        """
+        return self._end(signal.SIGTERM)
 
     def kill(self) -> None:
         """End the program at once (SIGKILL), as a crash would. What it keeps on disk stays."""
@@ -116,10 +119,10 @@ class LocalServer:
     def _last_words(self) -> str:
         return self._output.read_text(encoding="utf-8", errors="replace")[-2000:].strip() or "(nothing)"
 
-    def _end(self, how: signal.Signals) -> None:
+    def _end(self, how: signal.Signals) -> int | None:
         process, self._process = self._process, None
         if process is None:
-            return
+            return None
         _signal_group(process.pid, how)
         try:
             process.wait(_STOP_DEADLINE)
@@ -131,6 +134,7 @@ class LocalServer:
             _signal_group(process.pid, signal.SIGKILL)
             if process.stdin is not None:
                 process.stdin.close()
+        return process.returncode
 
 
 def _signal_group(group: int, how: signal.Signals) -> None:

@@ -37,12 +37,6 @@ class AudienceIndex:
         """How many users have preferences at all."""
         return len(self._users)
 
-    def clear(self) -> None:
-        """Forget everything."""
-        for part in (self._users, self._on, self._off, self._cohort_of, self._members, self._intervals):
-            part.clear()
-        self.cohorts_revision += 1
-
     def apply(self, found: Switches | CustomInterval) -> None:
         """Take over what now stands at one key. Raises InvalidValueError for a custom interval that is none.
 
@@ -84,7 +78,9 @@ class AudienceIndex:
 
     def _cohort(self, task: Task, cohort: str) -> set[str]:
         if cohort != DEFAULT_COHORT:
-            return {user for user in self._members[task.id].get(cohort, _NOBODY) if self.enabled(task, user)}
+            # Copied in one step: a large audience is ordered in a thread, while changes go on arriving.
+            members = tuple(self._members.get(task.id, {}).get(cohort, _NOBODY))
+            return {user for user in members if self.enabled(task, user)}
         everybody = (
             self._users - self._off.get(task.id, _NOBODY) if task.default_enabled else self._on.get(task.id, set())
         )
@@ -115,8 +111,11 @@ class AudienceIndex:
 
     def _move(self, task_id: str, user: str, cohort: str) -> None:
         cohort_of, members = self._cohort_of[task_id], self._members[task_id]
-        before = cohort_of.pop(user, DEFAULT_COHORT)
+        before = cohort_of.get(user, DEFAULT_COHORT)
+        if before == cohort:
+            return
         if before != DEFAULT_COHORT:
+            del cohort_of[user]
             members[before].discard(user)
             if not members[before]:
                 del members[before], self._intervals[task_id][before]

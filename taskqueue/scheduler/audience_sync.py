@@ -41,6 +41,8 @@ class AudienceSync:
         self._changed: set[str] = set()
         self._wake = asyncio.Event()
         self._flushed = False
+        #: reading and applying are one step, or an answer from before a change could overwrite a later one
+        self._reading = asyncio.Lock()
 
     async def run(self) -> None:
         """Load everything, then follow the changes. Raises StoreUnavailableError when the connection is lost."""
@@ -50,9 +52,9 @@ class AudienceSync:
                 listening = asyncio.Event()
                 group.create_task(self._listen(listening), name="audience-changes")
                 await listening.wait()
-                await self._load()
+                keys_read = await self._read_all(pause_s=0)
                 self.ready.set()
-                group.create_task(self._reconcile_for_ever(), name="audience-reconcile")
+                group.create_task(self._reconcile_for_ever(keys_read), name="audience-reconcile")
                 await self._follow()
         except BaseExceptionGroup as errors:
             raise first_error(errors) from None
@@ -68,42 +70,45 @@ class AudienceSync:
                 self._changed.update(changed)
             self._wake.set()
 
-    async def _load(self) -> None:
-        await self._read_again(self._index.known_keys(), pause_s=0)
-        async for found in self._users.scan():
-            await self._read(found)
-
     async def _follow(self) -> None:
         while True:
             await self._wake.wait()
             await asyncio.sleep(_GATHER_S)
             self._wake.clear()
             if self._flushed:
+                # Also told when another database of the same Redis was emptied: nobody is forgotten unread.
                 self._flushed = False
-                self._index.clear()
-                await self._load()
+                await self._read_all(pause_s=0)
             changed, self._changed = self._changed, set()
-            await self._read_again(iter(changed), pause_s=0)
+            await self._read_again(changed, pause_s=0)
 
-    async def _reconcile_for_ever(self) -> None:
+    async def _reconcile_for_ever(self, keys_read: int) -> None:
         while True:
             await asyncio.sleep(self._reload_s / 10)
-            pieces = max(1, 2 * len(self._index) // _PIECE)
-            pause_s = self._reload_s * 0.8 / pieces
-            await self._read_again(self._index.known_keys(), pause_s=pause_s)
-            async for found in self._users.scan():
-                await self._read(found)
-                await asyncio.sleep(pause_s)
+            keys_read = await self._read_all(pause_s=self._reload_s * 0.8 / max(1, keys_read))
 
-    async def _read_again(self, user_keys: Iterable[str], *, pause_s: float) -> None:
-        remaining = iter(user_keys)
+    async def _read_all(self, *, pause_s: float) -> int:
+        """Read every key that is known or found, resting `pause_s` for each; return how many there were.
+
+        The known ones come first: what was deleted unheard is found only there.
+        """
+        count = await self._read_again(self._index.known_keys(), pause_s=pause_s)
+        async for found in self._users.scan():
+            count += await self._read_again(found, pause_s=pause_s)
+        return count
+
+    async def _read_again(self, user_keys: Iterable[str], *, pause_s: float) -> int:
+        count, remaining = 0, iter(user_keys)
         while piece := list(islice(remaining, _PIECE)):
+            count += len(piece)
             await self._read(piece)
-            await asyncio.sleep(pause_s)
+            await asyncio.sleep(pause_s * len(piece))
+        return count
 
     async def _read(self, user_keys: list[str]) -> None:
-        for found in await self._users.read(user_keys):
-            try:
-                self._index.apply(found)
-            except InvalidValueError as error:
-                self._emit(PreferenceIgnored(user_id=found.user_id, error=str(error)))
+        async with self._reading:
+            for found in await self._users.read(user_keys):
+                try:
+                    self._index.apply(found)
+                except InvalidValueError as error:
+                    self._emit(PreferenceIgnored(user_id=found.user_id, error=str(error)))

@@ -63,6 +63,8 @@ class CatalogWatch:
                 return
             content = self._path.read_bytes()
         except OSError as error:
+            # Once it can be read again it is looked at anew, even if it is the very same file.
+            self._signature = self._seen_digest = None
             self._refuse(f"{self._path.name}: {error.strerror}; the last good version stays in force")
             return
         digest = sha256(content).hexdigest()

@@ -54,7 +54,7 @@ class Leader:
         """Contend and lead for ever. When cancelled it gives the lease back first, so that a follower takes over."""
         self._changed(leading=False, reason="started")
         while True:
-            if not await self._lease.acquire():
+            if not await self._acquired():
                 await asyncio.sleep(_CONTEND_EVERY_S)
                 continue
             self._changed(leading=True, reason="lease acquired")
@@ -67,6 +67,12 @@ class Leader:
             finally:
                 self._changed(leading=False, reason=reason)
                 await self._give_back()
+
+    async def _acquired(self) -> bool:
+        try:
+            return await self._lease.acquire()
+        except StoreUnavailableError:
+            return False  # told by whoever watches Redis; asked again as if somebody else led
 
     async def _give_back(self) -> None:
         try:

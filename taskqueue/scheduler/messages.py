@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 
 from taskqueue.core.codec import encode_message
 from taskqueue.core.job import NOT_DISTRIBUTED, Job, JobMessage, Metadata
@@ -35,19 +36,17 @@ def encoded_job(occurrence: Occurrence, index: int, user: SlotUser, priority: Pr
 def payload_of(user: SlotUser) -> bytes:
     """Return the body of the user's call: the user's id, and the parameters where there are any.
 
-    Parameters that are no JSON object were written by another system by mistake; the call is made without them.
+    Parameters that are no JSON object (RFC 8259) were written by another system by mistake; the call is made without
+    them.
     """
     payload: dict[str, object] = {"user_id": user.user_id}
-    if parameters := _parameters(user.parameters):
-        payload["parameters"] = parameters
-    return json.dumps(payload, separators=(",", ":"), ensure_ascii=False).encode()
+    # What cannot be written again (NaN, a lone surrogate, endless nesting) must not keep the job from going out.
+    with suppress(ValueError, RecursionError):
+        parameters = json.loads(user.parameters) if user.parameters else None
+        if isinstance(parameters, dict) and parameters:
+            return _json(payload | {"parameters": parameters})
+    return _json(payload)
 
 
-def _parameters(text: str) -> dict[str, object] | None:
-    if not text:
-        return None
-    try:
-        parameters = json.loads(text)
-    except (ValueError, RecursionError):
-        return None
-    return parameters if isinstance(parameters, dict) else None
+def _json(payload: dict[str, object]) -> bytes:
+    return json.dumps(payload, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()

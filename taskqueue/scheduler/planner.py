@@ -67,9 +67,11 @@ class Planner:
         self._synced = None
         members = [member for member, _ in await self._plan.live(None, _LIVE_AT_START)]
         for occurrence, progress in (await self._plan.read(members)).values():
-            task = self._catalog.tasks.get(occurrence.task_id)
-            if not progress.complete and task is not None:
-                await self._fill(token, task, occurrence, progress, await self._ordered(task, occurrence.cohort))
+            if not progress.complete:
+                task = self._catalog.tasks.get(occurrence.task_id)
+                # Of a removed task only those who stand in a slot list already are called.
+                ordered = [] if task is None else await self._ordered(task, occurrence.cohort)
+                await self._fill(token, occurrence, progress, ordered)
 
     async def tick(self, token: str) -> None:
         """Plan everything that is due within PLAN_AHEAD. Raises LeaseLostError or StoreUnavailableError."""
@@ -149,7 +151,7 @@ class Planner:
         record = await self._plan.read([occurrence.member])
         if occurrence.member in record:
             occurrence, progress = record[occurrence.member]
-            await self._fill(token, task, occurrence, progress, ordered)
+            await self._fill(token, occurrence, progress, ordered)
         seconds = asyncio.get_running_loop().time() - began
         self._emit(
             OccurrencePlanned(
@@ -185,7 +187,7 @@ class Planner:
         return self._index.ordered(task, cohort)
 
     async def _fill(
-        self, token: str, task: Task, occurrence: Occurrence, progress: Progress, ordered: list[tuple[int, str]]
+        self, token: str, occurrence: Occurrence, progress: Progress, ordered: list[tuple[int, str]]
     ) -> None:
         start = bisect_right(ordered, _place(progress.cursor)) if progress.cursor else 0
         while not progress.complete:

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from itertools import takewhile
 
 from taskqueue.broker.names import queue_name, routing_key
 from taskqueue.broker.publisher import Outgoing, Publisher
@@ -47,9 +48,12 @@ class ReleaseTerms:
     batch_size: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class _Candidate:
-    """A job that could be published now: where it comes from and when it is due."""
+    """A job that could be published now: where it comes from and when it is due.
+
+    Two with the same job id are different ones: a retry may wait while its first attempt is released again.
+    """
 
     source: int
     due: datetime
@@ -67,6 +71,33 @@ class _SlotHead:
     users: tuple[str, ...]
     candidates: tuple[_Candidate, ...]
     next_due: datetime | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Waiting:
+    """A delayed job, and its candidate while there is anything to publish."""
+
+    job: DelayedJob
+    candidate: _Candidate | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _View:
+    """What one round sees: slot heads, delayed jobs, and the instant up to which these are all there is."""
+
+    heads: Sequence[_SlotHead]
+    waiting: Sequence[_Waiting]
+    horizon: datetime
+    #: more occurrences are due within the lead than one round looks at
+    cut: bool
+
+    def candidates(self) -> list[_Candidate]:
+        """Return what could be published, in due order."""
+        found = [candidate for head in self.heads for candidate in head.candidates]
+        found += [waiting.candidate for waiting in self.waiting if waiting.candidate is not None]
+        return sorted(
+            (candidate for candidate in found if candidate.due <= self.horizon), key=lambda candidate: candidate.due
+        )
 
 
 class Releaser:
@@ -92,12 +123,17 @@ class Releaser:
         self._now = now
         self._emit = emit
         self._lane_tail: datetime | None = None
+        #: occurrences whose instant is still to come, by member, and those of them with nothing left to release
+        self._upcoming: dict[str, Occurrence] = {}
+        self._released_early: set[str] = set()
 
     async def begin(self) -> None:
-        """Learn how far ahead the delayed queue is filled.
+        """Forget an earlier leadership, and learn how far ahead the delayed queue is filled.
 
         Where Redis does not say, an earlier leader may have filled it as far as the lead reaches.
         """
+        self._upcoming.clear()
+        self._released_early.clear()
         self._lane_tail = await self._delayed.lane_tail() or self._now() + self._lead
 
     async def round(self) -> timedelta:
@@ -106,47 +142,66 @@ class Releaser:
         Raises LeaseLostError, StoreUnavailableError or BrokerError; whatever was not confirmed is still in Redis.
         """
         now = self._now()
-        heads, waiting, horizon = await self._look(now + self._lead)
-        candidates = sorted(
-            (candidate for candidate in self._candidates(heads, waiting) if candidate.due <= horizon),
-            key=lambda candidate: candidate.due,
-        )
+        await self._open_due(now)
+        view = await self._look(now + self._lead)
+        candidates = view.candidates()
         chosen, held_until = self._route(candidates, now)
         confirmed = await self._publish(chosen)
-        await self._forget(heads, waiting, confirmed)
+        await self._forget(view, confirmed)
         self._report(chosen, confirmed)
         if len(chosen) > len(confirmed):
             raise BrokerError(f"RabbitMQ confirmed {len(confirmed)} of {len(chosen)} jobs; the others are tried again")
-        if chosen and len(candidates) >= self._batch_size:
+        if chosen and (view.cut or len(candidates) >= self._batch_size):
             return timedelta(0)
         return _REST if held_until is None else max(timedelta(0), min(_REST, held_until - self._now()))
 
     # --- what could go ------------------------------------------------------------------------------------------------
 
-    async def _look(self, horizon: datetime) -> tuple[list[_SlotHead], list[DelayedJob], datetime]:
-        """Return slot heads, delayed jobs, and the instant up to which they are all there is."""
-        live = await self._plan.live(horizon, _SOURCES_PER_ROUND + 1)
-        if len(live) > _SOURCES_PER_ROUND:
-            horizon = min(horizon, live.pop()[1])
-        records = await self._plan.read([member for member, _ in live])
-        await asyncio.gather(
-            *(self._plan.close(self._lease.token, member) for member, _ in live if member not in records)
-        )
-        found = await asyncio.gather(
-            *(self._head(number, *records[member]) for number, (member, _) in enumerate(live) if member in records)
-        )
-        heads = [head for head in found if head is not None]
+    async def _open_due(self, now: datetime) -> None:
+        """Note the instants that have come, also where no job is due now."""
+        come = [member for member, occurrence in self._upcoming.items() if occurrence.scheduled_at <= now]
+        for member in come:
+            await self._open(self._upcoming[member])
+            del self._upcoming[member]
+            self._released_early.discard(member)
+
+    async def _open(self, occurrence: Occurrence) -> None:
+        if occurrence.cohort == DEFAULT_COHORT:
+            await self._plan.open(self._lease.token, occurrence)
+
+    async def _look(self, horizon: datetime) -> _View:
+        found = await self._plan.live(horizon, _SOURCES_PER_ROUND + len(self._released_early) + 1)
+        live = [entry for entry in found if entry[0] not in self._released_early]
+        cut = len(live) > _SOURCES_PER_ROUND
+        if cut:
+            horizon = min(horizon, live[_SOURCES_PER_ROUND][1])
+            live = live[:_SOURCES_PER_ROUND]
+        heads = await self._heads([member for member, _ in live])
         waiting = await self._delayed.due_until(horizon, self._batch_size)
         if len(waiting) == self._batch_size:
             horizon = min(horizon, waiting[-1].due)
-        for head in heads:
-            if head.next_due is not None:
-                horizon = min(horizon, head.next_due)
-        return heads, waiting, horizon
+        return _View(
+            heads=heads,
+            waiting=[_waiting(_SOURCES_PER_ROUND + number, job) for number, job in enumerate(waiting)],
+            horizon=min([horizon, *(head.next_due for head in heads if head.next_due is not None)]),
+            cut=cut,
+        )
+
+    async def _heads(self, members: Sequence[str]) -> list[_SlotHead]:
+        records = await self._plan.read(members)
+        await asyncio.gather(
+            *(self._plan.close(self._lease.token, member) for member in members if member not in records)
+        )
+        found = await asyncio.gather(
+            *(self._head(number, *records[member]) for number, member in enumerate(members) if member in records)
+        )
+        return [head for head in found if head is not None]
 
     async def _head(self, source: int, occurrence: Occurrence, progress: Progress) -> _SlotHead | None:
-        if not progress.opened and occurrence.scheduled_at <= self._now() and occurrence.cohort == DEFAULT_COHORT:
-            await self._plan.open(self._lease.token, occurrence)
+        if occurrence.scheduled_at > self._now():
+            self._upcoming[occurrence.member] = occurrence
+        elif not progress.opened:
+            await self._open(occurrence)
         if progress.released >= progress.planned:
             await self._close_if_over(occurrence, progress)
             return None
@@ -178,7 +233,9 @@ class Releaser:
 
     async def _close_if_over(self, occurrence: Occurrence, progress: Progress) -> None:
         # Not before its instant, so that an occurrence without users is noted as an execution as well.
-        if progress.finished and occurrence.scheduled_at <= self._now():
+        if progress.finished and occurrence.member in self._upcoming:
+            self._released_early.add(occurrence.member)
+        elif progress.finished:
             await self._plan.close(self._lease.token, occurrence.member)
 
     async def _pass_over_lost_slot(self, occurrence: Occurrence, progress: Progress) -> None:
@@ -190,18 +247,6 @@ class Releaser:
         count = following - progress.released
         await self._plan.trim_slot(self._lease.token, occurrence, progress, first_user="", count=count)
         self._emit(SlotListGone(task=occurrence.task_id, occurrence=occurrence.id, slot=slot, users=count))
-
-    def _candidates(self, heads: Sequence[_SlotHead], waiting: Sequence[DelayedJob]) -> list[_Candidate]:
-        found = [candidate for head in heads for candidate in head.candidates]
-        for number, job in enumerate(waiting):
-            if job.body is not None:
-                # Each delayed job is a source of its own: holding one back holds back no other.
-                source = _SOURCES_PER_ROUND + number
-                priority = _priority_of(job.body)
-                found.append(
-                    _Candidate(source=source, due=job.due, body=job.body, job_id=job.job_id, priority=priority)
-                )
-        return found
 
     # --- which way ----------------------------------------------------------------------------------------------------
 
@@ -227,8 +272,8 @@ class Releaser:
 
     # --- out, and forgotten -------------------------------------------------------------------------------------------
 
-    async def _publish(self, chosen: Sequence[tuple[_Candidate, Route]]) -> set[str]:
-        """Publish in order; return the ids of the jobs that RabbitMQ confirmed."""
+    async def _publish(self, chosen: Sequence[tuple[_Candidate, Route]]) -> set[_Candidate]:
+        """Publish in order; return what RabbitMQ confirmed."""
         if not chosen:
             return set()
         if not self._lease.trusted:
@@ -250,35 +295,39 @@ class Releaser:
             for candidate, way in chosen
         ]
         results = await self._publisher.publish_all(messages, _CONFIRM_WITHIN_S)
-        return {message.message_id for message, error in zip(messages, results, strict=True) if error is None}
+        return {candidate for (candidate, _), error in zip(chosen, results, strict=True) if error is None}
 
-    async def _forget(self, heads: Sequence[_SlotHead], waiting: Sequence[DelayedJob], confirmed: set[str]) -> None:
-        token = self._lease.token
-        trims = []
-        for head in heads:
-            count = _confirmed_prefix([candidate.job_id for candidate in head.candidates], confirmed)
-            if count:
-                trims.append(
-                    self._plan.trim_slot(token, head.occurrence, head.progress, first_user=head.users[0], count=count)
-                )
-        gone = [job for job in waiting if job.body is None or job.job_id in confirmed]
-        await asyncio.gather(*trims, self._delayed.remove(token, gone))
+    async def _forget(self, view: _View, confirmed: set[_Candidate]) -> None:
+        gone = [each.job for each in view.waiting if each.candidate is None or each.candidate in confirmed]
+        await asyncio.gather(
+            *(self._trim(head, confirmed) for head in view.heads), self._delayed.remove(self._lease.token, gone)
+        )
 
-    def _report(self, chosen: Sequence[tuple[_Candidate, Route]], confirmed: set[str]) -> None:
+    async def _trim(self, head: _SlotHead, confirmed: set[_Candidate]) -> None:
+        occurrence, progress = head.occurrence, head.progress
+        count = sum(1 for _ in takewhile(confirmed.__contains__, head.candidates))
+        if count and await self._plan.trim_slot(
+            self._lease.token, occurrence, progress, first_user=head.users[0], count=count
+        ):
+            await self._close_if_over(occurrence, replace(progress, released=progress.released + count))
+
+    def _report(self, chosen: Sequence[tuple[_Candidate, Route]], confirmed: set[_Candidate]) -> None:
         counts: dict[tuple[Priority, ReleaseMode], int] = {}
         for candidate, way in chosen:
-            if candidate.job_id in confirmed:
+            if candidate in confirmed:
                 mode: ReleaseMode = "lane" if way is Route.LANE else "direct"
                 counts[candidate.priority, mode] = counts.get((candidate.priority, mode), 0) + 1
         for (priority, mode), count in counts.items():
             self._emit(JobsReleased(queue=queue_name(priority), mode=mode, count=count))
 
 
-def _confirmed_prefix(job_ids: Sequence[str], confirmed: set[str]) -> int:
-    for position, job_id in enumerate(job_ids):
-        if job_id not in confirmed:
-            return position
-    return len(job_ids)
+def _waiting(source: int, job: DelayedJob) -> _Waiting:
+    """Return the job with a source of its own: holding it back holds back no other."""
+    if job.body is None:
+        return _Waiting(job=job, candidate=None)
+    priority = _priority_of(job.body)
+    candidate = _Candidate(source=source, due=job.due, body=job.body, job_id=job.job_id, priority=priority)
+    return _Waiting(job=job, candidate=candidate)
 
 
 def _priority_of(body: bytes) -> Priority:

@@ -7,6 +7,7 @@ from datetime import timedelta
 
 from taskqueue.config.catalog import task_from_json, task_to_json
 from taskqueue.core.task import Task
+from taskqueue.errors import ConfigError, InvalidValueError
 from taskqueue.store import keys
 from taskqueue.store.connection import RedisStore
 from taskqueue.store.scripts import Scripts
@@ -21,6 +22,7 @@ class CatalogStore:
     def __init__(self, store: RedisStore, scripts: Scripts) -> None:
         self._store = store
         self._scripts = scripts
+        self.unreadable: dict[str, str] = {}
 
     async def write(self, token: str, tasks: Mapping[str, Task], revision: str) -> None:
         """Replace the definitions. Raises LeaseLostError unless `token` is the leader's."""
@@ -37,8 +39,16 @@ class CatalogStore:
         return None if revision is None else revision.decode()
 
     async def read(self) -> dict[str, Task]:
-        """Return every definition by task id, those of removed tasks with live jobs included."""
+        """Return every readable definition by task id, those of removed tasks with live jobs included.
+
+        `unreadable` then holds the others, which a newer scheduler wrote, with what is wrong with each.
+        """
         flat = await self._store.command("HGETALL", keys.CATALOG)
-        texts = flat.values() if isinstance(flat, dict) else flat[1::2]
-        tasks = [task_from_json(text.decode()) for text in texts]
-        return {task.id: task for task in tasks}
+        tasks: dict[str, Task] = {}
+        self.unreadable = {}
+        for task_id, text in flat.items():
+            try:
+                tasks[task_id.decode()] = task_from_json(text.decode())
+            except (ConfigError, InvalidValueError) as error:
+                self.unreadable[task_id.decode()] = str(error)
+        return tasks

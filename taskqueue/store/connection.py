@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -62,6 +63,11 @@ class RedisStore:
         self._redis: Redis = Redis.from_pool(pool)
         self._execute: Callable[..., Awaitable[Any]] = self._redis.execute_command
 
+    @property
+    def max_retries(self) -> int:
+        """How often a caller that may do so asks again after a lost answer."""
+        return self._settings.max_retries
+
     async def command(self, *arguments: Argument) -> Any:
         """Run one command and return its reply.
 
@@ -117,6 +123,18 @@ class RedisStore:
             async def connect(self) -> None:
                 if not self.is_connected:
                     await candidates.connect(self, super().connect)
+
+            async def send_packed_command(self, command: bytes | Iterable[bytes], check_health: bool = False) -> None:
+                # The library's own uses asyncio.wait_for, which until Python 3.12 swallows a cancellation that comes
+                # at the moment of success: a loop that was told to stop would then go on for ever.
+                if not self.is_connected:
+                    await self.connect_check_health(check_health=check_health)
+                try:
+                    async with asyncio.timeout(COMMAND_TIMEOUT_S):
+                        await self._send_packed_command([command] if isinstance(command, bytes) else command)
+                except BaseException:
+                    await self.disconnect(nowait=True)  # half a command may have gone out
+                    raise
 
         return PrimaryConnection
 

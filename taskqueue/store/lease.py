@@ -30,6 +30,7 @@ class Lease:
         self._ttl_ms = ttl // timedelta(milliseconds=1)
         self._trust_s = ttl.total_seconds() * 0.9
         self._trusted_until = 0.0
+        self._unanswered = False
         self.token = ""
 
     @property
@@ -44,9 +45,13 @@ class Lease:
 
     async def acquire(self) -> bool:
         """Try to become the leader; return whether this process is it now."""
+        if self._unanswered and await self._taken_unheard():
+            return True
         asked = time.monotonic()
         self.token = f"{self._name}:{secrets.token_hex(8)}"
+        self._unanswered = True
         taken = await self._store.command("SET", keys.LEASE, self.token, "NX", "PX", self._ttl_ms)
+        self._unanswered = False
         if taken is not None:
             self._trusted_until = asked + self._trust_s
         return taken is not None
@@ -68,6 +73,15 @@ class Lease:
             await self._scripts.call("lease", [keys.LEASE], [self.token, 0])
         except LeaseLostError:
             return
+
+    async def _taken_unheard(self) -> bool:
+        # An earlier attempt got no answer; if it took the lease all the same, it can be renewed.
+        try:
+            await self.renew()
+        except LeaseLostError:
+            return False
+        self._unanswered = False
+        return True
 
     async def holder(self) -> str | None:
         """Return the name of the leader, or None when there is none."""

@@ -78,8 +78,7 @@ class PlanStore:
     async def due_rules(self) -> dict[str, str]:
         """Return the rule (canonical JSON) of every entry by member, as of the last sync."""
         reply = await self._store.command("HGETALL", keys.DUE_RULES)
-        pairs = reply.items() if isinstance(reply, dict) else zip(reply[::2], reply[1::2], strict=True)
-        return {member.decode(): rule.decode() for member, rule in pairs}
+        return _fields(reply)
 
     async def sync_due(
         self, token: str, *, remove: Sequence[str], keep: Iterable[tuple[str, str, datetime | None]]
@@ -329,12 +328,8 @@ def _record_fields(occurrence: Occurrence) -> list[Argument]:
     return fields
 
 
-def _fields(reply: object) -> Mapping[str, str]:
-    if isinstance(reply, dict):
-        return {name.decode(): value.decode() for name, value in reply.items()}
-    if isinstance(reply, list):
-        return {name.decode(): value.decode() for name, value in zip(reply[::2], reply[1::2], strict=True)}
-    return {}
+def _fields(reply: Mapping[bytes, bytes]) -> dict[str, str]:
+    return {name.decode(): value.decode() for name, value in reply.items()}
 
 
 def _parse_record(member: str, fields: Mapping[str, str]) -> tuple[Occurrence, Progress]:

@@ -25,6 +25,9 @@ _INCLUDE = re.compile(r"^--@ include ([a-z_]+\.lua)#([a-z_]+)$", re.MULTILINE)
 #: calls of one write; more of them wait for the next, so that no answer is late because of its neighbours
 _MAX_BATCH = 512
 
+_FIRST_REST_S = 0.1
+_LONGEST_REST_S = 2.0
+
 
 @dataclass(slots=True)
 class _Call:
@@ -62,15 +65,16 @@ class Scripts:
             self._flush = asyncio.create_task(self._send_waiting(), name="scripts-flush")
         return await call.reply
 
-    async def call_again(
-        self, script: str, keys: Sequence[Argument], arguments: Sequence[Argument], *, tries: int = 4
-    ) -> Any:
-        """Like call, but ask again after a lost answer: only for scripts that are harmless when run twice."""
-        for attempt in range(1, tries):
+    async def call_again(self, script: str, keys: Sequence[Argument], arguments: Sequence[Argument]) -> Any:
+        """Like call, but ask `redis.max_retries` times again after a lost answer.
+
+        Only for scripts that are harmless when run twice.
+        """
+        for attempt in range(self._store.max_retries):
             try:
                 return await self.call(script, keys, arguments)
             except StoreUnavailableError:
-                await asyncio.sleep(0.05 * 2**attempt)
+                await asyncio.sleep(min(_FIRST_REST_S * 2**attempt, _LONGEST_REST_S))
         return await self.call(script, keys, arguments)
 
     async def _send_waiting(self) -> None:

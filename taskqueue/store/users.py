@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
-from taskqueue.core.ids import check_task_id, check_user_id
+from taskqueue.core.instants import rfc3339
+from taskqueue.core.preference import UserPreference
+from taskqueue.errors import StoreError
 from taskqueue.store import keys
 from taskqueue.store.connection import Argument, RedisStore, checked
 
@@ -33,21 +35,6 @@ class CustomInterval:
     user_id: str
     task_id: str
     text: str | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class UserPreference:
-    """One user's preferences as an import gives them (spec: UserPreference)."""
-
-    user_id: str
-    enabled_tasks: Mapping[str, bool] = field(default_factory=dict)
-    parameters: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
-    custom_intervals: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        check_user_id(self.user_id)
-        for task_id in (*self.enabled_tasks, *self.parameters, *self.custom_intervals):
-            check_task_id(task_id)
 
 
 class UserStore:
@@ -78,10 +65,18 @@ class UserStore:
         return [_read_reply(key, user, reply) for (key, user), reply in zip(owned, replies, strict=True)]
 
     async def write(self, preferences: Iterable[UserPreference], last_modified: str) -> None:
-        """Store `preferences` in one write; what they do not mention stays as it is."""
+        """Store `preferences` in one write; what they do not mention stays as it is. Twice is harmless.
+
+        `last_modified`, RFC 3339, is for the settings of those that do not state it. Raises StoreError with the key
+        that Redis refused to change, while all others are changed; StoreUnavailableError: any of them may be.
+        """
         commands = [command for preference in preferences for command in _write_commands(preference, last_modified)]
-        for reply in await self._store.pipeline(commands):
-            checked(reply)
+        replies = await self._store.pipeline(commands)
+        for (_, key, *_), reply in zip(commands, replies, strict=True):
+            try:
+                checked(reply)
+            except StoreError as error:
+                raise StoreError(f"{key}: {error}") from None
 
 
 def decoded_keys(found: Iterable[bytes]) -> list[str]:
@@ -124,24 +119,22 @@ def _is_switches(key: str) -> bool:
 
 
 def _pairs(reply: object) -> list[tuple[bytes, bytes]]:
-    if isinstance(reply, dict):
-        return list(reply.items())
-    if isinstance(reply, list):
-        return list(zip(reply[::2], reply[1::2], strict=True))
-    return []  # gone, or a key of another type: no preferences
+    # Anything else is a key of another type: no preferences.
+    return list(reply.items()) if isinstance(reply, dict) else []
 
 
 def _texts(values: Iterable[bytes]) -> Iterable[str]:
     return (value.decode(errors="replace") for value in values)
 
 
-def _write_commands(preference: UserPreference, last_modified: str) -> Iterable[tuple[Argument, ...]]:
+def _write_commands(preference: UserPreference, last_modified: str) -> Iterable[tuple[str, ...]]:
     user = preference.user_id
     if preference.enabled_tasks:
         switches = [text for task, on in preference.enabled_tasks.items() for text in (task, "1" if on else "0")]
         yield ("HSET", keys.user_tasks(user), *switches)
-    for task in sorted({*preference.parameters, *preference.custom_intervals}):
-        settings: list[Argument] = ["last_modified", last_modified]
+    stated = preference.last_modified
+    for task in sorted(preference.settings_ids):
+        settings = ["last_modified", rfc3339(stated) if stated else last_modified]
         if task in preference.parameters:
             settings += ["parameters", _json(preference.parameters[task])]
         if task in preference.custom_intervals:

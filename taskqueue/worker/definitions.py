@@ -7,7 +7,7 @@ from collections.abc import Set
 from typing import NoReturn
 
 from taskqueue.core.task import Task
-from taskqueue.errors import StoreUnavailableError
+from taskqueue.errors import StoreError, StoreUnavailableError
 from taskqueue.store.catalog import CatalogStore
 from taskqueue.telemetry.events import CatalogReloaded, Emit, LimitUnused
 
@@ -37,12 +37,15 @@ class Definitions:
     async def get(self, task_id: str) -> Task | None:
         """Return the definition, or None when the leader does not know the task either.
 
-        Raises StoreUnavailableError while no leader has written any: nobody can tell then.
+        Raises StoreUnavailableError while no leader has written any, and StoreError for a definition that this version
+        cannot read: the job is no worse for waiting.
         """
         if task_id not in self._tasks:
             await self._refresh()
         if self._revision is None:
             raise StoreUnavailableError("no task definitions in Redis; they are there once a scheduler leads")
+        if task_id in self._store.unreadable:
+            raise StoreError(f"task {task_id}: this worker cannot read its definition; upgrade the worker")
         return self._tasks.get(task_id)
 
     def __len__(self) -> int:
@@ -57,6 +60,7 @@ class Definitions:
             # Read after the revision: what is read is that revision or a later one, never an earlier.
             self._tasks = await self._store.read()
             self._revision = revision
-        self._emit(CatalogReloaded(ok=True, revision=revision, tasks=len(self._tasks)))
+        unreadable = tuple(f"{task_id}: {error}" for task_id, error in self._store.unreadable.items())
+        self._emit(CatalogReloaded(ok=True, revision=revision, tasks=len(self._tasks), warnings=unreadable))
         for task_id in sorted(self._limited - self._tasks.keys()):
             self._emit(LimitUnused(task=task_id))

@@ -231,13 +231,15 @@ async def test_a_bad_message_goes_to_the_failed_queue_once_and_harms_no_other(
     assert worker.events("delivery_failed") == []
 
 
-async def test_a_bad_message_without_an_id_is_put_aside_as_well(shared_system: System, worker: Process) -> None:
+@pytest.mark.usefixtures("worker")
+async def test_a_bad_message_without_an_id_is_put_aside_as_well(shared_system: System) -> None:
     body = f"no message at all {uuid.uuid4()}".encode()
 
     await publish(shared_system, body)
-    await worker.wait_for("message_rejected", reason="malformed")
+    failed = await shared_system.failed.wait_until(lambda message: message.body == body)
 
-    assert [message.reason for message in shared_system.failed.messages if message.body == body] == ["malformed"]
+    assert failed.reason == "malformed"
+    assert failed.message_id
 
 
 async def test_an_unknown_task_is_recorded_as_failed(shared_system: System, worker: Process) -> None:

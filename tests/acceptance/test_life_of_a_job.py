@@ -53,9 +53,7 @@ async def test_an_occurrence_calls_for_each_enabled_user_once_spread_over_its_wi
     await system.set_preference(off, "daily_report", on=False)
     await system.enable("another", silent)
     parameters = {"format": "pdf"}
-    await system.redis.hset(  # type: ignore[misc]  # redis-py types its commands for both kinds of client
-        f"taskqueue:users:{users[0]}:settings:daily_report", "parameters", json.dumps(parameters)
-    )
+    await system.redis.hset(f"taskqueue:users:{users[0]}:settings:daily_report", "parameters", json.dumps(parameters))
     system.write_tasks()
     scheduler, worker = await system.scheduler_and_worker()
 
@@ -143,7 +141,7 @@ def _check_record(record: dict[str, object], job_id: str) -> None:
 async def _check_counters(system: System, job_ids: set[str]) -> None:
     today = f"{datetime.now(UTC):%Y-%m-%d}"
     redis = system.redis
-    assert await redis.hgetall(f"taskqueue:metrics:executions:{today}") == {b"daily_report": b"4"}  # type: ignore[misc]
+    assert await redis.hgetall(f"taskqueue:metrics:executions:{today}") == {b"daily_report": b"4"}
     assert await redis.exists(f"taskqueue:metrics:failures:{today}") == 0
     durations = await redis.zrange("taskqueue:metrics:duration:daily_report", 0, -1, withscores=True)
     assert {member.decode().rpartition(":")[0] for member, _ in durations} == job_ids
@@ -208,7 +206,7 @@ async def test_a_job_that_goes_on_failing_arrives_once_in_the_failed_queue(
     assert record["status"] == "failed"
     assert record["error"] == {"code": "http_503", "message": "the endpoint answered 503", "retry": False}
     today = f"{datetime.now(UTC):%Y-%m-%d}"
-    assert await shared_system.redis.hget(f"taskqueue:metrics:failures:{today}", "broken") == b"1"  # type: ignore[misc]
+    assert await shared_system.redis.hget(f"taskqueue:metrics:failures:{today}", "broken") == b"1"
 
 
 async def test_an_answer_that_no_retry_can_mend_is_final_at_once(
@@ -247,9 +245,7 @@ async def test_a_get_carries_the_payload_as_its_query(
     shared_system: System, scheduler: Process, worker: Process
 ) -> None:
     (user,) = new_users(1)
-    await shared_system.redis.hset(  # type: ignore[misc]  # redis-py types its commands for both kinds of client
-        f"taskqueue:users:{user}:settings:query", "parameters", '{"since":"a b&c"}'
-    )
+    await shared_system.redis.hset(f"taskqueue:users:{user}:settings:query", "parameters", '{"since":"a b&c"}')
 
     await trigger(scheduler, "query", [user])
     await worker.wait_for("job_settled", user_id=user, status="success")

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import aio_pika
@@ -23,14 +22,6 @@ class FailedMessage:
     def reason(self) -> object:
         """Why it is there."""
         return self.headers.get("taskqueue-reason")
-
-    @property
-    def job_id(self) -> str | None:
-        """The id of the job in the body, where one can be read."""
-        try:
-            return str(json.loads(self.body)["job"]["id"])
-        except (ValueError, TypeError, KeyError, RecursionError):
-            return None
 
 
 class FailedQueue:
@@ -59,12 +50,16 @@ class FailedQueue:
 
     async def wait_for(self, message_id: str, within: float = 15.0) -> FailedMessage:
         """Return the first message with this AMQP message id, when it is there."""
+        return await self.wait_until(lambda message: message.message_id == message_id, within)
+
+    async def wait_until(self, fits: Callable[[FailedMessage], bool], within: float = 15.0) -> FailedMessage:
+        """Return the first message that fits, when it is there."""
         try:
             async with asyncio.timeout(within), self._news:
-                await self._news.wait_for(lambda: self.of(message_id))
+                await self._news.wait_for(lambda: any(map(fits, self.messages)))
         except TimeoutError:
-            raise AssertionError(f"{message_id} did not come; there are {self.messages}") from None
-        return self.of(message_id)[0]
+            raise AssertionError(f"the message did not come within {within} s; there are {self.messages}") from None
+        return next(filter(fits, self.messages))
 
     async def _take(self, message: AbstractIncomingMessage) -> None:
         async with self._news:

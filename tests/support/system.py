@@ -116,14 +116,16 @@ class System:
         limits = {"rate_limit": {"global": None}}
         return await self.processes.start("worker", merged(self.place.settings(), limits, settings or {}), environment)
 
-    async def scheduler_and_worker(self, worker: Settings | None = None) -> tuple[Process, Process]:
+    async def scheduler_and_worker(
+        self, worker: Settings | None = None, *, scheduler: Settings | None = None
+    ) -> tuple[Process, Process]:
         """Start one of each and return them when they are ready and the failed queue is watched.
 
         The delayed queue is in use at once, as it is behind a leader that worked until a moment ago; the first leader
         ever does not trust it for a minute, because it cannot know what others left in there.
         """
         await self.redis.set("taskqueue:lane_tail", to_unix_ms(datetime.now(UTC)))
-        both = await self.scheduler(), await self.worker(worker)
+        both = await self.scheduler(scheduler), await self.worker(worker)
         for process in both:
             await process.wait_ready()
         await both[0].wait_for("leader_changed", leading=True)
@@ -140,7 +142,7 @@ class System:
     async def set_preference(self, user_id: str, task_id: str, *, on: bool) -> None:
         """Switch the task on or off for a user."""
         key = f"taskqueue:users:{user_id}:tasks"
-        await self.redis.hset(key, task_id, str(int(on)))  # type: ignore[misc]  # redis-py types both kinds of client
+        await self.redis.hset(key, task_id, str(int(on)))
 
     async def execution(self, job_id: str) -> dict[str, Any]:
         """Return the record of a job. Raises KeyError where there is none."""

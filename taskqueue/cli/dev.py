@@ -1,0 +1,105 @@
+"""`taskqueue dev`: RabbitMQ, Redis, a scheduler, a worker and an endpoint on this machine, until Ctrl-C."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, NoReturn
+
+import typer
+
+from taskqueue.config.settings import process_environment
+from taskqueue.dev.local_server import free_ports
+from taskqueue.dev.playground import Layout, Playground, playground, unless_stopped
+from taskqueue.dev.probe import port_answers
+from taskqueue.dev.services import Services, development_services
+from taskqueue.errors import ServiceError
+from taskqueue.runtime import run
+
+#: where scheduler and worker listen unless told otherwise
+_SCHEDULER_PORT, _WORKER_PORT = 8080, 8081
+
+#: seconds between two looks at the processes
+_LOOK_EVERY_S = 1.0
+
+#: calls that the endpoint remembers; it may run for days
+_CALLS_KEPT = 10_000
+
+
+def dev(
+    directory: Annotated[
+        Path, typer.Option(help="For settings and logs; a tasks.yaml that is there is used as it is.")
+    ] = Path(".taskqueue-dev"),
+    target_port: Annotated[int, typer.Option(min=1, max=65535, help="Port of the endpoint that tasks call.")] = 8082,
+) -> None:
+    """Run everything on this machine, with the demo's tasks and users, until Ctrl-C.
+
+    RabbitMQ and Redis are those named in the environment, or are started for as long as this runs.
+    """
+    environ = process_environment()
+    with development_services(environ, _say, management=True) as services:
+        layout = Layout(
+            directory=directory.resolve(),
+            scheduler_port=_port_near(_SCHEDULER_PORT),
+            worker_port=_port_near(_WORKER_PORT),
+            target_port=target_port,
+            keep_tasks=True,
+        )
+        _say("starting a scheduler, a worker and an endpoint")
+        run(lambda: unless_stopped(_stay(services, layout, environ)))
+    _say("stopped")
+
+
+async def _stay(services: Services, layout: Layout, environ: Mapping[str, str]) -> NoReturn:
+    async with playground(services, layout, environ) as ground:
+        for line in _where(services, ground):
+            _say(line)
+        try:
+            await _watch(ground)
+        finally:
+            _say("stopping")
+            for name, code in (await ground.stop()).items():
+                if code != 0:
+                    _say(f"the {name} ended with exit code {code}; see {layout.directory / name}.out")
+
+
+async def _watch(ground: Playground) -> NoReturn:
+    """Return never; raise ServiceError when a process ends by itself."""
+    while True:
+        for server in (ground.scheduler, ground.worker):
+            if not server.running:
+                raise ServiceError(f"the {server.name} has ended; see {ground.layout.directory / server.name}.out")
+        del ground.target.calls[:-_CALLS_KEPT]
+        await asyncio.sleep(_LOOK_EVERY_S)
+
+
+def _where(services: Services, ground: Playground) -> list[str]:
+    """Return what there is to look at and to change, one line each."""
+    rabbitmq, layout = services.rabbitmq, ground.layout
+    host, _, port = services.redis.address.rpartition(":")
+    redis_cli = f"redis-cli -h {host} -p {port} -n {ground.database}"
+    login = "" if rabbitmq.origin == "TASKQUEUE_QUEUE__URL" else "   (guest, password guest)"
+    return [
+        "",
+        f"RabbitMQ    {ground.session.place}",
+        f"            {rabbitmq.management_url or 'no management page known'}{login}",
+        f"Redis       {redis_cli}",
+        f"scheduler   {ground.scheduler_url}/health",
+        f"            {ground.scheduler_url}/schedule/status/demo_report",
+        f"worker      {ground.worker_url}/stats",
+        f"endpoint    {ground.target.url}/-/calls   what was called",
+        f"tasks       {layout.directory}/tasks.yaml   a change counts within seconds",
+        f"users       {len(ground.users)} in Redis: HSET taskqueue:users:demo-user-002:tasks demo_report 0",
+        f"logs        {layout.directory}/scheduler.out, worker.out",
+        "",
+        "Ctrl-C stops everything.",
+    ]
+
+
+def _port_near(wanted: int) -> int:
+    return free_ports(1)[0] if port_answers("127.0.0.1", wanted) else wanted
+
+
+def _say(line: str) -> None:
+    typer.echo(line)

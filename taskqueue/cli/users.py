@@ -1,0 +1,284 @@
+"""`taskqueue users`: write preferences of users, as other systems know them, to Redis."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from stat import S_ISREG
+from typing import Annotated, BinaryIO
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
+
+from taskqueue.config.catalog import load_catalog
+from taskqueue.config.sections import RedisSettings
+from taskqueue.config.settings import load_scheduler_settings
+from taskqueue.config.user_file import UserFileFormat, read_users
+from taskqueue.core.instants import rfc3339
+from taskqueue.core.preference import UserPreference
+from taskqueue.errors import ConfigError, StoreError
+from taskqueue.runtime import utc_now
+from taskqueue.store.connection import RedisStore
+from taskqueue.store.users import UserStore
+
+users_app = typer.Typer(help="Write preferences of users to Redis.", no_args_is_help=True)
+
+#: users written at once
+_BATCH_USERS = 500
+#: a batch is also written when its lines are this large together, so that long lines do not fill the memory
+_BATCH_BYTES = 4 * 1024 * 1024
+#: of files that are not what they should be, not every "task id" is remembered
+_MAX_UNKNOWN_TASKS = 100
+
+_STDIN = "-"
+_AGAIN = "what was written stays; to finish, import the same files again"
+_SUFFIXES = {".jsonl": UserFileFormat.JSONL, ".ndjson": UserFileFormat.JSONL, ".csv": UserFileFormat.CSV}
+
+Write = Callable[[Collection[UserPreference]], None]
+Advance = Callable[[int], None]
+
+
+@users_app.callback()
+def users() -> None:
+    """Write preferences of users to Redis."""
+
+
+@users_app.command("import")
+def import_users(
+    files: Annotated[list[str], typer.Argument(metavar="FILE", help="*.jsonl or *.csv; - reads standard input.")],
+    config: Annotated[
+        Path, typer.Option(help="Names Redis and the tasks file, with the environment's overrides.")
+    ] = Path("config/scheduler.yaml"),
+    file_format: Annotated[
+        UserFileFormat | None, typer.Option("--format", help="What the files are; told from their names when left out.")
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Check the files; write nothing.")] = False,
+) -> None:
+    """Write who wants which task, and with which settings; what the files do not mention stays as it is.
+
+    Importing again is harmless: after an interruption, just do that. Running schedulers follow within seconds.
+
+    Exit 1 when a line was bad (the good ones are imported) or Redis failed, 2 for wrong usage or configuration.
+    """
+    if files.count(_STDIN) > 1:
+        raise ConfigError("-: stands twice; standard input can be read only once")
+    settings = load_scheduler_settings(config)
+    tasks_file = settings.tasks.config_file
+    tally = _Tally(load_catalog(tasks_file).tasks)
+    with ExitStack() as stack:
+        sources = [_opened(name, file_format, stack) for name in files]
+        write = _write_nothing if dry_run else stack.enter_context(_redis_writer(settings.redis))
+        complete = _import(sources, write, tally)
+    for line in tally.warnings(tasks_file):
+        typer.echo(line, err=True)
+    typer.echo(f"{'would import' if dry_run else 'imported'} {tally}")
+    if tally.bad_lines or not complete:
+        raise typer.Exit(1)
+
+
+# --- files ------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Source:
+    name: str
+    file: BinaryIO
+    file_format: UserFileFormat
+    #: in bytes; None for a pipe
+    size: int | None
+
+
+def _opened(name: str, file_format: UserFileFormat | None, stack: ExitStack) -> _Source:
+    """Open the file; `stack` closes it. Raises ConfigError when it cannot be read or its format is unknown."""
+    found = file_format or _SUFFIXES.get(Path(name).suffix.lower())
+    if found is None:
+        raise ConfigError(f"{name}: the name tells no format; add --format jsonl or --format csv")
+    if name == _STDIN:
+        return _Source(name="<stdin>", file=sys.stdin.buffer, file_format=found, size=None)
+    file = stack.enter_context(_open(name))
+    status = os.fstat(file.fileno())
+    return _Source(name=name, file=file, file_format=found, size=status.st_size if S_ISREG(status.st_mode) else None)
+
+
+def _open(name: str) -> BinaryIO:
+    try:
+        return Path(name).open("rb")
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or "not a usable path"
+        raise ConfigError(f"{name}: cannot be read: {reason}; check the path and its permissions") from None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Stated:
+    #: `file:line`
+    place: str
+    size: int
+    preference: UserPreference
+
+
+def _read(sources: Sequence[_Source], tally: _Tally, advance: Advance) -> Iterator[_Stated]:
+    """Yield what the good lines state; tell each bad one at once."""
+    for source in sources:
+        for entry in read_users(source.file, source.file_format):
+            place = f"{source.name}:{entry.line}"
+            if isinstance(entry.stated, UserPreference):
+                yield _Stated(place=place, size=entry.size, preference=entry.stated)
+            else:
+                typer.echo(f"{place}: {entry.stated}", err=True)
+                tally.bad_lines += 1
+            advance(entry.size)
+
+
+# --- batches ----------------------------------------------------------------------------------------------------------
+
+
+class _Batch:
+    """Preferences that are written together. What several lines state about one user becomes one preference."""
+
+    def __init__(self, first: _Stated) -> None:
+        self.place = first.place
+        self._size = 0
+        self._by_user = dict[str, UserPreference]()
+        self.add(first)
+
+    @property
+    def preferences(self) -> Collection[UserPreference]:
+        """One preference for each user."""
+        return self._by_user.values()
+
+    def has_room_for(self, stated: _Stated) -> bool:
+        """Return whether `stated` still fits."""
+        known = stated.preference.user_id in self._by_user
+        return self._size + stated.size <= _BATCH_BYTES and (known or len(self._by_user) < _BATCH_USERS)
+
+    def add(self, stated: _Stated) -> None:
+        """Take `stated` in."""
+        user_id = stated.preference.user_id
+        before = self._by_user.get(user_id)
+        self._by_user[user_id] = stated.preference if before is None else before.merged(stated.preference)
+        self._size += stated.size
+
+
+def _batches(read: Iterable[_Stated]) -> Iterator[_Batch]:
+    batch: _Batch | None = None
+    for stated in read:
+        if batch is None:
+            batch = _Batch(stated)
+        elif batch.has_room_for(stated):
+            batch.add(stated)
+        else:
+            yield batch
+            batch = _Batch(stated)
+    if batch is not None:
+        yield batch
+
+
+def _import(sources: Sequence[_Source], write: Write, tally: _Tally) -> bool:
+    """Read and write everything; return False when Redis ended it before, which is told."""
+    place = sources[0].name
+    try:
+        with _progress(sources) as advance:
+            for batch in _batches(_read(sources, tally, advance)):
+                place = batch.place
+                write(batch.preferences)
+                tally.add(batch.preferences)
+    except StoreError as error:
+        typer.echo(f"stopped at {place}: {error}; {_AGAIN}", err=True)
+        return False
+    except KeyboardInterrupt:
+        typer.echo(f"interrupted after {tally}; {_AGAIN}", err=True)
+        raise
+    return True
+
+
+# --- where it goes ----------------------------------------------------------------------------------------------------
+
+
+def _write_nothing(_preferences: Collection[UserPreference]) -> None:
+    """What --dry-run does."""
+
+
+@contextmanager
+def _redis_writer(settings: RedisSettings) -> Iterator[Write]:
+    # The event loop runs only while Redis is asked: a read from a terminal then ends at once with Ctrl-C.
+    store = RedisStore(settings, client_name="taskqueue-users-import")
+    user_store = UserStore(store)
+    with asyncio.Runner() as runner:
+        try:
+            yield lambda preferences: runner.run(user_store.write(preferences, rfc3339(utc_now())))
+        finally:
+            runner.run(store.close())
+
+
+# --- what is told -----------------------------------------------------------------------------------------------------
+
+
+class _Tally:
+    """What was imported so far, counted per batch: a user of two batches counts twice."""
+
+    def __init__(self, known_tasks: Collection[str]) -> None:
+        self.bad_lines = 0
+        self._known_tasks = known_tasks
+        self._users = 0
+        self._switches = 0
+        self._settings = 0
+        self._users_of_unknown = Counter[str]()
+        self._more_unknown = False
+
+    def __str__(self) -> str:
+        """`300 users, 512 switches, 40 settings`."""
+        return ", ".join(
+            (
+                _counted(self._users, "user", "users"),
+                _counted(self._switches, "switch", "switches"),
+                _counted(self._settings, "setting", "settings"),
+            )
+        )
+
+    def add(self, preferences: Collection[UserPreference]) -> None:
+        """Count `preferences`."""
+        self._users += len(preferences)
+        for preference in preferences:
+            self._switches += len(preference.enabled_tasks)
+            self._settings += len(preference.settings_ids)
+            for task_id in preference.task_ids.difference(self._known_tasks):
+                self._count_unknown(task_id)
+
+    def warnings(self, tasks_file: Path) -> Iterator[str]:
+        """Yield a line for each task that is not in `tasks_file`, whose tasks are the known ones."""
+        for task_id, count in sorted(self._users_of_unknown.items()):
+            who = _counted(count, "user", "users")
+            yield f"warning: {tasks_file} has no task {task_id}, stated for {who}; it counts once there is one"
+        if self._more_unknown:
+            yield f"warning: {tasks_file} lacks more tasks than these; check that the files are for this system"
+
+    def _count_unknown(self, task_id: str) -> None:
+        if task_id in self._users_of_unknown or len(self._users_of_unknown) < _MAX_UNKNOWN_TASKS:
+            self._users_of_unknown[task_id] += 1
+        else:
+            self._more_unknown = True
+
+
+def _counted(count: int, one: str, many: str) -> str:
+    return f"{count} {one if count == 1 else many}"
+
+
+@contextmanager
+def _progress(sources: Sequence[_Source]) -> Iterator[Advance]:
+    """Show a bar on standard error while it is a terminal; yield what moves it on, by bytes."""
+    if not sys.stderr.isatty():
+        yield lambda _size: None
+        return
+    sizes = [source.size for source in sources]
+    total = None if None in sizes else sum(size or 0 for size in sizes)
+    columns = (TextColumn("importing"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        bar = progress.add_task("importing", total=total)
+        yield lambda size: progress.advance(bar, size)

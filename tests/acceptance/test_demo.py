@@ -1,0 +1,147 @@
+"""`make demo` and `taskqueue dev` as people run them: clean, with defects planted, and stopped half-way."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import signal
+import sys
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import httpx
+import pytest
+import yaml
+
+from taskqueue.dev.local_server import free_ports
+from taskqueue.dev.probe import port_answers
+from taskqueue.dev.services import RabbitMQ, Redis, Services
+
+pytestmark = pytest.mark.timeout(300)  # the demo waits for a whole minute and its window
+
+_DEMO = (sys.executable, "-m", "taskqueue.dev.demo")
+_DEV = (sys.executable, "-c", "from taskqueue.cli.main import main; main()", "dev")
+
+#: seconds for a line that needs processes to start, or a whole minute to begin
+_LINE_WITHIN_S = 150.0
+
+
+@pytest.fixture
+def environment(amqp_url: str, redis_server: Redis, redis_db: int, tmp_path: Path) -> dict[str, str]:
+    """Points a program at an empty virtual host and at the session's Redis; temporary files go to `tmp_path`."""
+    rabbitmq = RabbitMQ(origin="test", amqp_url=amqp_url, management_url=None)
+    services = Services(rabbitmq=rabbitmq, redis=redis_server)
+    return {**os.environ, **services.environment(), "TMPDIR": str(tmp_path), "COLUMNS": "80"}
+
+
+@asynccontextmanager
+async def program(*command: str, environment: Mapping[str, str]) -> AsyncIterator[asyncio.subprocess.Process]:
+    process = await asyncio.create_subprocess_exec(
+        *command, env=environment, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT
+    )
+    try:
+        yield process
+    finally:
+        if process.returncode is None:
+            process.kill()
+        await process.communicate()
+
+
+async def run(*command: str, environment: Mapping[str, str]) -> tuple[int | None, str]:
+    async with program(*command, environment=environment) as process:
+        output, _ = await process.communicate()
+        return process.returncode, output.decode()
+
+
+async def text_until(process: asyncio.subprocess.Process, mark: str) -> str:
+    assert process.stdout is not None
+    text = ""
+    async with asyncio.timeout(_LINE_WITHIN_S):
+        while mark not in text:
+            line = await process.stdout.readline()
+            assert line, f"the program ended without {mark!r}:\n{text}"
+            text += line.decode()
+    return text
+
+
+def kept_directories(parent: Path) -> list[Path]:
+    return list(parent.glob("taskqueue-demo-*"))
+
+
+def scheduler_port(directory: Path) -> int:
+    settings = yaml.safe_load((directory / "scheduler.yaml").read_text())
+    return int(settings["server"]["port"])
+
+
+async def test_the_demo_finds_nothing_wrong_and_leaves_nothing_behind(
+    environment: dict[str, str], tmp_path: Path
+) -> None:
+    code, text = await run(*_DEMO, "--quick", environment=environment)
+
+    assert code == 0, text
+    assert "jobs did what the preferences say" in text
+    assert "\r" not in text
+    assert kept_directories(tmp_path) == []
+
+
+async def test_a_lost_an_early_and_a_doubled_job_make_the_demo_fail(environment: dict[str, str]) -> None:
+    plants = [word for plant in ("lost", "early", "doubled") for word in ("--plant", plant)]
+
+    code, text = await run(*_DEMO, "--quick", *plants, environment=environment)
+
+    planted = dict(re.findall(r"planted: (\w+), demo_report for (\S+)$", text, re.MULTILINE))
+    assert code == 1, text
+    assert "wrong: 1 doubled, 1 early, 1 lost" in text
+    for kind, user in planted.items():
+        assert f"{kind}: demo_report for {user} " in text
+    assert planted.keys() == {"lost", "early", "doubled"}
+
+
+async def test_a_stopped_demo_takes_its_processes_along(environment: dict[str, str], tmp_path: Path) -> None:
+    async with program(*_DEMO, environment=environment) as process:
+        await text_until(process, "jobs are planned")
+        (directory,) = kept_directories(tmp_path)
+        port = scheduler_port(directory)
+        assert port_answers("127.0.0.1", port)
+
+        process.send_signal(signal.SIGTERM)
+        output, _ = await process.communicate()
+
+    assert process.returncode == 130, output.decode()
+    assert not port_answers("127.0.0.1", port)
+    assert kept_directories(tmp_path) == []
+
+
+async def test_dev_says_where_everything_is_and_ends_with_ctrl_c(environment: dict[str, str], tmp_path: Path) -> None:
+    (target_port,) = free_ports(1)
+    options = ("--directory", str(tmp_path / "dev"), "--target-port", str(target_port))
+    async with program(*_DEV, *options, environment=environment) as process:
+        text = await text_until(process, "Ctrl-C stops everything")
+        urls = [url for url in re.findall(r"http://\S+", text) if ":15672" not in url]
+        async with httpx.AsyncClient(trust_env=False) as client:
+            statuses = {url: (await client.get(url)).status_code for url in urls}
+
+        process.send_signal(signal.SIGINT)
+        output, _ = await process.communicate()
+
+    assert len(statuses) == 4
+    assert set(statuses.values()) == {200}, statuses
+    assert process.returncode == 0, output.decode()
+    assert not any(port_answers("127.0.0.1", int(port)) for port in re.findall(r"127\.0\.0\.1:(\d+)/", "".join(urls)))
+
+
+async def test_dev_keeps_a_tasks_file_that_somebody_edited(environment: dict[str, str], tmp_path: Path) -> None:
+    (target_port,) = free_ports(1)
+    tasks = tmp_path / "tasks.yaml"
+    tasks.write_text("tasks: []\n")
+    options = ("--directory", str(tmp_path), "--target-port", str(target_port))
+    async with program(*_DEV, *options, environment=environment) as process:
+        await text_until(process, "Ctrl-C stops everything")
+        process.send_signal(signal.SIGTERM)
+        output, _ = await process.communicate()
+
+    assert "exit code" not in output.decode()
+    assert tasks.read_text() == "tasks: []\n"
+    assert process.returncode == 0

@@ -1,0 +1,87 @@
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+
+from taskqueue.core.task import Task
+from taskqueue.errors import LeaseLostError
+from taskqueue.store import keys
+from taskqueue.store.catalog import CatalogStore
+from taskqueue.store.connection import RedisStore
+from taskqueue.store.scripts import Scripts
+from tests.support.values import a_task
+
+REPORT, SYNC = a_task(id="daily_report"), a_task(id="hourly_sync", retries=2, timeout=timedelta(minutes=2))
+
+
+@pytest.fixture
+def catalog(store: RedisStore, scripts: Scripts) -> CatalogStore:
+    return CatalogStore(store, scripts)
+
+
+def by_id(*tasks: Task) -> dict[str, Task]:
+    return {task.id: task for task in tasks}
+
+
+async def test_before_the_first_leader_there_is_no_revision_and_no_task(catalog: CatalogStore) -> None:
+    assert await catalog.revision() is None
+    assert await catalog.read() == {}
+
+
+async def test_workers_read_what_the_leader_wrote(catalog: CatalogStore, token: str) -> None:
+    await catalog.write(token, by_id(REPORT, SYNC), "r1")
+    assert await catalog.revision() == "r1"
+    assert await catalog.read() == by_id(REPORT, SYNC)
+
+
+async def test_a_changed_task_replaces_the_one_before(catalog: CatalogStore, token: str) -> None:
+    await catalog.write(token, by_id(SYNC), "r1")
+    changed = a_task(id="hourly_sync", retries=5)
+    await catalog.write(token, by_id(changed), "r2")
+    assert await catalog.read() == by_id(changed)
+
+
+async def test_a_removed_task_stays_for_its_jobs(catalog: CatalogStore, store: RedisStore, token: str) -> None:
+    await catalog.write(token, by_id(REPORT, SYNC), "r1")
+    await catalog.write(token, by_id(REPORT), "r2")
+    assert await catalog.read() == by_id(REPORT, SYNC)
+    assert await store.command("HKEYS", keys.CATALOG_REMOVED) == [b"hourly_sync"]
+
+
+async def test_a_task_removed_long_ago_goes_with_the_next_change(
+    catalog: CatalogStore, store: RedisStore, token: str
+) -> None:
+    await catalog.write(token, by_id(REPORT, SYNC), "r1")
+    await catalog.write(token, by_id(REPORT), "r2")
+    await store.command("HSET", keys.CATALOG_REMOVED, "hourly_sync", 1)
+    await catalog.write(token, by_id(REPORT), "r3")
+    assert await catalog.read() == by_id(REPORT)
+    assert await store.command("EXISTS", keys.CATALOG_REMOVED) == 0
+
+
+async def test_a_task_that_comes_back_is_no_longer_removed(
+    catalog: CatalogStore, store: RedisStore, token: str
+) -> None:
+    await catalog.write(token, by_id(SYNC), "r1")
+    await catalog.write(token, {}, "r2")
+    await catalog.write(token, by_id(SYNC), "r3")
+    assert await store.command("EXISTS", keys.CATALOG_REMOVED) == 0
+
+
+async def test_who_does_not_lead_writes_nothing(catalog: CatalogStore, token: str) -> None:
+    await catalog.write(token, by_id(REPORT), "r1")
+    with pytest.raises(LeaseLostError):
+        await catalog.write("another token", by_id(SYNC), "r2")
+    assert await catalog.revision() == "r1"
+    assert await catalog.read() == by_id(REPORT)
+
+
+async def test_a_definition_of_a_later_version_hides_no_other(
+    catalog: CatalogStore, store: RedisStore, token: str
+) -> None:
+    await catalog.write(token, by_id(REPORT, SYNC), "r1")
+    await store.command("HSET", keys.CATALOG, "hourly_sync", '{"id": "hourly_sync", "interval": {"type": "lunar"}}')
+
+    assert await catalog.read() == by_id(REPORT)
+    assert list(catalog.unreadable) == ["hourly_sync"]

@@ -1,0 +1,110 @@
+"""Every write that belongs to the leader: with a token that is not the lease's, nothing is written anywhere."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+import pytest
+
+from taskqueue.assets import asset_dir
+from taskqueue.core.occurrence import Progress
+from taskqueue.errors import LeaseLostError
+from taskqueue.store import keys
+from taskqueue.store.catalog import CatalogStore
+from taskqueue.store.connection import RedisStore
+from taskqueue.store.delayed import DelayedJob, DelayedStore
+from taskqueue.store.jobs import JobStore
+from taskqueue.store.plan import DueEntry, PlanStore
+from taskqueue.store.scripts import Scripts
+from tests.support.claims import FIRST, KEPT, due_job
+from tests.support.values import TEN_O_CLOCK, a_task, an_occurrence
+
+Snapshot = Callable[[], Awaitable[dict[bytes, bytes]]]
+
+ENTRY = DueEntry(task_id="daily_report", cohort="", at=TEN_O_CLOCK)
+OCCURRENCE = an_occurrence(users=2)
+WAITING = DelayedJob(job_id="waiting", due=TEN_O_CLOCK, body=b"message", generation=1)
+PLANNED = Progress(cursor="b", planned=2, complete=True)
+
+
+class Writes:
+    """One method for each of the leader's writes, by the name of its script."""
+
+    def __init__(self, store: RedisStore, scripts: Scripts) -> None:
+        self.plan = PlanStore(store, scripts)
+        self.delayed = DelayedStore(store, scripts)
+        self.catalog = CatalogStore(store, scripts)
+        self.scripts = scripts
+
+    async def due_sync(self, token: str) -> None:
+        await self.plan.sync_due(token, remove=["gone"], keep=[(ENTRY.member, "another rule", TEN_O_CLOCK)])
+
+    async def plan_begin(self, token: str) -> None:
+        await self.plan.begin(token, ENTRY, None, an_occurrence(id="new"))
+
+    async def plan_append(self, token: str) -> None:
+        await self.plan.append(token, OCCURRENCE, PLANNED, ["c"], "c", last=True)
+
+    async def slot_trim(self, token: str) -> None:
+        await self.plan.trim_slot(token, OCCURRENCE, PLANNED, first_user="a", count=1)
+
+    async def occurrence_open(self, token: str) -> None:
+        await self.plan.open(token, OCCURRENCE)
+
+    async def occurrence_close(self, token: str) -> None:
+        await self.plan.close(token, "daily_report:gone")
+
+    async def delayed_remove(self, token: str) -> None:
+        await self.delayed.remove(token, [WAITING])
+
+    async def lane_tail(self, token: str) -> None:
+        await self.delayed.raise_lane_tail(token, TEN_O_CLOCK, 1000)
+
+    async def catalog_write(self, token: str) -> None:
+        await self.catalog.write(token, {"daily_report": a_task()}, "r2")
+
+    async def lease(self, token: str) -> None:
+        await self.scripts.call("lease", [keys.LEASE], [token, 0])
+
+
+LEADERS_SCRIPTS = sorted(
+    path.stem for path in asset_dir("lua").glob("*.lua") if "require_lease(KEYS" in path.read_text(encoding="utf-8")
+)
+
+
+@pytest.fixture
+async def writes(store: RedisStore, scripts: Scripts, token: str) -> Writes:
+    """The writes, on a Redis where each of them has something to change."""
+    writes = Writes(store, scripts)
+    await writes.plan.sync_due(token, remove=[], keep=[(ENTRY.member, "rule", TEN_O_CLOCK)])
+    await writes.plan.begin(token, ENTRY, TEN_O_CLOCK, OCCURRENCE)
+    await writes.plan.append(token, OCCURRENCE, Progress(), ["a", "b"], "b", last=True)
+    await store.command("ZADD", keys.OCCURRENCES, 1, "daily_report:gone")
+    await writes.catalog.write(token, {}, "r1")
+    await JobStore(store, scripts).postpone(
+        due_job(id="waiting"), FIRST, next_attempt=1, until=TEN_O_CLOCK, body=b"message", record=None, kept=KEPT
+    )
+    return writes
+
+
+def test_every_script_of_the_leader_is_tested() -> None:
+    assert sorted(name for name in vars(Writes) if not name.startswith("_")) == LEADERS_SCRIPTS
+
+
+@pytest.mark.parametrize("script", LEADERS_SCRIPTS)
+async def test_the_leader_changes_something(writes: Writes, token: str, snapshot: Snapshot, script: str) -> None:
+    before = await snapshot()
+    await getattr(writes, script)(token)
+    assert await snapshot() != before
+
+
+@pytest.mark.parametrize("script", LEADERS_SCRIPTS)
+@pytest.mark.parametrize("now_held_by", ["scheduler-2:fedcba9876543210", None], ids=["another", "nobody"])
+async def test_a_former_leader_writes_nothing_anywhere(
+    writes: Writes, token: str, store: RedisStore, snapshot: Snapshot, script: str, now_held_by: str | None
+) -> None:
+    await store.command(*(("DEL", keys.LEASE) if now_held_by is None else ("SET", keys.LEASE, now_held_by)))
+    before = await snapshot()
+    with pytest.raises(LeaseLostError):
+        await getattr(writes, script)(token)
+    assert await snapshot() == before

@@ -1,0 +1,164 @@
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from datetime import timedelta
+
+import pytest
+
+from taskqueue.errors import LeaseLostError, StoreUnavailableError
+from taskqueue.store import keys
+from taskqueue.store import lease as lease_module
+from taskqueue.store.connection import RedisStore
+from taskqueue.store.lease import Lease
+from taskqueue.store.scripts import Scripts
+
+TTL = timedelta(seconds=10)
+
+
+@pytest.fixture
+def contender(store: RedisStore, scripts: Scripts) -> Callable[[str], Lease]:
+    return lambda name: Lease(store, scripts, name=name, ttl=TTL)
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """The monotonic clock of this process: change its one entry."""
+    now = [1000.0]
+    monkeypatch.setattr(lease_module.time, "monotonic", lambda: now[0])
+    return now
+
+
+async def test_of_many_contenders_one_becomes_the_leader(contender: Callable[[str], Lease]) -> None:
+    leases = [contender(f"scheduler-{number}") for number in range(20)]
+    taken = await asyncio.gather(*(lease.acquire() for lease in leases))
+    assert sum(taken) == 1
+    leader = leases[taken.index(True)]
+    assert [lease for lease in leases if lease.trusted] == [leader]
+    assert await leader.holder() == f"scheduler-{taken.index(True)}"
+
+
+async def test_the_lease_holds_a_token_that_nobody_can_guess_and_ends_by_itself(
+    contender: Callable[[str], Lease], store: RedisStore
+) -> None:
+    lease = contender("host-1:8080")
+    await lease.acquire()
+    assert (await store.command("GET", keys.LEASE)).decode() == lease.token
+    assert lease.token.startswith("host-1:8080:")
+    assert await lease.holder() == "host-1:8080"
+    assert 0 < await store.command("PTTL", keys.LEASE) <= 10_000
+    first = lease.token
+    await lease.release()
+    await lease.acquire()
+    assert lease.token != first
+
+
+async def test_a_renewal_lets_the_lease_live_on(contender: Callable[[str], Lease], store: RedisStore) -> None:
+    lease = contender("a")
+    await lease.acquire()
+    await store.command("PEXPIRE", keys.LEASE, 1000)
+    await lease.renew()
+    assert await store.command("PTTL", keys.LEASE) > 5000
+
+
+async def test_the_trust_ends_before_the_lease_can(contender: Callable[[str], Lease], clock: list[float]) -> None:
+    lease = contender("a")
+    await lease.acquire()
+    clock[0] += TTL.total_seconds() * 0.89
+    assert lease.trusted
+    clock[0] += TTL.total_seconds() * 0.02
+    assert not lease.trusted
+    await lease.renew()
+    assert lease.trusted
+
+
+async def test_the_trust_counts_from_the_question_however_late_the_answer(
+    contender: Callable[[str], Lease], store: RedisStore, clock: list[float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    command = store.command
+
+    async def slow(*arguments: str | int) -> object:
+        reply = await command(*arguments)
+        clock[0] += 9.5
+        return reply
+
+    monkeypatch.setattr(store, "command", slow)
+    lease = contender("a")
+    assert await lease.acquire()
+    assert not lease.trusted
+
+
+@pytest.mark.parametrize("theirs", ["b:other", None], ids=["another leader", "nobody"])
+async def test_a_lost_lease_is_told_and_trusted_no_more(
+    contender: Callable[[str], Lease], store: RedisStore, theirs: str | None
+) -> None:
+    lease = contender("a")
+    await lease.acquire()
+    await store.command(*(("DEL", keys.LEASE) if theirs is None else ("SET", keys.LEASE, theirs)))
+    with pytest.raises(LeaseLostError):
+        await lease.renew()
+    assert not lease.trusted
+
+
+async def test_a_renewal_without_an_answer_leaves_the_trust_as_it_was(
+    contender: Callable[[str], Lease], store: RedisStore, monkeypatch: pytest.MonkeyPatch, clock: list[float]
+) -> None:
+    lease = contender("a")
+    await lease.acquire()
+
+    async def lost(_: object) -> list[object]:
+        raise StoreUnavailableError("connection lost")
+
+    monkeypatch.setattr(store, "pipeline", lost)
+    clock[0] += 8
+    with pytest.raises(StoreUnavailableError):
+        await lease.renew()
+    assert lease.trusted
+    clock[0] += 1.1
+    assert not lease.trusted
+
+
+async def test_a_released_lease_is_free_at_once(contender: Callable[[str], Lease]) -> None:
+    first, second = contender("a"), contender("b")
+    await first.acquire()
+    await first.release()
+    assert not first.trusted
+    assert await first.holder() is None
+    assert await second.acquire()
+
+
+async def test_releasing_what_another_holds_leaves_it_to_them(
+    contender: Callable[[str], Lease], store: RedisStore
+) -> None:
+    leader, follower = contender("a"), contender("b")
+    await leader.acquire()
+    await follower.acquire()
+    await follower.release()
+    assert (await store.command("GET", keys.LEASE)).decode() == leader.token
+
+
+async def test_a_lease_that_was_never_held_can_be_released(contender: Callable[[str], Lease]) -> None:
+    await contender("a").release()
+
+
+async def test_three_renewals_may_fail_before_the_trust_ends(contender: Callable[[str], Lease]) -> None:
+    assert contender("a").renew_every_s * 4 <= TTL.total_seconds() * 0.9
+
+
+async def test_a_lease_that_was_taken_unheard_is_found_by_the_next_question(
+    contender: Callable[[str], Lease], store: RedisStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lease = contender("a")
+    ask = store.command
+
+    async def answer_lost(*arguments: str | bytes | int | float) -> object:
+        await ask(*arguments)
+        raise StoreUnavailableError("the answer was lost")
+
+    monkeypatch.setattr(store, "command", answer_lost)
+    with pytest.raises(StoreUnavailableError):
+        await lease.acquire()
+    monkeypatch.setattr(store, "command", ask)
+
+    assert await lease.acquire()
+    assert lease.trusted

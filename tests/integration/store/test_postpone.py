@@ -1,0 +1,164 @@
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from taskqueue.core.instants import to_unix_ms
+from taskqueue.core.job import Job
+from taskqueue.core.state import Status
+from taskqueue.store import keys
+from taskqueue.store.connection import RedisStore
+from taskqueue.store.jobs import Claimant, JobStore, Verdict
+from taskqueue.store.scripts import Scripts
+from tests.support.claims import AGAIN, FIRST, KEPT, OTHER, due_job, terms
+from tests.support.values import a_record
+
+A_MINUTE = timedelta(minutes=1)
+MILLISECOND = timedelta(milliseconds=1)
+
+Snapshot = Callable[[], Awaitable[dict[bytes, bytes]]]
+
+
+@pytest.fixture
+def jobs(store: RedisStore, scripts: Scripts) -> JobStore:
+    return JobStore(store, scripts)
+
+
+async def postpone(
+    jobs: JobStore,
+    job: Job,
+    claimant: Claimant = FIRST,
+    *,
+    next_attempt: int,
+    until: datetime | None = None,
+    body: bytes = b"message",
+) -> str:
+    return await jobs.postpone(
+        job,
+        claimant,
+        next_attempt=next_attempt,
+        until=until or datetime.now(UTC) + A_MINUTE,
+        body=body,
+        record=a_record(job, status=Status.RETRYING) if next_attempt > job.attempt else None,
+        kept=KEPT,
+    )
+
+
+async def waiting(store: RedisStore, job: Job) -> list[bytes | None]:
+    found: list[bytes | None] = await store.command(
+        "HMGET", keys.delayed_job(job.id), "message", "attempt", "generation"
+    )
+    return found
+
+
+async def test_a_retry_stores_the_message_of_the_next_attempt_until_its_time(jobs: JobStore, store: RedisStore) -> None:
+    job, until = due_job(), datetime.now(UTC) + A_MINUTE
+    await jobs.admit(job, FIRST, terms())
+    assert await postpone(jobs, job, next_attempt=2, until=until, body=b"attempt 2") == "stored"
+    assert await waiting(store, job) == [b"attempt 2", b"2", b"1"]
+    assert int(await store.command("ZSCORE", keys.DELAYED, job.id)) == to_unix_ms(until)
+    assert b'"retrying"' in (await jobs.execution(job.id) or b"")
+
+
+async def test_after_a_retry_the_next_attempt_is_anybodys_and_the_last_one_is_stale(jobs: JobStore) -> None:
+    job = due_job()
+    await jobs.admit(job, FIRST, terms())
+    await postpone(jobs, job, next_attempt=2)
+    assert (await jobs.admit(job, FIRST, terms())).word == "stale_attempt"
+    assert (await jobs.admit(due_job(attempt=2), OTHER, terms())).verdict is Verdict.RUN
+
+
+async def test_a_park_keeps_the_attempt_and_gives_up_the_claim(jobs: JobStore, store: RedisStore) -> None:
+    job = due_job()
+    await jobs.admit(job, FIRST, terms())
+    assert await postpone(jobs, job, next_attempt=1) == "stored"
+    assert await waiting(store, job) == [b"message", b"1", b"1"]
+    assert await jobs.execution(job.id) is None
+    assert (await jobs.admit(job, OTHER, terms())).verdict is Verdict.RUN
+
+
+async def test_a_job_that_nobody_claimed_can_be_parked(jobs: JobStore, store: RedisStore) -> None:
+    job = due_job()
+    assert await postpone(jobs, job, next_attempt=1) == "stored"
+    assert await store.command("EXISTS", keys.claim(job.id)) == 0
+
+
+async def test_a_parked_copy_leaves_the_claim_to_its_owner(jobs: JobStore, store: RedisStore) -> None:
+    job = due_job()
+    await jobs.admit(job, FIRST, terms())
+    assert await postpone(jobs, job, OTHER, next_attempt=1) == "stored"
+    assert await store.command("HGET", keys.claim(job.id), "owner") == b"worker-1:aa"
+
+
+async def test_each_time_a_job_is_put_back_it_gets_a_new_generation(jobs: JobStore, store: RedisStore) -> None:
+    job = due_job()
+    for generation in (b"1", b"2", b"3"):
+        assert await postpone(jobs, job, next_attempt=1) == "stored"
+        assert (await waiting(store, job))[2] == generation
+
+
+async def test_a_park_asked_again_after_a_lost_answer_is_stored_once(jobs: JobStore, store: RedisStore) -> None:
+    job = due_job()
+    await jobs.admit(job, FIRST, terms())
+    assert [await postpone(jobs, job, next_attempt=1) for _ in range(2)] == ["stored", "stored"]
+    assert await store.command("ZCARD", keys.DELAYED) == 1
+
+
+async def test_a_retry_asked_again_after_a_lost_answer_changes_nothing(jobs: JobStore, snapshot: Snapshot) -> None:
+    job = due_job()
+    await jobs.admit(job, FIRST, terms())
+    await postpone(jobs, job, next_attempt=2)
+    before = await snapshot()
+    assert await postpone(jobs, job, next_attempt=2) == "stale"
+    assert await snapshot() == before
+
+
+async def test_what_is_over_is_not_put_back(jobs: JobStore, store: RedisStore, snapshot: Snapshot) -> None:
+    job = due_job()
+    await jobs.admit(job, FIRST, terms())
+    await store.command("SET", keys.done(job.id), "success")
+    before = await snapshot()
+    assert await postpone(jobs, job, next_attempt=2) == "done"
+    assert await snapshot() == before
+
+
+async def test_a_parked_copy_of_an_earlier_attempt_does_not_replace_a_later_one(
+    jobs: JobStore, store: RedisStore
+) -> None:
+    job = due_job()
+    await jobs.admit(job, FIRST, terms())
+    await postpone(jobs, job, next_attempt=2, body=b"attempt 2")
+    await store.command("DEL", keys.claim(job.id))
+    assert await postpone(jobs, job, OTHER, next_attempt=1, body=b"attempt 1") == "stale"
+    assert (await waiting(store, job))[0] == b"attempt 2"
+
+
+@pytest.mark.parametrize("taker", [OTHER, AGAIN], ids=["another worker", "a later delivery"])
+async def test_a_worker_that_lost_its_claim_cannot_order_a_retry(
+    jobs: JobStore, snapshot: Snapshot, taker: Claimant
+) -> None:
+    job = due_job()
+    await jobs.admit(job, FIRST, terms())
+    await jobs.admit(job, taker, terms())
+    before = await snapshot()
+    assert await postpone(jobs, job, FIRST, next_attempt=2) == "lost"
+    assert await snapshot() == before
+
+
+async def test_a_job_put_back_for_longer_than_claims_are_kept_is_still_there_at_its_time(
+    jobs: JobStore, store: RedisStore
+) -> None:
+    job, until = due_job(), datetime.now(UTC) + timedelta(days=60)
+    await jobs.admit(job, FIRST, terms())
+    await postpone(jobs, job, next_attempt=1, until=until)
+    gone_at = int(await store.command("PEXPIRETIME", keys.delayed_job(job.id)))
+    assert gone_at == to_unix_ms(until) + KEPT // MILLISECOND
+    assert int(await store.command("PEXPIRETIME", keys.claim(job.id))) == gone_at
+
+
+async def test_a_job_put_back_into_the_past_is_kept_from_now(jobs: JobStore, store: RedisStore) -> None:
+    job = due_job()
+    await postpone(jobs, job, next_attempt=1, until=datetime(1970, 1, 2, tzinfo=UTC))
+    assert await store.command("PTTL", keys.delayed_job(job.id)) > (KEPT - A_MINUTE) // MILLISECOND

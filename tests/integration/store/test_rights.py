@@ -1,0 +1,101 @@
+"""The rights that docs/redis.md asks for are enough for everything that taskqueue does, and for little else."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import AsyncIterator
+from contextlib import aclosing
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from pydantic import SecretStr
+
+from taskqueue.assets import asset_dir
+from taskqueue.config.sections import RedisSettings
+from taskqueue.core.occurrence import Progress
+from taskqueue.errors import StoreError
+from taskqueue.store import keys
+from taskqueue.store.catalog import CatalogStore
+from taskqueue.store.changes import user_changes
+from taskqueue.store.connection import RedisStore
+from taskqueue.store.delayed import DelayedStore
+from taskqueue.store.jobs import JobStore, Limit, Switch
+from taskqueue.store.lease import Lease
+from taskqueue.store.plan import DueEntry, PlanStore
+from taskqueue.store.scripts import Scripts
+from taskqueue.store.users import UserStore
+from tests.support.claims import FIRST, HEARTBEAT_TTL, KEPT, due_job, terms
+from tests.support.values import TEN_O_CLOCK, a_record, a_task, an_occurrence
+
+DOCUMENT = (Path(__file__).parents[3] / "docs" / "redis.md").read_text(encoding="utf-8")
+PASSWORD = "of-this-test"
+
+
+@pytest.fixture
+async def limited(store: RedisStore, redis_settings: RedisSettings) -> AsyncIterator[RedisStore]:
+    """A connection of a user with the documented rights."""
+    documented = re.search(r"^    ACL SETUSER taskqueue (.*)$", DOCUMENT, re.MULTILINE)
+    assert documented is not None
+    rights = documented[1].replace("PASSWORD", PASSWORD).split()
+    await store.command("ACL", "SETUSER", "taskqueue-test", "reset", *rights)
+    as_user = {"username": "taskqueue-test", "password": SecretStr(PASSWORD)}
+    limited = RedisStore(redis_settings.model_copy(update=as_user), client_name="taskqueue-test")
+    yield limited
+    await limited.close()
+    await store.command("ACL", "DELUSER", "taskqueue-test")
+
+
+async def test_they_are_enough_for_the_life_of_a_job(limited: RedisStore) -> None:
+    jobs = JobStore(limited, Scripts(limited, asset_dir("lua")))
+    job, record = due_job(), a_record(due_job())
+    await jobs.beat(FIRST.incarnation, "{}", HEARTBEAT_TTL)
+    limits = terms(switch=Switch.OPTIONAL, global_limit=Limit(rate=10, burst=10), task_limit=Limit(rate=10, burst=10))
+    await jobs.admit(job, FIRST, limits)
+    until = datetime.now(UTC) + timedelta(seconds=1)
+    await jobs.postpone(job, FIRST, next_attempt=2, until=until, body=b"message", record=record, kept=KEPT)
+    await jobs.finish(job, record, called=True, kept=KEPT)
+    await jobs.mark_failed(job.id)
+    assert await jobs.execution(job.id)
+    await jobs.last_beat(FIRST.incarnation)
+
+
+async def test_they_are_enough_for_a_leader(limited: RedisStore) -> None:
+    scripts = Scripts(limited, asset_dir("lua"))
+    plan, delayed, catalog = PlanStore(limited, scripts), DelayedStore(limited, scripts), CatalogStore(limited, scripts)
+    lease = Lease(limited, scripts, name="scheduler-1", ttl=timedelta(seconds=10))
+    assert await lease.acquire()
+    await lease.renew()
+    await catalog.write(lease.token, {"daily_report": a_task()}, "r1")
+    await catalog.read()
+    occurrence, entry = an_occurrence(users=1), DueEntry(task_id="daily_report", cohort="", at=TEN_O_CLOCK)
+    await plan.sync_due(lease.token, remove=[], keep=[(entry.member, "rule", entry.at)])
+    await plan.begin(lease.token, entry, None, occurrence)
+    await plan.append(lease.token, occurrence, Progress(), ["u"], "u", last=True)
+    await plan.open(lease.token, occurrence)
+    _, progress = (await plan.read([occurrence.member]))[occurrence.member]
+    assert len(await plan.read_slot(occurrence, progress, 10)) == 1
+    await plan.trim_slot(lease.token, occurrence, progress, first_user="u", count=1)
+    assert await plan.close(lease.token, occurrence.member)
+    await plan.add_trigger(an_occurrence(id="trigger"), ["u"], batch_size=1)
+    await delayed.raise_lane_tail(lease.token, TEN_O_CLOCK, 1000)
+    assert await delayed.due_until(TEN_O_CLOCK, 10) == []
+    await lease.release()
+
+
+async def test_they_are_enough_to_follow_the_users(limited: RedisStore) -> None:
+    assert [piece async for piece in UserStore(limited).scan()] == []
+    async with aclosing(user_changes(limited)) as changes, asyncio.timeout(10):
+        assert await anext(changes) == []
+        await limited.command("HSET", keys.user_tasks("u"), "t", "1")
+        assert await anext(changes) == [keys.user_tasks("u")]
+
+
+@pytest.mark.parametrize(
+    "command",
+    ["FLUSHALL", "KEYS *", "CONFIG GET dir", "GET other:key", "SET other:key 1", "ACL LIST", "SUBSCRIBE news", "INFO"],
+)
+async def test_they_allow_nothing_that_taskqueue_does_not_do(limited: RedisStore, command: str) -> None:
+    with pytest.raises(StoreError, match="lacks a right"):
+        await limited.command(*command.split())

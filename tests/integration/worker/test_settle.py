@@ -1,0 +1,177 @@
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from taskqueue.broker.consumer import Delivery
+from taskqueue.broker.publisher import Outgoing, Publisher
+from taskqueue.core.codec import encode_message
+from taskqueue.core.execution import ExecutionResult
+from taskqueue.core.job import JobMessage
+from taskqueue.core.retry import Complete, Decision, Drop, Fail, GiveBack, Park, Retry
+from taskqueue.core.state import Status
+from taskqueue.core.task import Priority
+from taskqueue.errors import MessageError
+from taskqueue.store import keys
+from taskqueue.store.connection import RedisStore
+from taskqueue.store.delayed import DelayedStore
+from taskqueue.store.jobs import FAILED, AdmitTerms, Claimant, JobStore, Switch, Verdict
+from taskqueue.store.scripts import Scripts
+from taskqueue.worker.handle import Handled
+from taskqueue.worker.perseverance import Perseverance
+from taskqueue.worker.settle import Settler
+from tests.support.failed_queue import FailedQueue
+from tests.support.inbox import Consume, Inbox
+from tests.support.values import a_message, a_record
+
+ME = Claimant(incarnation="worker-1:0001", delivery=1)
+FAILURE = Fail(reason="permanent", code="http_410", detail="the endpoint answered 410")
+
+
+@pytest.fixture
+def jobs(store: RedisStore, scripts: Scripts) -> JobStore:
+    return JobStore(store, scripts)
+
+
+@pytest.fixture
+def settler(jobs: JobStore, publisher: Publisher) -> Settler:
+    return Settler(
+        jobs,
+        publisher,
+        Perseverance(asyncio.Event()),
+        now=lambda: datetime.now(UTC),
+        emit=lambda _event: None,
+    )
+
+
+@pytest.fixture
+async def failed(amqp_url: str, publisher: Publisher) -> AsyncIterator[FailedQueue]:
+    assert publisher.connection.connected
+    queue = FailedQueue()
+    await queue.open(amqp_url)
+    yield queue
+    await queue.close()
+
+
+@pytest.fixture
+async def inbox(consume: Consume) -> Inbox:
+    return await consume({Priority.NORMAL: 5})
+
+
+def _due_message() -> JobMessage:
+    now = datetime.now(UTC)
+    return a_message(scheduled_at=now, execute_after=now)
+
+
+async def _claimed(jobs: JobStore, message: JobMessage) -> None:
+    terms = AdmitTerms(
+        switch=Switch.OPTIONAL,
+        expires_at=message.job.execute_after + timedelta(days=1),
+        global_limit=None,
+        task_limit=None,
+        kept=timedelta(days=1),
+        heartbeat_ttl=timedelta(seconds=15),
+        rerun_lost=True,
+    )
+    assert (await jobs.admit(message.job, ME, terms)).verdict is Verdict.RUN
+
+
+async def _delivered(publisher: Publisher, inbox: Inbox, message: JobMessage) -> Delivery:
+    body = encode_message(message)
+    await publisher.publish(Outgoing(body=body, message_id=message.job.id, routing_key="jobs.normal"), 5)
+    return await inbox.next()
+
+
+async def _left(inbox: Inbox) -> int:
+    """Return how many messages come back once the consumers are gone."""
+    await inbox.consumers.stop(5)
+    return inbox.deliveries.qsize()
+
+
+def _handled(decision: Decision, record: ExecutionResult | None = None) -> Handled:
+    return Handled(decision=decision, record=record, called=True)
+
+
+async def test_a_retry_waits_in_redis_with_its_next_attempt_before_it_is_acked(
+    settler: Settler, jobs: JobStore, store: RedisStore, scripts: Scripts
+) -> None:
+    message = _due_message()
+    await _claimed(jobs, message)
+    until = datetime.now(UTC) + timedelta(minutes=1)
+
+    await settler.record(message, ME, _handled(Retry(at=until), a_record(message.job, status=Status.RETRYING)))
+
+    (waiting,) = await DelayedStore(store, scripts).due_until(until, 10)
+    assert waiting.body == encode_message(message.for_attempt(2))
+    assert abs(waiting.due - until) < timedelta(milliseconds=1)
+    assert b'"status":"retrying"' in (await jobs.execution(message.job.id) or b"")
+
+
+async def test_a_park_keeps_the_attempt(settler: Settler, jobs: JobStore, store: RedisStore, scripts: Scripts) -> None:
+    message = _due_message()
+    until = datetime.now(UTC) + timedelta(minutes=1)
+
+    await settler.record(message, ME, _handled(Park(until=until, reason="early")))
+
+    (waiting,) = await DelayedStore(store, scripts).due_until(until, 10)
+    assert waiting.body == encode_message(message)
+    assert await jobs.execution(message.job.id) is None
+
+
+async def test_the_first_end_of_a_job_stands(settler: Settler, jobs: JobStore) -> None:
+    message = _due_message()
+    await _claimed(jobs, message)
+
+    first = await settler.record(message, ME, _handled(Complete(), a_record(message.job)))
+    second = await settler.record(message, ME, _handled(FAILURE, a_record(message.job, status=Status.FAILED)))
+
+    assert first.decision == Complete()
+    assert second.decision == Drop(reason="ended_elsewhere")
+    assert b'"status":"success"' in (await jobs.execution(message.job.id) or b"")
+
+
+async def test_a_failure_is_in_the_failed_queue_before_it_is_acked(
+    settler: Settler, publisher: Publisher, inbox: Inbox, failed: FailedQueue, store: RedisStore
+) -> None:
+    message = _due_message()
+    delivery = await _delivered(publisher, inbox, message)
+
+    handled = await settler.record(message, ME, _handled(FAILURE, a_record(message.job, status=Status.FAILED)))
+    between = await store.command("GET", keys.done(message.job.id))
+    await settler.settle(delivery, message.job, handled)
+
+    entry = await failed.wait_for(message.job.id)
+    assert entry.body == delivery.body
+    assert (entry.reason, entry.headers["taskqueue-error-code"]) == ("permanent", "http_410")
+    assert entry.headers["taskqueue-attempts"] == 1
+    assert between == b"failing:permanent"
+    assert await store.command("GET", keys.done(message.job.id)) == FAILED.encode()
+    assert await _left(inbox) == 0
+
+
+async def test_a_message_that_cannot_be_read_is_put_aside_as_it_is(
+    settler: Settler, publisher: Publisher, inbox: Inbox, failed: FailedQueue
+) -> None:
+    await publisher.publish(Outgoing(body=b"<job/>", message_id="m1", routing_key="jobs.normal"), 5)
+    delivery = await inbox.next()
+
+    await settler.reject(delivery, MessageError("malformed", "not JSON"))
+
+    entry = await failed.wait_for("m1")
+    assert (entry.body, entry.reason) == (b"<job/>", "malformed")
+    assert await _left(inbox) == 0
+
+
+async def test_what_is_given_back_is_delivered_again(settler: Settler, publisher: Publisher, inbox: Inbox) -> None:
+    message = _due_message()
+    delivery = await _delivered(publisher, inbox, message)
+
+    await settler.settle(delivery, message.job, _handled(GiveBack(reason="stopping")))
+    again = await inbox.next()
+
+    assert again.redelivered
+    assert again.body == delivery.body
+    await again.ack()

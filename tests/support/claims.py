@@ -1,0 +1,44 @@
+"""Jobs that are due now, the workers that ask for them, and the terms they ask on."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from taskqueue.core.job import Job
+from taskqueue.store.jobs import AdmitTerms, Claimant, JobStore, Switch
+from tests.support.values import a_job
+
+KEPT = timedelta(hours=25)
+HEARTBEAT_TTL = timedelta(seconds=15)
+
+FIRST = Claimant(incarnation="worker-1:aa", delivery=1)
+#: the same worker got the same job again
+AGAIN = Claimant(incarnation="worker-1:aa", delivery=2)
+OTHER = Claimant(incarnation="worker-2:bb", delivery=1)
+
+TERMS = AdmitTerms(
+    switch=Switch.NONE,
+    expires_at=datetime.max.replace(year=9998, tzinfo=UTC),
+    global_limit=None,
+    task_limit=None,
+    kept=KEPT,
+    heartbeat_ttl=HEARTBEAT_TTL,
+    rerun_lost=True,
+)
+
+
+def terms(**changes: Any) -> AdmitTerms:
+    """Return terms that admit every job that is due, with `changes`."""
+    return replace(TERMS, **changes)
+
+
+def due_job(**changes: Any) -> Job:
+    """Return a job that has been due for a second, with `changes`."""
+    return a_job(**{"execute_after": datetime.now(UTC) - timedelta(seconds=1)} | changes)
+
+
+async def worker_lives(jobs: JobStore, claimant: Claimant) -> None:
+    """Let the heartbeat of that worker stand."""
+    await jobs.beat(claimant.incarnation, "{}", HEARTBEAT_TTL)

@@ -1,0 +1,60 @@
+"""Small stand-ins for what a pure decision of the worker is made on; never for Redis, RabbitMQ or an endpoint."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from taskqueue.broker.consumer import Delivery
+from taskqueue.core.job import Job, JobMessage, Metadata
+from taskqueue.core.task import Priority, Target, Task
+from tests.support.values import a_job, a_task
+
+JOB = a_job()
+TASK = a_task()
+
+
+def message(job: Job = JOB, *, source: str = "scheduler") -> JobMessage:
+    """Return a message of `job`."""
+    return JobMessage(job=job, metadata=Metadata(correlation_id="req_789", source=source, distribution_slot=93))
+
+
+def targeting(target: Target) -> Task:
+    """Return a task that calls `target`."""
+    return replace(TASK, target=target)
+
+
+@dataclass(slots=True)
+class Clock:
+    """A clock that stands still until it is moved; call it to read it."""
+
+    seconds: float = 1000.0
+
+    def __call__(self) -> float:
+        return self.seconds
+
+
+class Hand:
+    """Settles nothing, and notes what it was asked: stands where a channel's settler would."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[str, int]] = []
+
+    async def ack(self, tag: int) -> None:
+        self.asked.append(("ack", tag))
+
+    async def requeue(self, tag: int) -> None:
+        self.asked.append(("requeue", tag))
+
+
+def delivery(queue: Priority, tag: int = 1, *, body: bytes = b"", hand: Hand | None = None) -> Delivery:
+    """Return a delivery from `queue` that is known by its `tag`."""
+    return Delivery(
+        body=body,
+        queue=queue,
+        message_id=str(tag),
+        headers={},
+        redelivered=False,
+        delivery_count=0,
+        settler=hand or Hand(),  # type: ignore[arg-type]  # a real one needs a channel
+        tag=tag,
+    )

@@ -1,0 +1,29 @@
+from __future__ import annotations
+
+from dataclasses import FrozenInstanceError
+
+import pytest
+
+from taskqueue.core.job import NOT_DISTRIBUTED, JobSource, Metadata
+from tests.support.values import a_message
+
+
+def test_another_attempt_is_a_new_message_of_the_same_job() -> None:
+    first = a_message()
+    second = first.for_attempt(2)
+    assert (first.job.attempt, second.job.attempt) == (1, 2)
+    assert second.job.id == first.job.id
+    assert second.metadata is first.metadata
+
+
+def test_a_job_cannot_be_changed() -> None:
+    with pytest.raises(FrozenInstanceError):
+        a_message().job.attempt = 2  # type: ignore[misc]  # that it is refused is the point
+
+
+def test_metadata_says_not_distributed_unless_told() -> None:
+    assert Metadata(correlation_id="", source="api").distribution_slot == NOT_DISTRIBUTED == -1
+
+
+def test_the_sources_are_the_words_of_the_message_format() -> None:
+    assert [source.value for source in JobSource] == ["scheduler", "trigger", "api", "dependency"]

@@ -1,0 +1,267 @@
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from taskqueue.errors import ConfigError
+from taskqueue.scheduler.catalog_watch import CatalogWatch
+from taskqueue.telemetry.events import CatalogReloaded
+from tests.support.scheduling import EventLog, TasksFile, task_type
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> TasksFile:
+    file = TasksFile(tmp_path / "tasks.yaml")
+    file.write(task_type("a"), task_type("b"), task_type("c"))
+    return file
+
+
+@pytest.fixture
+def events() -> EventLog:
+    return EventLog()
+
+
+@pytest.fixture
+def watch(file: TasksFile, events: EventLog) -> CatalogWatch:
+    return file.watch(events, allow_mass_delete=False)
+
+
+async def polled(watch: CatalogWatch, times: int = 2) -> CatalogWatch:
+    for _ in range(times):
+        await watch.poll()
+    return watch
+
+
+def errors(events: EventLog) -> list[str | None]:
+    return [event.error for event in events.of(CatalogReloaded) if not event.ok]
+
+
+def write_broken(file: TasksFile) -> None:
+    file.path.write_text("tasks: [{id: a, interval: {type: sometimes}}]\n", encoding="utf-8")
+
+
+def test_it_begins_with_the_file_as_it_is(watch: CatalogWatch, events: EventLog) -> None:
+    (told,) = events.of(CatalogReloaded)
+
+    assert (list(watch.tasks), watch.error) == (["a", "b", "c"], None)
+    assert (told.ok, told.revision, told.tasks) == (True, watch.revision, 3)
+
+
+def test_it_does_not_begin_without_a_file(tmp_path: Path, events: EventLog) -> None:
+    with pytest.raises(ConfigError, match=r"tasks\.yaml"):
+        TasksFile(tmp_path / "tasks.yaml").watch(events)
+
+
+def test_it_does_not_begin_with_an_invalid_file(file: TasksFile, events: EventLog) -> None:
+    write_broken(file)
+
+    with pytest.raises(ConfigError, match=r"tasks\.yaml"):
+        file.watch(events)
+
+
+async def test_an_unchanged_file_is_no_news(watch: CatalogWatch, events: EventLog) -> None:
+    await polled(watch, 5)
+
+    assert len(events.events) == 1
+    assert not watch.changed.is_set()
+
+
+async def test_an_edit_in_place_is_taken_over(watch: CatalogWatch, file: TasksFile, events: EventLog) -> None:
+    revision = watch.revision
+    file.write(task_type("a"), task_type("b"), task_type("delta"))
+
+    await polled(watch)
+
+    assert list(watch.tasks) == ["a", "b", "delta"]
+    assert watch.revision != revision
+    assert watch.changed.is_set()
+    assert events.of(CatalogReloaded)[-1] == CatalogReloaded(ok=True, revision=watch.revision, tasks=3, removed=("c",))
+
+
+async def test_a_file_that_replaces_it_is_taken_over(watch: CatalogWatch, file: TasksFile) -> None:
+    new = TasksFile(file.path.with_suffix(".new"))
+    new.write(*(task_type(name) for name in "abcd"))
+    new.path.replace(file.path)
+
+    await polled(watch)
+
+    assert list(watch.tasks) == ["a", "b", "c", "d"]
+
+
+async def test_a_replacement_of_the_same_size_and_time_is_noticed(watch: CatalogWatch, file: TasksFile) -> None:
+    new, status = TasksFile(file.path.with_suffix(".new")), file.path.stat()
+    new.write(task_type("a"), task_type("b"), task_type("d"))
+    os.utime(new.path, ns=(status.st_atime_ns, status.st_mtime_ns))
+    assert new.path.stat().st_size == status.st_size
+    new.path.replace(file.path)
+
+    await polled(watch)
+
+    assert list(watch.tasks) == ["a", "b", "d"]
+
+
+async def test_a_config_map_that_swaps_its_symlink_is_taken_over(tmp_path: Path, events: EventLog) -> None:
+    # As Kubernetes does: tasks.yaml -> ..data/tasks.yaml, and ..data -> a new directory for each version.
+    for version, names in (("v1", "ab"), ("v2", "abc")):
+        (tmp_path / version).mkdir()
+        TasksFile(tmp_path / version / "tasks.yaml").write(*(task_type(name) for name in names))
+    (tmp_path / "..data").symlink_to("v1")
+    (tmp_path / "tasks.yaml").symlink_to("..data/tasks.yaml")
+    watch = TasksFile(tmp_path / "tasks.yaml").watch(events)
+
+    (tmp_path / "..data_tmp").symlink_to("v2")
+    (tmp_path / "..data_tmp").replace(tmp_path / "..data")
+    await polled(watch)
+
+    assert list(watch.tasks) == ["a", "b", "c"]
+
+
+async def test_one_look_at_a_changed_file_is_not_enough(watch: CatalogWatch, file: TasksFile) -> None:
+    file.write(task_type("a"), task_type("b"))
+
+    await polled(watch, 1)
+
+    assert list(watch.tasks) == ["a", "b", "c"]
+
+
+async def test_a_file_that_is_still_being_written_is_not_judged(
+    watch: CatalogWatch, file: TasksFile, events: EventLog
+) -> None:
+    file.write(*(task_type(name) for name in "abcd"))
+    whole = file.path.read_text(encoding="utf-8")
+    for part in (0.2, 0.5, 0.9, 1.0):
+        file.path.write_text(whole[: int(len(whole) * part)], encoding="utf-8")
+        await polled(watch, 1)
+        assert list(watch.tasks) == ["a", "b", "c"]
+
+    await polled(watch, 1)
+
+    assert list(watch.tasks) == ["a", "b", "c", "d"]
+    assert errors(events) == []
+
+
+async def test_an_invalid_file_leaves_the_last_good_version_in_force(
+    watch: CatalogWatch, file: TasksFile, events: EventLog
+) -> None:
+    revision = watch.revision
+    write_broken(file)
+
+    await polled(watch, 6)
+
+    (error,) = errors(events)
+    assert (list(watch.tasks), watch.revision, watch.error) == (["a", "b", "c"], revision, error)
+    assert "sometimes" in str(error) or "tasks.yaml:1:" in str(error)
+
+
+async def test_another_mistake_is_told_as_well(watch: CatalogWatch, file: TasksFile, events: EventLog) -> None:
+    write_broken(file)
+    await polled(watch, 3)
+    file.path.write_text("nothing: true\n", encoding="utf-8")
+
+    await polled(watch, 3)
+
+    assert len(set(errors(events))) == len(errors(events)) == 2
+
+
+async def test_a_repaired_file_clears_the_error(watch: CatalogWatch, file: TasksFile, events: EventLog) -> None:
+    write_broken(file)
+    await polled(watch)
+    file.write(*(task_type(name) for name in "abcd"))
+
+    await polled(watch)
+
+    assert (watch.error, list(watch.tasks)) == (None, ["a", "b", "c", "d"])
+    assert events.of(CatalogReloaded)[-1].ok
+
+
+async def test_going_back_to_the_version_in_force_clears_the_error(
+    watch: CatalogWatch, file: TasksFile, events: EventLog
+) -> None:
+    good = file.path.read_bytes()
+    write_broken(file)
+    await polled(watch)
+    file.path.write_bytes(good)
+
+    await polled(watch)
+
+    assert (watch.error, events.of(CatalogReloaded)[-1].ok) == (None, True)
+
+
+async def test_a_deleted_file_leaves_the_last_good_version_in_force(
+    watch: CatalogWatch, file: TasksFile, events: EventLog
+) -> None:
+    file.path.unlink()
+
+    await polled(watch, 4)
+
+    assert list(watch.tasks) == ["a", "b", "c"]
+    assert errors(events) == ["tasks.yaml: No such file or directory; the last good version stays in force"]
+
+
+async def test_the_very_same_file_come_back_clears_the_error(watch: CatalogWatch, file: TasksFile) -> None:
+    aside = file.path.rename(file.path.with_suffix(".aside"))
+    await polled(watch)
+    aside.rename(file.path)
+
+    await polled(watch)
+
+    assert watch.error is None
+
+
+async def test_a_file_that_cannot_be_read_leaves_the_last_good_version_in_force(
+    watch: CatalogWatch, file: TasksFile, events: EventLog
+) -> None:
+    file.path.unlink()
+    file.path.mkdir()
+    await polled(watch, 4)
+    assert (list(watch.tasks), len(errors(events))) == (["a", "b", "c"], 1)
+
+    file.path.rmdir()
+    file.write(*(task_type(name) for name in "abcd"))
+    await polled(watch)
+
+    assert (watch.error, len(watch.tasks)) == (None, 4)
+
+
+async def test_a_new_order_or_comment_is_no_news(watch: CatalogWatch, file: TasksFile, events: EventLog) -> None:
+    file.write(task_type("c"), task_type("b"), task_type("a"))
+
+    await polled(watch, 4)
+
+    assert len(events.events) == 1
+
+
+async def test_losing_more_than_half_of_the_tasks_is_refused(
+    watch: CatalogWatch, file: TasksFile, events: EventLog
+) -> None:
+    file.write(task_type("a"))
+
+    await polled(watch, 4)
+
+    assert list(watch.tasks) == ["a", "b", "c"]
+    assert errors(events) == [watch.error]
+    assert "2 of 3 tasks are gone" in str(watch.error)
+    assert "tasks.allow_mass_delete: true" in str(watch.error)
+
+
+async def test_losing_half_of_the_tasks_is_taken_over(tmp_path: Path, events: EventLog) -> None:
+    file = TasksFile(tmp_path / "tasks.yaml")
+    file.write(task_type("a"), task_type("b"))
+    watch = file.watch(events, allow_mass_delete=False)
+    file.write(task_type("a"))
+
+    await polled(watch)
+
+    assert list(watch.tasks) == ["a"]
+
+
+async def test_losing_all_tasks_is_taken_over_where_that_is_meant(file: TasksFile, events: EventLog) -> None:
+    watch = file.watch(events, allow_mass_delete=True)
+    file.write()
+
+    await polled(watch)
+
+    assert dict(watch.tasks) == {}
+    assert events.of(CatalogReloaded)[-1].removed == ("a", "b", "c")

@@ -1,0 +1,72 @@
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from taskqueue.core.outcome import OutcomeClass
+from taskqueue.core.task import Target
+from taskqueue.worker.attempt import AttemptDefaults, outcome_of
+from taskqueue.worker.http_call import CallResult, Failure, Sent
+from tests.support.fakes import TASK, targeting
+from tests.support.values import TEN_O_CLOCK
+
+DEFAULTS = AttemptDefaults(
+    timeout=timedelta(minutes=5),
+    max_retries=3,
+    retry_delay=timedelta(minutes=1),
+    max_retry_delay=timedelta(hours=1),
+    max_response_bytes=1024,
+)
+
+
+def test_a_task_that_says_nothing_gets_the_workers_defaults() -> None:
+    policy = DEFAULTS.policy_of(TASK)
+
+    assert (policy.retries, policy.base_delay, policy.max_delay) == (3, timedelta(minutes=1), timedelta(hours=1))
+    assert DEFAULTS.deadline_of(TASK) == timedelta(minutes=5)
+
+
+def test_what_a_task_says_wins_even_when_it_is_zero_or_longer() -> None:
+    task = replace(TASK, retries=0, timeout=timedelta(minutes=10), retry_delay=timedelta(hours=2))
+
+    policy = DEFAULTS.policy_of(task)
+
+    assert policy.retries == 0
+    assert policy.base_delay == policy.max_delay == timedelta(hours=2)
+    assert DEFAULTS.deadline_of(task) == timedelta(minutes=10)
+
+
+@pytest.mark.parametrize(("max_duration", "deadline"), [(timedelta(minutes=4), 4), (timedelta(minutes=6), 5)])
+def test_the_smaller_of_timeout_and_max_duration_holds(max_duration: timedelta, deadline: int) -> None:
+    task = targeting(Target(endpoint="https://reports.example/", max_duration=max_duration))
+
+    assert DEFAULTS.deadline_of(task) == timedelta(minutes=deadline)
+
+
+def test_an_answer_is_judged_by_its_status_and_its_wish() -> None:
+    outcome = outcome_of(CallResult(status=503, headers={"retry-after": "7"}), TEN_O_CLOCK)
+
+    assert (outcome.kind, outcome.code) == (OutcomeClass.RETRYABLE, "http_503")
+    assert outcome.retry_after == timedelta(seconds=7)
+
+
+@pytest.mark.parametrize(("sent", "unknown"), [("not_sent", False), ("unknown", True)])
+def test_a_failure_is_tried_again_and_says_whether_it_may_have_had_its_effect(sent: Sent, unknown: bool) -> None:
+    failure = Failure(code="timeout", message="no complete answer in time", sent=sent)
+
+    outcome = outcome_of(CallResult(failure=failure), TEN_O_CLOCK)
+
+    assert (outcome.kind, outcome.code) == (OutcomeClass.RETRYABLE, "timeout")
+    assert outcome.effect_unknown is unknown
+
+
+def test_an_answer_that_broke_off_after_its_head_is_no_success() -> None:
+    failure = Failure(code="connection_reset", message="the connection broke", sent="unknown")
+
+    assert outcome_of(CallResult(status=200, failure=failure), TEN_O_CLOCK).kind is OutcomeClass.RETRYABLE
+
+
+def test_a_request_that_cannot_be_sent_is_final() -> None:
+    failure = Failure(code="invalid_request", message="the URL cannot be called", sent="not_sent")
+
+    assert outcome_of(CallResult(failure=failure), TEN_O_CLOCK).kind is OutcomeClass.PERMANENT

@@ -1,0 +1,119 @@
+import asyncio
+from dataclasses import replace
+from datetime import timedelta
+from typing import cast
+
+import pytest
+
+from taskqueue.core.instants import to_unix_ms
+from taskqueue.core.retry import Drop, Fail, Park, Skip
+from taskqueue.core.state import Status
+from taskqueue.store.jobs import Admission, JobStore, Switch, Verdict
+from taskqueue.worker.attempt import AttemptDefaults, Caller
+from taskqueue.worker.handle import Handled, Handler, HandleTerms, switch_of
+from taskqueue.worker.perseverance import Perseverance
+from tests.support.fakes import JOB, TASK, message
+from tests.support.values import TEN_O_CLOCK
+
+KEPT = timedelta(hours=25)
+
+
+@pytest.mark.parametrize(
+    ("source", "default_enabled", "switch"),
+    [
+        ("scheduler", False, Switch.REQUIRED),
+        ("scheduler", True, Switch.OPTIONAL),
+        ("trigger", False, Switch.OPTIONAL),
+        ("billing", False, Switch.OPTIONAL),
+        ("", False, Switch.OPTIONAL),
+    ],
+)
+def test_only_a_planned_job_needs_its_users_consent_in_writing(
+    source: str, default_enabled: bool, switch: Switch
+) -> None:
+    assert switch_of(message(source=source), replace(TASK, default_enabled=default_enabled)) is switch
+
+
+@pytest.fixture
+def handler() -> Handler:
+    defaults = AttemptDefaults(
+        timeout=timedelta(minutes=5),
+        max_retries=3,
+        retry_delay=timedelta(minutes=1),
+        max_retry_delay=timedelta(hours=1),
+        max_response_bytes=1024,
+    )
+    terms = HandleTerms(
+        worker_id="worker-1",
+        global_limit=None,
+        task_limits={},
+        heartbeat_ttl=timedelta(seconds=15),
+        defaults=defaults,
+    )
+    return Handler(
+        cast(JobStore, None),  # neither is asked: what is tested follows from an admission alone
+        cast(Caller, None),
+        terms,
+        Perseverance(asyncio.Event()),
+        stopping=asyncio.Event(),
+        now=lambda: TEN_O_CLOCK,
+        jitter=lambda: 0.5,
+        emit=lambda _event: None,
+    )
+
+
+def _turned_away(handler: Handler, verdict: Verdict, word: str, milliseconds: int = 0) -> Handled:
+    return handler._turned_away(JOB, Admission(verdict=verdict, milliseconds=milliseconds, word=word), KEPT)
+
+
+async def test_a_parked_job_waits_until_the_instant_that_admission_names(handler: Handler) -> None:
+    until = TEN_O_CLOCK + timedelta(seconds=15)
+
+    handled = _turned_away(handler, Verdict.PARK, "claimed", to_unix_ms(until))
+
+    assert handled.decision == Park(until=until, reason="claimed")
+    assert handled.record is None
+    assert not handled.called
+
+
+async def test_a_copy_is_dropped_without_a_record(handler: Handler) -> None:
+    assert _turned_away(handler, Verdict.DROP, "success") == Handled(decision=Drop(reason="success"))
+
+
+async def test_a_failure_that_never_reached_the_failed_queue_is_brought_there(handler: Handler) -> None:
+    handled = _turned_away(handler, Verdict.DROP, "failing:retries_exhausted")
+
+    assert isinstance(handled.decision, Fail)
+    assert handled.decision.reason == "retries_exhausted"
+    assert handled.record is None
+
+
+@pytest.mark.parametrize(("word", "status"), [("preference_off", Status.SKIPPED), ("cancelled", Status.CANCELLED)])
+async def test_a_job_that_nobody_wants_ends_with_a_record(handler: Handler, word: str, status: Status) -> None:
+    handled = _turned_away(handler, Verdict.SKIP, word)
+
+    assert handled.decision == Skip(reason=word)
+    assert handled.record is not None
+    assert (handled.record.status, handled.record.error) == (status, None)
+
+
+@pytest.mark.parametrize("word", ["expired", "worker_lost"])
+async def test_a_job_that_may_not_run_any_more_fails_and_says_why(handler: Handler, word: str) -> None:
+    handled = _turned_away(handler, Verdict.FAIL, word)
+
+    assert isinstance(handled.decision, Fail)
+    assert handled.decision.reason == word
+    assert handled.record is not None
+    assert handled.record.error is not None
+    assert (handled.record.status, handled.record.error.code) == (Status.FAILED, word)
+    assert not handled.record.error.retry
+
+
+async def test_a_job_of_an_unknown_task_fails_and_names_it(handler: Handler) -> None:
+    handled = handler.unknown_task(replace(JOB, task_type_id="misspelled"))
+
+    assert isinstance(handled.decision, Fail)
+    assert handled.decision.reason == "unknown_task"
+    assert "misspelled" in handled.decision.detail
+    assert handled.record is not None
+    assert handled.record.status is Status.FAILED
