@@ -20,7 +20,7 @@ from taskqueue.broker.connection import (
     ignore_event,
     unavailable_errors,
 )
-from taskqueue.broker.names import queue_name
+from taskqueue.broker.names import APP_ID, queue_name
 from taskqueue.core.task import Priority
 from taskqueue.errors import BrokerUnavailableError
 from taskqueue.telemetry.events import DeliveryFailed, Emit, SettleLost
@@ -39,6 +39,8 @@ class Delivery:
     message_id: str | None
     #: as other clients wrote them: values may be of any AMQP type
     headers: Mapping[str, object]
+    #: whether another system published it: what we publish carries our app_id
+    foreign: bool
     redelivered: bool
     #: how often it came back to the queue before (`x-delivery-count`); above 10 the broker moves it to the failed queue
     delivery_count: int
@@ -233,6 +235,7 @@ def _delivery(message: DeliveredMessage, queue: Priority, settler: Settler, tag:
         queue=queue,
         message_id=properties.message_id,
         headers=headers,
+        foreign=properties.app_id != APP_ID,
         redelivered=bool(message.redelivered),
         delivery_count=returns if isinstance(returns, int) else 0,
         settler=settler,

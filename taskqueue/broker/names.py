@@ -15,6 +15,9 @@ DELAYED_QUEUE: Final = "taskqueue.jobs.delayed"
 FAILED_QUEUE: Final = "taskqueue.jobs.failed"
 FAILED_ROUTING_KEY: Final = "jobs.failed"
 
+#: the AMQP property `app_id` of what we publish; messages without it come from another system
+APP_ID: Final = "taskqueue"
+
 _QUEUE_PREFIX = "taskqueue."
 
 

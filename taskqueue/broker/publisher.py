@@ -19,7 +19,7 @@ from taskqueue.broker.connection import (
     ignore_event,
     was_cancelled,
 )
-from taskqueue.broker.names import DELAY_EXCHANGE, EXCHANGE, READY_ROUTING_KEYS
+from taskqueue.broker.names import APP_ID, DELAY_EXCHANGE, EXCHANGE, READY_ROUTING_KEYS
 from taskqueue.broker.topology import LONGEST_DELAY
 from taskqueue.errors import BrokerError, BrokerUnavailableError, InvalidValueError, PublishRefusedError
 from taskqueue.telemetry.events import Emit
@@ -205,7 +205,7 @@ def _properties(outgoing: Outgoing) -> spec.Basic.Properties:
         content_type="application/json",
         delivery_mode=_PERSISTENT,
         message_id=outgoing.message_id,
-        app_id="taskqueue",
+        app_id=APP_ID,
         timestamp=outgoing.timestamp,
         expiration=outgoing.expiration,
         headers=dict(outgoing.headers) if outgoing.headers else None,

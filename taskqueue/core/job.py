@@ -52,6 +52,12 @@ class JobMessage:
     job: Job
     metadata: Metadata
 
+    def received(self, now: datetime) -> JobMessage:
+        """Return the message as due now at the earliest: its age counts from here, whatever its times say."""
+        if self.job.execute_after >= now:
+            return self
+        return replace(self, job=replace(self.job, execute_after=now))
+
     def for_attempt(self, attempt: int) -> JobMessage:
         """Return the message of another attempt of the same job."""
         return replace(self, job=replace(self.job, attempt=attempt))

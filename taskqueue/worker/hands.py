@@ -91,6 +91,9 @@ class Hands:
     async def _run(self, delivery: Delivery) -> None:
         try:
             message = decode_message(delivery.body)
+            if delivery.foreign:
+                # Its producer wants it run, now or later; only what we have planned ourselves can be too late.
+                message = message.received(self._now())
         except MessageError as error:
             await self._settler.reject(delivery, error)
             return

@@ -7,6 +7,7 @@ import json
 import uuid
 from collections.abc import Callable
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import kombu
@@ -16,6 +17,8 @@ import pytest
 from taskqueue.core.instants import parse_rfc3339, rfc3339
 from tests.support.processes import Process
 from tests.support.system import System, foreign_message, new_users
+
+CONTRACT = Path(__file__).parents[1] / "contract"
 
 pytestmark = pytest.mark.timeout(60)
 
@@ -206,8 +209,22 @@ BAD_MESSAGES: dict[str, tuple[bytes, str]] = {
     "a payload that is not base64": (changed(payload="%%%"), "malformed"),
     "oversized": (changed(payload="QUFB" * 100_000), "oversized"),
     "an unknown task": (changed(task_type_id="nobody_knows_it"), "unknown_task"),
-    "years old": (changed(execute_after="2024-01-15T10:15:30Z"), "expired"),
 }
+
+
+async def test_the_specs_own_example_is_executed_although_its_times_are_years_ago(
+    shared_system: System, worker: Process
+) -> None:
+    example = (CONTRACT / "messages" / "spec_example.json").read_bytes()
+    await shared_system.enable("daily_report", "user_12345")
+
+    await publish(shared_system, example)
+
+    await worker.wait_for("job_settled", user_id="user_12345", status="success")
+    (call,) = shared_system.calls(user="user_12345")
+    assert call.headers["idempotency-key"] == "550e8400-e29b-41d4-a716-446655440000"
+    assert call.headers["x-taskqueue-scheduled-at"] == "2024-01-15T10:00:00Z"
+    assert json.loads(call.body) == {"user_id": "12345"}
 
 
 @pytest.mark.parametrize("name", BAD_MESSAGES)

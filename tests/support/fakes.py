@@ -53,6 +53,7 @@ def delivery(queue: Priority, tag: int = 1, *, body: bytes = b"", hand: Hand | N
         queue=queue,
         message_id=str(tag),
         headers={},
+        foreign=False,
         redelivered=False,
         delivery_count=0,
         settler=hand or Hand(),  # type: ignore[arg-type]  # a real one needs a channel
