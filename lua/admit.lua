@@ -5,7 +5,7 @@
 -- KEYS[4]  the user's switches (HASH)   KEYS[5]  global bucket   KEYS[6]  the task's bucket
 -- ARGV[1]  incarnation of the worker       ARGV[2]  delivery, unique within it
 -- ARGV[3]  attempt, from 1                 ARGV[4]  task id
--- ARGV[5]  switch: "required" (must be 1), "optional" (stops at an explicit 0), "none"
+-- ARGV[5]  switch: "required" (must be 1), "optional" (stops at an explicit 0), "none", "off" (the task is disabled)
 -- ARGV[6]  execute_after, unix ms          ARGV[7]  expires, unix ms
 -- ARGV[8], ARGV[9]    burst and rate per second of the global limit; empty burst: none
 -- ARGV[10], ARGV[11]  the same of the task's limit
@@ -44,12 +44,15 @@ if claim[2] and claim[2] ~= '' then
 end
 
 if now > tonumber(ARGV[7]) then return {'fail', 0, 'expired'} end
-if ARGV[5] == 'required' and switch_word() ~= '1' then return {'skip', 0, 'preference_off'} end
-if ARGV[5] == 'optional' and switch_word() == '0' then return {'skip', 0, 'preference_off'} end
+if ARGV[5] == 'off' then return {'skip', 0, 'task_disabled'} end
 
 local early = tonumber(ARGV[6]) - now
 if early > 1000 then return {'park', tonumber(ARGV[6]), 'early'} end
 if early > 0 then return {'wait', early, 'early'} end
+
+-- Not before its time has come: until then the user may change their mind.
+if ARGV[5] == 'required' and switch_word() ~= '1' then return {'skip', 0, 'preference_off'} end
+if ARGV[5] == 'optional' and switch_word() == '0' then return {'skip', 0, 'preference_off'} end
 
 local seconds = server_seconds()
 local limits = {{key = KEYS[5], word = 'global', burst = ARGV[8], rate = ARGV[9]},

@@ -15,7 +15,10 @@ if redis.call('EXISTS', KEYS[2]) == 1 then return 'done' end
 
 local attempt, following = tonumber(ARGV[3]), tonumber(ARGV[4])
 local claim = redis.call('HMGET', KEYS[1], 'attempt', 'owner', 'delivery')
-if claim[1] and attempt < tonumber(claim[1]) then return 'stale' end
+if claim[1] and attempt < tonumber(claim[1]) then
+  -- The same question again, after its answer was lost: only the retry of this attempt asks for just that one.
+  return tonumber(claim[1]) == following and claim[2] == '' and 'stored' or 'stale'
+end
 local waiting = tonumber(redis.call('HGET', KEYS[4], 'attempt') or 0)
 if waiting > following then return 'stale' end
 
@@ -24,7 +27,11 @@ local time = redis.call('TIME')
 local kept_until = math.max(tonumber(time[1]) * 1000, tonumber(ARGV[5])) + tonumber(ARGV[8])
 
 local mine = claim[2] == ARGV[1] and claim[3] == ARGV[2]
-if following > attempt and not mine then return 'lost' end
+if following > attempt then
+  -- A claim that is gone was lost with Redis, not taken by somebody: the result in hand is the only one there is.
+  if claim[2] and claim[2] ~= '' and not mine then return 'lost' end
+  mine = true
+end
 if mine then
   redis.call('HSET', KEYS[1], 'attempt', following, 'owner', '', 'delivery', '')
   redis.call('PEXPIREAT', KEYS[1], kept_until)

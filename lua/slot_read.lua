@@ -2,12 +2,21 @@
 --
 -- KEYS[1]  slot list
 -- ARGV[1]  how many users   ARGV[2]  prefix and ARGV[3]  suffix of the key of a user's settings
--- Returns  {user, parameters, user, parameters, ...}; parameters empty where there are none. O(users).
+-- ARGV[4]  bytes of parameters that a message may carry
+-- Returns  {user, parameters, user, parameters, ...}; parameters empty where there are none, nil where there are more
+-- than a message may carry. O(users).
 
 local answer = {}
 for _, user in ipairs(redis.call('LRANGE', KEYS[1], 0, tonumber(ARGV[1]) - 1)) do
-  local parameters = redis.pcall('HGET', ARGV[2] .. user .. ARGV[3], 'parameters')
+  local settings = ARGV[2] .. user .. ARGV[3]
+  local size = redis.pcall('HSTRLEN', settings, 'parameters')
   answer[#answer + 1] = user
-  answer[#answer + 1] = type(parameters) == 'string' and parameters or ''
+  if type(size) ~= 'number' or size == 0 then
+    answer[#answer + 1] = ''
+  elseif size > tonumber(ARGV[4]) then
+    answer[#answer + 1] = false
+  else
+    answer[#answer + 1] = redis.call('HGET', settings, 'parameters')
+  end
 end
 return answer

@@ -22,6 +22,7 @@ from aiormq import Channel
 from aiormq.abc import AbstractConnection
 from aiormq.exceptions import AMQPError, ChannelInvalidStateError
 
+from taskqueue.broker.tolerant_properties import TolerantTransport
 from taskqueue.errors import BrokerError, BrokerUnavailableError, ConfigError
 from taskqueue.telemetry.events import ConnectionLost, ConnectionRestored, Emit, Event, PublishingBlocked
 
@@ -210,6 +211,8 @@ async def connect(url: str, name: str) -> Session:
         connection = aio_pika.Connection(
             make_url(url, heartbeat=heartbeat), client_properties={"connection_name": name}
         )
+        # The client hands these on to aiormq, and has no parameter of its own for the transport.
+        connection.kwargs["transport_factory"] = TolerantTransport()
         try:
             await connection.connect(timeout=_CONNECT_TIMEOUT)
         except BaseException:

@@ -44,9 +44,16 @@ class Delivery:
     redelivered: bool
     #: how often it came back to the queue before (`x-delivery-count`); above 10 the broker moves it to the failed queue
     delivery_count: int
+    #: when it came, in the loop's time (monotonic seconds)
+    received_at: float
     settler: Settler = field(repr=False)
     #: the delivery's number on its channel
     tag: int
+
+    @property
+    def stale(self) -> bool:
+        """Whether its session is over: it cannot be settled any more, and the broker delivers the message again."""
+        return self.settler.stale
 
     async def ack(self) -> None:
         """Tell the broker that the message is done. Returns before the broker knows."""
@@ -60,17 +67,24 @@ class Delivery:
 class Settler:
     """Acks and requeues the deliveries of one channel, and only of that one. Raises nothing for the broker's sake.
 
-    Acks of one turn of the event loop leave together, as a single frame where no older delivery is open.
+    Acks of one turn of the event loop leave together, as a single frame where no older delivery is open. `alive` says
+    whether the session of the channel still is.
     """
 
-    def __init__(self, channel: Channel, queue: Priority, emit: Emit) -> None:
+    def __init__(self, channel: Channel, queue: Priority, emit: Emit, *, alive: Callable[[], bool]) -> None:
         self._channel = channel
+        self._alive = alive
         self._queue = queue
         self._emit = emit
         #: tags of the deliveries that are neither acked nor requeued on the wire, oldest first
         self._open: dict[int, None] = {}
         self._acked: set[int] = set()
         self._flushing: asyncio.Task[None] | None = None
+
+    @property
+    def stale(self) -> bool:
+        """Whether nothing can be settled any more."""
+        return not self._alive()
 
     def took(self, tag: int) -> None:
         """Note the delivery `tag`, before anybody can settle it."""
@@ -140,6 +154,9 @@ class Consumers:
         self._prepare = prepare
         self._emit = emit
         self._quiet = False
+        #: held while consumers are attached or cancelled
+        self._attaching = asyncio.Lock()
+        self._session: Session | None = None
         #: the consumer tag on each channel of the present session
         self._attached: dict[Channel, str] = {}
         self._settlers: list[Settler] = []
@@ -171,14 +188,14 @@ class Consumers:
         Where the broker does not answer in time the session is given up, which returns what is unsettled to the queues.
         """
         self._quiet = True
-        attached, self._attached = self._attached, {}
         try:
             with unavailable_errors("cancelling the consumers"):
-                async with asyncio.timeout(within):
-                    for channel, consumer_tag in attached.items():
-                        await channel.basic_cancel(consumer_tag)
+                async with asyncio.timeout(within), self._attaching:
+                    await self._detach_all()
         except BrokerUnavailableError as error:
-            self.connection.rebuild(str(error))
+            # The session may be one that is still being set up, which the connection does not count as present yet.
+            if self._session is not None:
+                self._session.lose(str(error))
 
     async def stop(self, deadline: float) -> None:
         """Send the acks so far and close, within `deadline` seconds; what is unsettled goes back to its queue."""
@@ -193,23 +210,34 @@ class Consumers:
         self.connection.rebuild(reason)
 
     async def _attach_all(self, session: Session) -> None:
-        self._attached, self._settlers = {}, []
+        async with self._attaching:
+            self._session, self._attached, self._settlers = session, {}, []
+            if self._prepare is not None:
+                await self._prepare(session)
+            for queue in self._prefetch:
+                await self._attach(session, queue)
+            if self._quiet:
+                await self._detach_all()
+
+    async def _attach(self, session: Session, queue: Priority) -> None:
+        channel = await session.open_channel()
+        await channel.basic_qos(prefetch_count=self._prefetch[queue])
         if self._quiet:
-            return
-        if self._prepare is not None:
-            await self._prepare(session)
-        for queue, prefetch in self._prefetch.items():
-            channel = await session.open_channel()
-            await channel.basic_qos(prefetch_count=prefetch)
-            self._last_delivery_at[queue] = asyncio.get_running_loop().time()
-            reply = await channel.basic_consume(queue_name(queue), self._hand_over(channel, queue))
-            self._attached[channel] = str(reply.consumer_tag)
+            return  # told so while the broker answered
+        self._last_delivery_at[queue] = asyncio.get_running_loop().time()
+        reply = await channel.basic_consume(queue_name(queue), self._hand_over(session, channel, queue))
+        self._attached[channel] = str(reply.consumer_tag)
+
+    async def _detach_all(self) -> None:
+        while self._attached:
+            channel, consumer_tag = self._attached.popitem()
+            await channel.basic_cancel(consumer_tag)
 
     def _hand_over(
-        self, channel: Channel, queue: Priority
+        self, session: Session, channel: Channel, queue: Priority
     ) -> Callable[[DeliveredMessage], Coroutine[None, None, None]]:
         """Return the client's callback for one consumer."""
-        settler = Settler(channel, queue, self._emit)
+        settler = Settler(channel, queue, self._emit, alive=lambda: session.alive)
         self._settlers.append(settler)
         now = asyncio.get_running_loop().time
 
@@ -238,6 +266,7 @@ def _delivery(message: DeliveredMessage, queue: Priority, settler: Settler, tag:
         foreign=properties.app_id != APP_ID,
         redelivered=bool(message.redelivered),
         delivery_count=returns if isinstance(returns, int) else 0,
+        received_at=asyncio.get_running_loop().time(),
         settler=settler,
         tag=tag,
     )

@@ -62,6 +62,18 @@ def format_duration(duration: timedelta) -> str:
     return text or "0s"
 
 
+def at_least(limit: str, reason: str) -> AfterValidator:
+    """Return a validator that refuses a duration below `limit`, saying why."""
+    minimum = parse_duration(limit)
+
+    def check(duration: timedelta) -> timedelta:
+        if duration < minimum:
+            raise InvalidValueError(f"duration {format_duration(duration)}: use at least {limit}; {reason}")
+        return duration
+
+    return AfterValidator(check)
+
+
 def at_most(limit: str, reason: str) -> AfterValidator:
     """Return a validator that refuses a duration above `limit`, saying why."""
     maximum = parse_duration(limit)

@@ -24,7 +24,7 @@ from pydantic import (
     model_validator,
 )
 
-from taskqueue.config.duration import Duration, at_most
+from taskqueue.config.duration import Duration, at_least, at_most
 from taskqueue.config.models import CallTimeout, RetryCount, TaskId, Window
 from taskqueue.errors import InvalidValueError
 
@@ -102,6 +102,7 @@ def _only_text_path(value: object) -> object:
 
 #: a TTL of the delayed queue is fixed at 120 s; a release must stay well below it
 _Lead = Annotated[Duration, at_most("60s", "the delayed queue drops what waits longer than 120 s into its ready queue")]
+_LeaseTtl = Annotated[Duration, at_least("2s", "the lease must outlive a slow answer of Redis")]
 _Address = Annotated[str, AfterValidator(_check_address)]
 _AmqpUrl = Annotated[SecretStr, AfterValidator(_check_amqp_url)]
 _NotEmpty = Field(strict=False, json_schema_extra={"minItems": 1})
@@ -140,8 +141,8 @@ class PlanningSettings(Section):
     batch_size: Annotated[int, Field(ge=1, le=100_000)] = 1000
     """Users planned in one step."""
     lead: _Lead = timedelta(seconds=60)
-    """How long before they are due jobs go to RabbitMQ, and occurrences are planned."""
-    lease_ttl: Duration = timedelta(seconds=10)
+    """How long before they are due jobs go to RabbitMQ. Occurrences are planned 60 s ahead in any case."""
+    lease_ttl: _LeaseTtl = timedelta(seconds=10)
     """How long a leader that has vanished keeps the others out."""
     instance_id: _InstanceId = Field(default_factory=_host_and_pid)
     """Name of this process in logs and in Redis; host and process id when left out."""

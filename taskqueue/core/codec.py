@@ -28,6 +28,9 @@ VERSION = "1.0"
 #: bodies above this are refused unread: a job is an order to call, not a transport for data
 MAX_BODY_BYTES = 256 * 1024
 
+#: what we wrote ourselves may be larger: a message of another system gains the fields that it lacked
+MAX_STORED_BYTES = MAX_BODY_BYTES + 4096
+
 _READABLE_VERSION = re.compile(r"1\.[0-9]{1,4}", re.ASCII)
 #: it is the message_id as well, of which AMQP takes 255 bytes
 _MAX_JOB_ID_BYTES = 128
@@ -60,13 +63,13 @@ def encode_message(message: JobMessage) -> bytes:
     return json.dumps(document, separators=(",", ":"), ensure_ascii=False).encode()
 
 
-def decode_message(body: bytes) -> JobMessage:
-    """Return the message in `body`.
+def decode_message(body: bytes, max_bytes: int = MAX_BODY_BYTES) -> JobMessage:
+    """Return the message in `body`, of at most `max_bytes`.
 
     Raises MessageError: `oversized`, `unknown_version` or `malformed` with the field that is wrong.
     """
-    if len(body) > MAX_BODY_BYTES:
-        raise MessageError("oversized", f"body of {len(body)} bytes; at most {MAX_BODY_BYTES} are read")
+    if len(body) > max_bytes:
+        raise MessageError("oversized", f"body of {len(body)} bytes; at most {max_bytes} are read")
     document = _load_object(body)
     _check_version(document)
     try:

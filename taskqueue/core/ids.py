@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import uuid
 from datetime import datetime
@@ -51,6 +52,11 @@ def scheduled_job_id(task_id: str, user_id: str, scheduled_at: datetime) -> str:
 def triggered_job_id(task_id: str, user_id: str, trigger_id: str) -> str:
     """Return the id of the job that `user_id` gets from the manual trigger `trigger_id` of `task_id`."""
     return _job_id(task_id, user_id, "trigger " + trigger_id)
+
+
+def repeatable_trigger_id(idempotency_key: str, *request: str) -> str:
+    """Return the trigger id of a request with an Idempotency-Key: the same request again is the same trigger."""
+    return str(uuid.uuid5(_JOB_NAMESPACE, json.dumps([idempotency_key, *request])))
 
 
 def _job_id(task_id: str, user_id: str, what_for: str) -> str:

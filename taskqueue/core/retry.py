@@ -71,14 +71,7 @@ class Drop:
     reason: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class GiveBack:
-    """The message returns to its queue unchanged: this worker cannot deal with it now."""
-
-    reason: str
-
-
-Decision = Complete | Retry | Fail | Park | Skip | Drop | GiveBack
+Decision = Complete | Retry | Fail | Park | Skip | Drop
 
 
 def decide(

@@ -92,7 +92,8 @@ class CatalogWatch:
 
     def _check_mass_delete(self, catalog: Catalog) -> None:
         removed = self._catalog.tasks.keys() - catalog.tasks.keys()
-        if not self._allow_mass_delete and len(removed) * 2 > len(self._catalog.tasks):
+        renamed = len(self._catalog.tasks) == 1 and len(catalog.tasks) > 0
+        if not self._allow_mass_delete and not renamed and len(removed) * 2 > len(self._catalog.tasks):
             raise ConfigError(
                 f"{self._path.name}: {len(removed)} of {len(self._catalog.tasks)} tasks are gone from the file; "
                 "set tasks.allow_mass_delete: true if that is meant"

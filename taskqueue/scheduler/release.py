@@ -15,7 +15,7 @@ from itertools import takewhile
 
 from taskqueue.broker.names import queue_name, routing_key
 from taskqueue.broker.publisher import Outgoing, Publisher
-from taskqueue.core.codec import decode_message
+from taskqueue.core.codec import MAX_STORED_BYTES, decode_message
 from taskqueue.core.lane import Route, route
 from taskqueue.core.occurrence import DEFAULT_COHORT, Occurrence, Progress
 from taskqueue.core.task import Priority
@@ -25,8 +25,8 @@ from taskqueue.scheduler.catalog_watch import CatalogWatch
 from taskqueue.scheduler.messages import encoded_job
 from taskqueue.store.delayed import DelayedJob, DelayedStore
 from taskqueue.store.lease import Lease
-from taskqueue.store.plan import PlanStore
-from taskqueue.telemetry.events import Emit, JobsReleased, ReleaseMode, SlotListGone
+from taskqueue.store.plan import MAX_PARAMETERS_BYTES, PlanStore, SlotUser
+from taskqueue.telemetry.events import Emit, JobsReleased, PreferenceIgnored, ReleaseMode, SlotListGone
 
 _MILLISECOND = timedelta(milliseconds=1)
 
@@ -209,6 +209,7 @@ class Releaser:
         if not users:
             await self._pass_over_lost_slot(occurrence, progress)
             return None
+        self._tell_oversized(occurrence, users)
         task = self._catalog.tasks.get(occurrence.task_id)
         priority = Priority.NORMAL if task is None else task.priority
         following = progress.released + len(users)
@@ -230,6 +231,15 @@ class Releaser:
             if progress.complete and following >= progress.planned
             else occurrence.execute_after(following),
         )
+
+    def _tell_oversized(self, occurrence: Occurrence, users: Sequence[SlotUser]) -> None:
+        for user in users:
+            if user.parameters is None:
+                text = (
+                    f"parameters of user {user.user_id!r} for {occurrence.task_id}: more than {MAX_PARAMETERS_BYTES} "
+                    "bytes; the call is made without them"
+                )
+                self._emit(PreferenceIgnored(user_id=user.user_id, error=text))
 
     async def _close_if_over(self, occurrence: Occurrence, progress: Progress) -> None:
         # Not before its instant, so that an occurrence without users is noted as an execution as well.
@@ -332,6 +342,6 @@ def _waiting(source: int, job: DelayedJob) -> _Waiting:
 
 def _priority_of(body: bytes) -> Priority:
     try:
-        return decode_message(body).job.priority
+        return decode_message(body, MAX_STORED_BYTES).job.priority
     except MessageError:
         return Priority.NORMAL  # whoever wrote it there: a worker will say what is wrong with it

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
+from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -14,7 +15,7 @@ from starlette.routing import Route
 
 from taskqueue import __version__
 from taskqueue.config.duration import format_duration
-from taskqueue.core.ids import check_user_id
+from taskqueue.core.ids import check_user_id, repeatable_trigger_id
 from taskqueue.core.instants import from_unix_ms, parse_rfc3339, rfc3339, to_unix_ms
 from taskqueue.core.job import JobSource
 from taskqueue.core.occurrence import DEFAULT_COHORT, Occurrence
@@ -76,7 +77,9 @@ class SchedulerRoutes:
         trigger = parse_trigger(await read_json_object(request))
         task = self._task(trigger.task_type_id)
         window = timedelta(0) if trigger.execute_immediately else self._window(task)
-        occurrence = self._triggered(trigger, window, request.headers.get("x-request-id"))
+        if not task.enabled:
+            raise HTTPException(409, f"task type {task.id!r} is disabled; set enabled: true in tasks.yaml to run it")
+        occurrence = self._triggered(trigger, window, request.headers)
         key_of = OrderKeys(task.id)
         users = sorted(trigger.user_ids, key=lambda user: (key_of(user), user))
         await self._plan.add_trigger(occurrence, users, self._defaults.batch_size)
@@ -107,9 +110,10 @@ class SchedulerRoutes:
     def _window(self, task: Task) -> timedelta:
         return self._defaults.distribution_window if task.distribution_window is None else task.distribution_window
 
-    def _triggered(self, trigger: TriggerRequest, window: timedelta, request_id: str | None) -> Occurrence:
+    def _triggered(self, trigger: TriggerRequest, window: timedelta, headers: Headers) -> Occurrence:
         now = from_unix_ms(to_unix_ms(self._now()))
-        trigger_id = str(uuid4())
+        key, request = headers.get("idempotency-key"), (str(trigger.execute_immediately), *trigger.user_ids)
+        trigger_id = repeatable_trigger_id(key, trigger.task_type_id, *request) if key else str(uuid4())
         return Occurrence(
             id=trigger_id,
             task_id=trigger.task_type_id,
@@ -120,7 +124,7 @@ class SchedulerRoutes:
             created_at=now,
             window=window,
             users=len(trigger.user_ids),
-            correlation_id=(request_id or trigger_id)[:200],
+            correlation_id=headers.get("x-request-id", trigger_id)[:200],
             distributed=not trigger.execute_immediately,
         )
 

@@ -46,6 +46,8 @@ class Switch(StrEnum):
     REQUIRED = "required"
     OPTIONAL = "optional"
     NONE = "none"
+    #: the task itself is disabled
+    OFF = "off"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -20,6 +20,9 @@ from taskqueue.store.scripts import Scripts
 
 _MILLISECOND = timedelta(milliseconds=1)
 
+#: in a message they are in base64, and the whole may have 256 KiB
+MAX_PARAMETERS_BYTES = 128 * 1024
+
 #: a slot list or record outlives its window by this much; whatever is released later is too old to run
 _KEPT_AFTER_WINDOW = timedelta(days=7)
 
@@ -43,10 +46,13 @@ class DueEntry:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SlotUser:
-    """A user in a slot list, and the parameters (JSON text) that are set for the task; empty without."""
+    """A user in a slot list, and the parameters (JSON text) that are set for the task; empty without.
+
+    None stands for parameters of more than MAX_PARAMETERS_BYTES.
+    """
 
     user_id: str
-    parameters: str
+    parameters: str | None
 
 
 def due_member(task_id: str, cohort: str) -> str:
@@ -159,37 +165,28 @@ class PlanStore:
         return int(reply) >= 0
 
     async def add_trigger(self, occurrence: Occurrence, users: Sequence[str], batch_size: int) -> None:
-        """Add the occurrence of a manual trigger with its `users`; it becomes visible with the last of them."""
-        progress = Progress(suffix=f":{occurrence.id}")
+        """Add the occurrence of a manual trigger with its `users`; it becomes visible with the last of them.
+
+        Asked again with the same occurrence id and users, it adds only what is missing.
+        """
+        fields: list[Argument] = [*_record_fields(occurrence), "suffix", f":{occurrence.id}", "released", 0]
+        fields += ["state", "planned", "opened", "1"]
         for start in range(0, max(len(users), 1), batch_size):
             piece = users[start : start + batch_size]
-            last = start + batch_size >= len(users)
             slots = list(_by_slot(occurrence, Progress(planned=start), piece))
-            fields = _record_fields(occurrence)
-            fields += [
-                "suffix",
-                progress.suffix,
-                "planned",
-                len(users),
-                "released",
-                0,
-                "state",
-                "planned",
-                "opened",
-                "1",
-            ]
-            await self._scripts.call(
+            await self._scripts.call_again(
                 "trigger_append",
                 [
                     keys.occurrence(occurrence.task_id, occurrence.id),
                     keys.OCCURRENCES,
-                    *(keys.slot(occurrence.task_id, number, progress.suffix) for number, _ in slots),
+                    *(keys.slot(occurrence.task_id, number, f":{occurrence.id}") for number, _ in slots),
                 ],
                 [
-                    int(last),
+                    int(start + batch_size >= len(users)),
                     _kept_ms(occurrence.window),
                     occurrence.member,
                     to_unix_ms(occurrence.starts_at),
+                    start,
                     len(fields),
                     *fields,
                     *_counted(slots),
@@ -222,10 +219,12 @@ class PlanStore:
         flat = await self._scripts.call(
             "slot_read",
             [keys.slot(occurrence.task_id, slot, progress.suffix)],
-            [limit, keys.USERS_PREFIX, keys.settings_suffix(occurrence.task_id)],
+            [limit, keys.USERS_PREFIX, keys.settings_suffix(occurrence.task_id), MAX_PARAMETERS_BYTES],
         )
         return [
-            SlotUser(user_id=user.decode(), parameters=parameters.decode(errors="replace"))
+            SlotUser(
+                user_id=user.decode(), parameters=None if parameters is None else parameters.decode(errors="replace")
+            )
             for user, parameters in zip(flat[::2], flat[1::2], strict=True)
         ]
 

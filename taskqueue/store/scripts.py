@@ -83,9 +83,9 @@ class Scripts:
             try:
                 await self._send(batch)
             except StoreError as error:
-                for call in batch:
-                    if not call.reply.done():
-                        call.reply.set_exception(type(error)(str(error)))
+                _refuse(batch, error)
+            except Exception as error:  # noqa: BLE001 - a defect: whoever waits for an answer must not wait for ever
+                _refuse(batch, StoreError(f"scripts: {type(error).__name__}: {error}"))
 
     async def _send(self, batch: Sequence[_Call]) -> None:
         replies = await self._store.pipeline([call.command for call in batch])
@@ -131,6 +131,13 @@ def _sendable(part: Argument, script: str) -> Argument:
         return part.encode()
     except UnicodeEncodeError:
         raise InvalidValueError(f"script {script}: an argument is not valid Unicode (lone surrogate)") from None
+
+
+def _refuse(batch: Sequence[_Call], error: StoreError) -> None:
+    for call in batch:
+        if not call.reply.done():
+            # One exception each: raised in several tasks, one object would gather their tracebacks.
+            call.reply.set_exception(type(error)(str(error)))
 
 
 def _is_unknown_script(reply: object) -> bool:

@@ -13,7 +13,7 @@ from typing import Literal
 
 #: what settle did with a delivery: done, tried again later, put back without spending an attempt, sent to the failed
 #: queue, returned to its queue unchanged (core/retry names the same; a skip and a drop have events of their own)
-DecisionName = Literal["complete", "retry", "park", "fail", "give_back"]
+DecisionName = Literal["complete", "retry", "park", "fail"]
 
 #: how released jobs travel: through the delayed queue ahead of time, or straight to their ready queue
 ReleaseMode = Literal["lane", "direct"]
@@ -129,6 +129,15 @@ class DeliveryFailed(Event):
 
     queue: str
     error: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeliveryReturned(Event):
+    """A delivery that nobody had begun went back to `queue`; `parked` when it takes the way through Redis."""
+
+    queue: str
+    reason: str
+    parked: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

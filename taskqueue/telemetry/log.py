@@ -72,6 +72,7 @@ _EVENT_LEVELS: Mapping[type[Event], int] = {
     events.JobSettled: logging.DEBUG,
     events.DuplicateDropped: logging.DEBUG,
     events.LimitWaited: logging.DEBUG,
+    events.DeliveryReturned: logging.DEBUG,
     events.JobsReleased: logging.DEBUG,
     events.AudienceCounted: logging.DEBUG,
     events.LoopFailed: logging.ERROR,

@@ -79,9 +79,11 @@ class Caller:
         self._defaults = defaults
         self._now = now
         self._under_way: set[asyncio.Timeout] = set()
+        self._cut = False
 
     def cut(self) -> None:
-        """End every call under way: its outcome is then unknown, and whoever made it goes on with that."""
+        """End every call under way, and each that would begin later: its outcome is that of a worker that stopped."""
+        self._cut = True
         now = asyncio.get_running_loop().time()
         for call in self._under_way:
             call.reschedule(now)
@@ -103,7 +105,7 @@ class Caller:
 
     async def _until_cut(self, request: HttpRequest, deadline: timedelta) -> CallResult | None:
         try:
-            async with asyncio.timeout(None) as call:
+            async with asyncio.timeout(0 if self._cut else None) as call:
                 self._under_way.add(call)
                 return await self._http.call(
                     request,

@@ -20,8 +20,11 @@ from taskqueue.telemetry.events import AttemptEnded, AttemptStarted, Emit, Limit
 from taskqueue.worker.attempt import CUT, Attempt, AttemptDefaults, Caller
 from taskqueue.worker.perseverance import Perseverance
 
-#: the longest that a job waits for its limit in a pair of hands; longer waits are spent in Redis
+#: the longest that a job waits for its limit in a pair of hands, in all; longer waits are spent in Redis
 _LONGEST_SLEEP = timedelta(seconds=1)
+
+#: a job that was put back for its limit comes again after this at the earliest: each round costs Redis and RabbitMQ
+_SHORTEST_PARK = timedelta(seconds=3)
 
 #: claims and done markers outlive the last instant at which the job may still start by this much
 _KEPT_BEYOND_AGE = timedelta(hours=1)
@@ -36,6 +39,8 @@ class HandleTerms:
     #: by task id; a task that is not here has no limit of its own
     task_limits: dict[str, Limit | None]
     heartbeat_ttl: timedelta
+    #: how many hands may sleep for a limit at a time; the others stay free for jobs that no limit holds back
+    sleepers: int
     defaults: AttemptDefaults
 
 
@@ -72,6 +77,7 @@ class Handler:
         self._terms = terms
         self._persevere = perseverance
         self._stopping = stopping
+        self._asleep = 0
         self._now = now
         self._jitter = jitter
         self._emit = emit
@@ -110,22 +116,33 @@ class Handler:
             heartbeat_ttl=self._terms.heartbeat_ttl,
             rerun_lost=policy.retry_unknown,
         )
+        patience = _LONGEST_SLEEP
         while True:
             admission = await self._persevere(lambda: self._jobs.admit(job, claimant, terms))
             if admission.verdict is not Verdict.WAIT:
                 return admission
             wait = timedelta(milliseconds=admission.milliseconds)
-            parked = wait > _LONGEST_SLEEP or self._stopping.is_set()
-            if admission.word != "early":
-                self._waited(job, admission.word, wait, parked=parked)
-            if parked:
+            if admission.word == "early":
+                await asyncio.sleep(wait.total_seconds())
+                continue
+            patience -= wait
+            asleep = patience >= timedelta(0) and not self._stopping.is_set() and self._asleep < self._terms.sleepers
+            self._waited(job, admission.word, wait, parked=not asleep)
+            if not asleep:
                 return self._parked_for(wait, admission.word)
-            await asyncio.sleep(wait.total_seconds())
+            await self._sleep(wait)
 
-    def _parked_for(self, wait: timedelta, word: str) -> Admission:
+    async def _sleep(self, wait: timedelta) -> None:
+        self._asleep += 1
+        try:
+            await asyncio.sleep(wait.total_seconds())
+        finally:
+            self._asleep -= 1
+
+    def _parked_for(self, wait: timedelta, limit: str) -> Admission:
         # Spread over as long again: jobs that were told to wait together would otherwise come back together.
-        until = self._now() + wait * (1 + self._jitter())
-        return Admission(verdict=Verdict.PARK, milliseconds=to_unix_ms(until), word=f"limit_{word}")
+        until = self._now() + max(wait, _SHORTEST_PARK) * (1 + self._jitter())
+        return Admission(verdict=Verdict.PARK, milliseconds=to_unix_ms(until), word=f"limit_{limit}")
 
     def _waited(self, job: Job, limit: str, wait: timedelta, *, parked: bool) -> None:
         self._emit(
@@ -234,6 +251,8 @@ _SAID = {
 
 
 def switch_of(message: JobMessage, task: Task) -> Switch:
-    """Return how the user's preference decides: planned jobs need their 1, all others stop at an explicit 0."""
+    """Return how task and preference decide: planned jobs need their user's 1, all others stop at an explicit 0."""
+    if not task.enabled:
+        return Switch.OFF
     planned = message.metadata.source == JobSource.SCHEDULER
     return Switch.REQUIRED if planned and not task.default_enabled else Switch.OPTIONAL

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from dataclasses import dataclass
 from datetime import timedelta
 from itertools import count
@@ -10,7 +11,7 @@ from typing import NoReturn
 
 from taskqueue.broker.consumer import Delivery
 from taskqueue.broker.names import queue_name
-from taskqueue.core.codec import decode_message
+from taskqueue.core.codec import MAX_BODY_BYTES, MAX_STORED_BYTES, decode_message
 from taskqueue.core.job import JobMessage
 from taskqueue.core.retry import Park
 from taskqueue.core.task import Task
@@ -78,11 +79,16 @@ class Hands:
                 if not self.active:
                     self.idle.set()
 
+    async def give_back_waiting(self, reason: str, *, received_before: float = math.inf) -> None:
+        """Give back what waits in the intake and came before then, in the loop's time; by default everything."""
+        for delivery in self._intake.drain(received_before):
+            await self._settler.give_back(delivery, reason)
+
     async def _deal_with(self, delivery: Delivery) -> None:
         try:
             await self._run(delivery)
-        except GaveUpError:
-            await delivery.requeue()
+        except GaveUpError as error:
+            await self._settler.give_back(delivery, str(error))
         except Exception as error:  # noqa: BLE001 - a defect: the broker counts its returns and ends them in the failed queue
             self._emit(DeliveryFailed(queue=queue_name(delivery.queue), error=repr(error)))
             await delivery.requeue()
@@ -90,7 +96,7 @@ class Hands:
 
     async def _run(self, delivery: Delivery) -> None:
         try:
-            message = decode_message(delivery.body)
+            message = decode_message(delivery.body, MAX_BODY_BYTES if delivery.foreign else MAX_STORED_BYTES)
             if delivery.foreign:
                 # Its producer wants it run, now or later; only what we have planned ourselves can be too late.
                 message = message.received(self._now())

@@ -7,6 +7,7 @@ looks at low first, and two look at normal first.
 from __future__ import annotations
 
 import asyncio
+import math
 from collections import deque
 from collections.abc import Sequence
 
@@ -29,7 +30,11 @@ PICKS: tuple[Sequence[Priority], ...] = (
 
 
 class Intake:
-    """Deliveries that nobody works on yet, by queue."""
+    """Deliveries that nobody works on yet, by queue.
+
+    Those whose session is over are dropped: the broker delivers their messages again, and each reconnect while all
+    hands are busy would add another copy of them.
+    """
 
     def __init__(self) -> None:
         self._waiting: dict[Priority, deque[Delivery]] = {priority: deque() for priority in Priority}
@@ -42,6 +47,7 @@ class Intake:
 
     def put(self, delivery: Delivery) -> None:
         """Add a delivery and wake whoever waits for one."""
+        self._drop_stale()
         self._waiting[delivery.queue].append(delivery)
         while self._free:
             waiter = self._free.popleft()
@@ -51,7 +57,7 @@ class Intake:
 
     async def take(self) -> Delivery:
         """Return the next delivery to work on, as soon as there is one."""
-        while not len(self):
+        while not self._has_fresh():
             waiter = asyncio.get_running_loop().create_future()
             self._free.append(waiter)
             try:
@@ -61,12 +67,24 @@ class Intake:
                 raise
         return self._pick()
 
-    def drain(self) -> list[Delivery]:
-        """Take out everything that waits."""
-        rest = [delivery for waiting in self._waiting.values() for delivery in waiting]
+    def drain(self, received_before: float = math.inf) -> list[Delivery]:
+        """Take out what waits and came before then, in the loop's time; by default everything."""
+        self._drop_stale()
+        drained: list[Delivery] = []
         for waiting in self._waiting.values():
-            waiting.clear()
-        return rest
+            while waiting and waiting[0].received_at < received_before:
+                drained.append(waiting.popleft())
+        return drained
+
+    def _has_fresh(self) -> bool:
+        self._drop_stale()
+        return len(self) > 0
+
+    def _drop_stale(self) -> None:
+        # A session begins when the one before it is over, so the stale ones are the oldest.
+        for waiting in self._waiting.values():
+            while waiting and waiting[0].stale:
+                waiting.popleft()
 
     def _pick(self) -> Delivery:
         order = PICKS[self._picks % len(PICKS)]

@@ -45,6 +45,9 @@ from taskqueue.worker.stats import WorkerStats
 #: a worker that was silent for so long counts as dead, and its jobs are taken over
 HEARTBEAT_TTL = timedelta(seconds=15)
 
+#: a delivery that nobody began within this goes back to where other workers can take it
+_LONGEST_WAIT_S = 600.0
+
 #: of the time to drain, what is kept for recording the calls that had to be cut; at most a fifth of it
 _RECORDING_S = 3.0
 
@@ -100,6 +103,7 @@ class Worker:
         self._supervisor.start("redis", self._store_health.run)
         self._supervisor.start("definitions", self._definitions.run)
         self._supervisor.start("heartbeat", self._beat_for_ever)
+        self._supervisor.start("give-back", self._give_back_old_for_ever)
         for number in range(self._settings.worker.pool_size):
             self._supervisor.start(f"hands-{number + 1}", self.hands.work)
         await self.publisher.start()
@@ -111,8 +115,7 @@ class Worker:
         self._stopping.set()
         await self._server.quiet()
         await self.consumers.quiet(within=5.0)
-        for delivery in self._intake.drain():
-            await delivery.requeue()
+        await self.hands.give_back_waiting("stopping")
 
     async def stop(self, deadline: float) -> None:
         """Finish what is running; what is not done shortly before `deadline` is cut and put back for another try."""
@@ -177,6 +180,13 @@ class Worker:
             await self._jobs.beat(self._identity.incarnation, json.dumps(status), HEARTBEAT_TTL)
             await asyncio.sleep(HEARTBEAT_TTL.total_seconds() / 4)
 
+    async def _give_back_old_for_ever(self) -> NoReturn:
+        # RabbitMQ closes the channel of a consumer that holds a message for 30 minutes (consumer_timeout).
+        while True:
+            await asyncio.sleep(_LONGEST_WAIT_S / 10)
+            received_before = asyncio.get_running_loop().time() - _LONGEST_WAIT_S
+            await self.hands.give_back_waiting("waited too long for free hands", received_before=received_before)
+
     async def _last_beat(self) -> None:
         try:
             await self._jobs.last_beat(self._identity.incarnation)
@@ -201,6 +211,7 @@ class Worker:
             global_limit=_limit(limits.global_),
             task_limits={task_id: _limit(rate) for task_id, rate in limits.per_task.items()},
             heartbeat_ttl=HEARTBEAT_TTL,
+            sleepers=max(1, self._settings.worker.pool_size // 4),
             defaults=self._defaults(),
         )
         handler = Handler(

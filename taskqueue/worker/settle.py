@@ -7,23 +7,35 @@ between, the message comes again and finds what was recorded: a job may be calle
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from taskqueue.broker.consumer import Delivery
 from taskqueue.broker.failed import failed_message
 from taskqueue.broker.names import queue_name
 from taskqueue.broker.publisher import Publisher
-from taskqueue.core.codec import encode_message
+from taskqueue.core.codec import MAX_STORED_BYTES, decode_message, encode_message
 from taskqueue.core.job import Job, JobMessage
-from taskqueue.core.retry import Complete, Decision, Drop, Fail, GiveBack, Park, Retry, Skip
-from taskqueue.errors import MessageError
+from taskqueue.core.retry import Complete, Decision, Drop, Fail, Park, Retry, Skip
+from taskqueue.errors import MessageError, StoreError
 from taskqueue.runtime import Now
 from taskqueue.store.jobs import Claimant, JobStore
-from taskqueue.telemetry.events import DecisionName, DuplicateDropped, Emit, JobSettled, JobSkipped, MessageRejected
+from taskqueue.telemetry.events import (
+    DecisionName,
+    DeliveryReturned,
+    DuplicateDropped,
+    Emit,
+    JobSettled,
+    JobSkipped,
+    MessageRejected,
+)
 from taskqueue.worker.handle import Handled
 from taskqueue.worker.perseverance import Perseverance
 
 _CONFIRM_WITHIN_S = 5.0
+
+#: a delivery that came back so often already is not returned to its queue once more, if that can be helped
+_RETURNS_TO_QUEUE = 4
+_PARKED_KEPT = timedelta(days=1)
 
 
 class Settler:
@@ -59,9 +71,36 @@ class Settler:
                 await self._hand_to_failed(delivery, failure, attempts)
                 await self._persevere(lambda: self._jobs.mark_failed(job.id))
                 await delivery.ack()
-            case GiveBack():
-                await delivery.requeue()
         self._emit(_event_of(job, handled.decision))
+
+    async def give_back(self, delivery: Delivery, reason: str) -> None:
+        """Return a delivery that nobody has begun to where others can take it.
+
+        RabbitMQ counts a message's returns and takes it for poison after ten, which eleven harmless drains would do to
+        it. So one that came back a few times already waits in Redis for a moment instead.
+        """
+        parked = delivery.delivery_count >= _RETURNS_TO_QUEUE and await self._parked(delivery)
+        if parked:
+            await delivery.ack()
+        else:
+            await delivery.requeue()
+        self._emit(DeliveryReturned(queue=queue_name(delivery.queue), reason=reason, parked=parked))
+
+    async def _parked(self, delivery: Delivery) -> bool:
+        try:
+            message = decode_message(delivery.body, MAX_STORED_BYTES)
+            stored = await self._jobs.postpone(
+                message.job,
+                Claimant(incarnation="", delivery=0),
+                next_attempt=message.job.attempt,
+                until=self._now(),
+                body=delivery.body,
+                record=None,
+                kept=_PARKED_KEPT,
+            )
+        except (MessageError, StoreError):
+            return False
+        return stored in {"stored", "done", "stale"}
 
     async def reject(self, delivery: Delivery, error: MessageError) -> None:
         """Hand a message that cannot be read to the failed queue, once."""
@@ -135,7 +174,6 @@ _NAMES: dict[type, tuple[DecisionName, str | None]] = {
     Retry: ("retry", None),
     Park: ("park", None),
     Fail: ("fail", "failed"),
-    GiveBack: ("give_back", None),
 }
 
 

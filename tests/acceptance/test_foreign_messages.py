@@ -16,6 +16,7 @@ import pytest
 
 from taskqueue.core.instants import parse_rfc3339, rfc3339
 from tests.support.processes import Process
+from tests.support.raw_properties import FAR_FUTURE, NOT_TEXT, publish_raw, short, table, timestamp
 from tests.support.system import System, foreign_message, new_users
 
 CONTRACT = Path(__file__).parents[1] / "contract"
@@ -246,6 +247,32 @@ async def test_a_bad_message_goes_to_the_failed_queue_once_and_harms_no_other(
     assert failed.headers["taskqueue-error-message"]
     assert len(shared_system.failed.of(message_id)) == 1
     assert worker.events("delivery_failed") == []
+
+
+UNREADABLE = {
+    "message_id": short(NOT_TEXT),
+    "timestamp": timestamp(FAR_FUTURE),
+    "headers": table((NOT_TEXT, b"t\x01")),
+}
+
+
+@pytest.mark.parametrize("name", UNREADABLE)
+async def test_of_a_message_with_an_unreadable_property_the_body_decides(
+    shared_system: System, worker: Process, name: str
+) -> None:
+    (user,) = new_users(1)
+    good: dict[str, Any] = foreign_message("daily_report", user)
+    bad = f"no job {uuid.uuid4()}".encode()
+
+    for body in (bad, json.dumps(good).encode()):
+        await publish_raw(shared_system.place.amqp_url, body, "jobs.normal", **{name: UNREADABLE[name]})
+    failed = await shared_system.failed.wait_until(lambda message: message.body == bad)
+    await worker.wait_for("job_settled", job_id=good["job"]["id"], status="success")
+
+    assert failed.reason == "malformed"
+    assert len(shared_system.failed.of(failed.message_id or "")) == 1
+    assert len(shared_system.calls(user=user)) == 1
+    assert worker.events("connection_lost") == []
 
 
 @pytest.mark.usefixtures("worker")

@@ -38,6 +38,7 @@ class Hand:
 
     def __init__(self) -> None:
         self.asked: list[tuple[str, int]] = []
+        self.stale = False
 
     async def ack(self, tag: int) -> None:
         self.asked.append(("ack", tag))
@@ -46,7 +47,9 @@ class Hand:
         self.asked.append(("requeue", tag))
 
 
-def delivery(queue: Priority, tag: int = 1, *, body: bytes = b"", hand: Hand | None = None) -> Delivery:
+def delivery(
+    queue: Priority, tag: int = 1, *, body: bytes = b"", hand: Hand | None = None, received_at: float = 0.0
+) -> Delivery:
     """Return a delivery from `queue` that is known by its `tag`."""
     return Delivery(
         body=body,
@@ -56,6 +59,7 @@ def delivery(queue: Priority, tag: int = 1, *, body: bytes = b"", hand: Hand | N
         foreign=False,
         redelivered=False,
         delivery_count=0,
+        received_at=received_at,
         settler=hand or Hand(),  # type: ignore[arg-type]  # a real one needs a channel
         tag=tag,
     )

@@ -27,10 +27,12 @@ PLAN_BATCH = 7
 
 
 def names(count: int) -> list[str]:
+    """Return user ids."""
     return [f"user-{number}" for number in range(count)]
 
 
 def in_order(users: Sequence[str], task_id: str = "report") -> list[str]:
+    """Return the users as the task spreads them."""
     key_of = OrderKeys(task_id)
     return sorted(users, key=lambda user: (key_of(user), user))
 
@@ -48,14 +50,17 @@ class Desk:
     token: str
 
     def enable(self, *users: str, task_id: str = "report") -> None:
+        """Switch the task on for the users, and every other task off."""
         for user in users:
             self.index.apply(Switches(user_id=user, on=frozenset({task_id})))
 
     def wants(self, user: str, interval: Mapping[str, object] | None, task_id: str = "report") -> None:
+        """Give the user an interval of their own, or take it away."""
         text = None if interval is None else json.dumps(interval)
         self.index.apply(CustomInterval(user_id=user, task_id=task_id, text=text))
 
     async def tick_at(self, instant: datetime) -> None:
+        """Tick with the clock at this instant."""
         self.clock.time = instant
         await self.planner.tick(self.token)
 
@@ -81,6 +86,7 @@ class Desk:
         return [user for found in await self.occurrences() for user in await self.users_of(*found)]
 
     async def due(self) -> dict[str, datetime]:
+        """Return the due work: when each member is due."""
         entries = await self.redis.zrange("taskqueue:due", 0, -1, withscores=True)
         return {member: datetime.fromtimestamp(score / 1000, UTC) for member, score in entries}
 
@@ -117,4 +123,5 @@ class InterruptedPlanStore(PlanStore):
 
 
 async def crash() -> None:
-    raise StoreUnavailableError("Redis: the process ends here")
+    """Lose Redis, as far as the planner can tell."""
+    raise StoreUnavailableError("Redis: lost in the middle of a plan")

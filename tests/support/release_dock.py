@@ -29,6 +29,7 @@ RELEASE_BATCH = 50
 
 
 def names(count: int, mark: str = "user") -> list[str]:
+    """Return user ids, in the order in which they sort."""
     return [f"{mark}-{number:03}" for number in range(count)]
 
 

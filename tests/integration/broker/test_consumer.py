@@ -117,6 +117,18 @@ async def test_a_stale_settling_is_harmless_and_the_message_comes_again(publishe
     assert [getattr(event, "queue", None) for event in inbox.events_of(SettleLost)] == [NORMAL]
 
 
+async def test_a_delivery_is_stale_as_soon_as_its_session_is_over(publisher: Publisher, consume: Consume) -> None:
+    inbox = await consume({Priority.NORMAL: 1})
+    await publisher.publish_all(messages(1), 5)
+    first = await inbox.next()
+    assert not first.stale
+
+    inbox.consumers.rebuild("test")
+
+    assert first.stale
+    assert not (await inbox.next(10)).stale
+
+
 async def test_the_delivery_after_a_stale_one_can_be_acked(
     publisher: Publisher, session: Session, consume: Consume
 ) -> None:

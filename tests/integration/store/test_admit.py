@@ -123,6 +123,17 @@ async def test_a_job_that_is_early_is_parked_until_its_time(jobs: JobStore) -> N
     assert admission == Admission(verdict=Verdict.PARK, milliseconds=to_unix_ms(execute_after), word="early")
 
 
+async def test_the_switch_of_an_early_job_is_not_looked_at_before_its_time(jobs: JobStore) -> None:
+    early = due_job(execute_after=datetime.now(UTC) + timedelta(hours=1))
+    assert said(await jobs.admit(early, FIRST, terms(switch=Switch.REQUIRED))) == (Verdict.PARK, "early")
+
+
+async def test_a_disabled_task_is_not_called_even_for_who_wants_it(jobs: JobStore, store: RedisStore) -> None:
+    job = due_job()
+    await store.command("HSET", keys.user_tasks(job.user_id), job.task_type_id, "1")
+    assert said(await jobs.admit(job, FIRST, terms(switch=Switch.OFF))) == (Verdict.SKIP, "task_disabled")
+
+
 async def test_a_job_that_is_a_little_early_waits(jobs: JobStore, store: RedisStore) -> None:
     seconds, microseconds = map(int, await store.command("TIME"))
     server_now = from_unix_ms(seconds * 1000 + microseconds // 1000)

@@ -10,7 +10,7 @@ from taskqueue.core.job import JobSource
 from taskqueue.core.occurrence import Occurrence, Progress
 from taskqueue.store import keys
 from taskqueue.store.connection import RedisStore
-from taskqueue.store.plan import DueEntry, PlanStore, SlotUser
+from taskqueue.store.plan import MAX_PARAMETERS_BYTES, DueEntry, PlanStore, SlotUser
 from taskqueue.store.scripts import Scripts
 from tests.support.values import TEN_O_CLOCK, an_occurrence
 
@@ -337,9 +337,25 @@ async def test_a_trigger_is_live_with_all_of_its_users_and_lists_of_its_own(
     assert await plan.close(token, trigger.member)
 
 
+async def test_a_trigger_asked_for_again_adds_only_what_is_missing(plan: PlanStore, token: str) -> None:
+    trigger = a_trigger()
+    for _ in range(2):
+        await plan.add_trigger(trigger, USERS, batch_size=4)
+    assert await released(plan, token, trigger) == USERS
+
+
 async def test_a_trigger_needs_no_lease(plan: PlanStore) -> None:
     await plan.add_trigger(a_trigger(), USERS, batch_size=100)
     assert len(await plan.live(None, 10)) == 1
+
+
+async def test_parameters_that_no_message_can_carry_are_not_even_read(plan: PlanStore, store: RedisStore) -> None:
+    trigger = a_trigger(users=1)
+    await plan.add_trigger(trigger, USERS[:1], batch_size=4)
+    settings = keys.user_settings(USERS[0], trigger.task_id)
+    await store.command("HSET", settings, "parameters", "x" * (MAX_PARAMETERS_BYTES + 1))
+    progress = Progress(suffix=f":{trigger.id}", planned=1, complete=True)
+    assert await plan.read_slot(trigger, progress, 5) == [SlotUser(user_id=USERS[0], parameters=None)]
 
 
 async def test_a_trigger_for_nobody_can_be_closed(plan: PlanStore, token: str) -> None:

@@ -111,8 +111,19 @@ async def test_a_retry_asked_again_after_a_lost_answer_changes_nothing(jobs: Job
     await jobs.admit(job, FIRST, terms())
     await postpone(jobs, job, next_attempt=2)
     before = await snapshot()
-    assert await postpone(jobs, job, next_attempt=2) == "stale"
+    assert await postpone(jobs, job, next_attempt=2) == "stored"
     assert await snapshot() == before
+
+
+async def test_a_retry_is_stored_although_redis_lost_its_claim(jobs: JobStore, store: RedisStore) -> None:
+    job = due_job()
+    await jobs.admit(job, FIRST, terms())
+    await store.command("DEL", keys.claim(job.id))
+
+    assert await postpone(jobs, job, next_attempt=2, body=b"attempt 2") == "stored"
+
+    assert await waiting(store, job) == [b"attempt 2", b"2", b"1"]
+    assert (await jobs.admit(job, OTHER, terms())).word == "stale_attempt"
 
 
 async def test_what_is_over_is_not_put_back(jobs: JobStore, store: RedisStore, snapshot: Snapshot) -> None:

@@ -11,7 +11,7 @@ from taskqueue.broker.publisher import Outgoing, Publisher
 from taskqueue.core.codec import encode_message
 from taskqueue.core.execution import ExecutionResult
 from taskqueue.core.job import JobMessage
-from taskqueue.core.retry import Complete, Decision, Drop, Fail, GiveBack, Park, Retry
+from taskqueue.core.retry import Complete, Decision, Drop, Fail, Park, Retry
 from taskqueue.core.state import Status
 from taskqueue.core.task import Priority
 from taskqueue.errors import MessageError
@@ -169,9 +169,24 @@ async def test_what_is_given_back_is_delivered_again(settler: Settler, publisher
     message = _due_message()
     delivery = await _delivered(publisher, inbox, message)
 
-    await settler.settle(delivery, message.job, _handled(GiveBack(reason="stopping")))
+    await settler.give_back(delivery, "stopping")
     again = await inbox.next()
 
     assert again.redelivered
     assert again.body == delivery.body
     await again.ack()
+
+
+async def test_what_came_back_often_waits_in_redis_before_the_broker_takes_it_for_poison(
+    settler: Settler, publisher: Publisher, inbox: Inbox, store: RedisStore
+) -> None:
+    message = _due_message()
+    delivery = await _delivered(publisher, inbox, message)
+    for _ in range(4):
+        await settler.give_back(delivery, "stopping")
+        delivery = await inbox.next()
+
+    await settler.give_back(delivery, "stopping")
+
+    assert await store.command("HGET", keys.delayed_job(message.job.id), "message") == delivery.body
+    assert await _left(inbox) == 0

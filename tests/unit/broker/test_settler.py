@@ -21,7 +21,7 @@ class Wire:
         self.acked: set[int] = set()
         self.requeued: set[int] = set()
         self.frames: list[tuple[str, int, bool]] = []
-        self._closed = closed
+        self.closed = closed
 
     async def basic_ack(self, tag: int, multiple: bool = False) -> None:
         tags = {other for other in self.open if other == tag or (multiple and other < tag)}
@@ -33,7 +33,7 @@ class Wire:
         self._settle("requeue", tag, False, {tag}, self.requeued)
 
     def _settle(self, verb: str, tag: int, multiple: bool, tags: set[int], into: set[int]) -> None:
-        if self._closed:
+        if self.closed:
             raise ChannelInvalidStateError("closed")
         assert tag in self.open, "the broker closes a channel that settles an unknown tag"
         self.frames.append((verb, tag, multiple))
@@ -42,7 +42,8 @@ class Wire:
 
 
 def settler_on(wire: Wire, emitted: list[Event] | None = None) -> Settler:
-    settler = Settler(cast(Channel, wire), Priority.LOW, (emitted if emitted is not None else []).append)
+    emit = (emitted if emitted is not None else []).append
+    settler = Settler(cast(Channel, wire), Priority.LOW, emit, alive=lambda: not wire.closed)
     for tag in sorted(wire.open):
         settler.took(tag)
     return settler

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from taskqueue.core.codec import MAX_BODY_BYTES, decode_message, encode_message
+from taskqueue.core.codec import MAX_BODY_BYTES, MAX_STORED_BYTES, decode_message, encode_message
 from taskqueue.core.ids import RESERVED_TASK_IDS
 from taskqueue.core.job import Job, JobMessage, Metadata
 from taskqueue.core.task import Priority
@@ -301,3 +301,12 @@ def test_the_error_shows_little_of_what_was_sent() -> None:
         lambda: document(id=secret * 100),
     ]
     assert all(secret not in str(refused(maker())) for maker in makers)
+
+
+def test_what_we_wrote_ourselves_may_be_a_little_larger_than_what_others_may_send() -> None:
+    body = encode_message(a_message(payload=b"x" * (MAX_BODY_BYTES * 3 // 4)))
+
+    assert MAX_BODY_BYTES < len(body) < MAX_STORED_BYTES
+    assert decode_message(body, MAX_STORED_BYTES).job.payload[:1] == b"x"
+    with pytest.raises(MessageError, match="oversized"):
+        decode_message(body)

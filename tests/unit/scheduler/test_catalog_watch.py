@@ -265,3 +265,14 @@ async def test_losing_all_tasks_is_taken_over_where_that_is_meant(file: TasksFil
 
     assert dict(watch.tasks) == {}
     assert events.of(CatalogReloaded)[-1].removed == ("a", "b", "c")
+
+
+async def test_the_only_task_may_get_another_name(tmp_path: Path, events: EventLog) -> None:
+    file = TasksFile(tmp_path / "tasks.yaml")
+    file.write(task_type("a"))
+    watch = file.watch(events, allow_mass_delete=False)
+    file.write(task_type("b"))
+
+    await polled(watch)
+
+    assert list(watch.tasks) == ["b"]

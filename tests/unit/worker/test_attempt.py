@@ -5,9 +5,10 @@ import pytest
 
 from taskqueue.core.outcome import OutcomeClass
 from taskqueue.core.task import Target
-from taskqueue.worker.attempt import AttemptDefaults, outcome_of
-from taskqueue.worker.http_call import CallResult, Failure, Sent
-from tests.support.fakes import TASK, targeting
+from taskqueue.worker.attempt import CUT, AttemptDefaults, Caller, outcome_of
+from taskqueue.worker.http_call import CallResult, Failure, HttpCaller, Sent
+from taskqueue.worker.references import References
+from tests.support.fakes import JOB, TASK, targeting
 from tests.support.values import TEN_O_CLOCK
 
 DEFAULTS = AttemptDefaults(
@@ -70,3 +71,16 @@ def test_a_request_that_cannot_be_sent_is_final() -> None:
     failure = Failure(code="invalid_request", message="the URL cannot be called", sent="not_sent")
 
     assert outcome_of(CallResult(failure=failure), TEN_O_CLOCK).kind is OutcomeClass.PERMANENT
+
+
+async def test_a_call_that_would_begin_after_the_cut_is_not_made() -> None:
+    http = HttpCaller(user_agent="test")
+    caller = Caller(http, References({}), DEFAULTS, now=lambda: TEN_O_CLOCK)
+    await http.start()
+    try:
+        caller.cut()
+        attempt = await caller.call(TASK, JOB, started_at=TEN_O_CLOCK)
+    finally:
+        await http.stop()
+
+    assert attempt.outcome == CUT

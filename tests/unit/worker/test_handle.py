@@ -34,6 +34,11 @@ def test_only_a_planned_job_needs_its_users_consent_in_writing(
     assert switch_of(message(source=source), replace(TASK, default_enabled=default_enabled)) is switch
 
 
+@pytest.mark.parametrize("source", ["scheduler", "trigger", "billing"])
+def test_no_job_of_a_disabled_task_runs(source: str) -> None:
+    assert switch_of(message(source=source), replace(TASK, enabled=False)) is Switch.OFF
+
+
 @pytest.fixture
 def handler() -> Handler:
     defaults = AttemptDefaults(
@@ -48,6 +53,7 @@ def handler() -> Handler:
         global_limit=None,
         task_limits={},
         heartbeat_ttl=timedelta(seconds=15),
+        sleepers=1,
         defaults=defaults,
     )
     return Handler(

@@ -2,7 +2,7 @@ from datetime import timedelta
 
 import pytest
 
-from taskqueue.core.retry import Complete, Decision, Drop, Fail, GiveBack, Park, Retry, Skip
+from taskqueue.core.retry import Complete, Decision, Drop, Fail, Park, Retry, Skip
 from taskqueue.telemetry.events import DuplicateDropped, JobSettled, JobSkipped
 from taskqueue.worker.settle import _event_of
 from tests.support.fakes import JOB
@@ -18,7 +18,6 @@ LATER = TEN_O_CLOCK + timedelta(minutes=1)
         (Retry(at=LATER), "retry", None, None, LATER),
         (Park(until=LATER, reason="early"), "park", None, "early", LATER),
         (Fail(reason="permanent", code="http_410", detail="gone"), "fail", "failed", "permanent", None),
-        (GiveBack(reason="stopping"), "give_back", None, "stopping", None),
     ],
 )
 def test_what_was_done_is_told_with_the_status_only_where_it_is_the_end(

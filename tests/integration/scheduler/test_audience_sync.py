@@ -1,0 +1,264 @@
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import suppress
+from datetime import timedelta
+
+import pytest
+from redis.asyncio import Redis
+
+from taskqueue.core.task import Task
+from taskqueue.dev.services import Redis as RedisService
+from taskqueue.runtime import RestartDelay, Supervisor
+from taskqueue.scheduler.audience import AudienceIndex
+from taskqueue.scheduler.audience_sync import AudienceSync, Changes
+from taskqueue.store.changes import user_changes
+from taskqueue.store.connection import RedisStore
+from taskqueue.store.users import CustomInterval, Switches, UserStore
+from taskqueue.telemetry.events import LoopFailed, PreferenceIgnored
+from tests.support.inbox import eventually
+from tests.support.scheduling import EventLog, task_of, task_type
+
+REPORT = task_of(task_type("report"))
+NEVER = timedelta(hours=10)
+
+Start = Callable[..., AudienceSync]
+
+
+async def mute() -> AsyncIterator[list[str] | None]:
+    """A connection that hears nothing of any change."""
+    yield []
+    await asyncio.Event().wait()
+
+
+@pytest.fixture
+async def start(store: RedisStore, index: AudienceIndex, events: EventLog) -> AsyncIterator[Start]:
+    """Call it to have the index follow Redis."""
+    supervisor = Supervisor(events, delay=RestartDelay(first_s=0.1, longest_s=0.2))
+
+    def start(
+        *, changes: Changes | None = None, users: UserStore | None = None, reload_interval: timedelta = NEVER
+    ) -> AudienceSync:
+        sync = AudienceSync(
+            index,
+            users or UserStore(store),
+            changes or (lambda: user_changes(store)),
+            reload_interval=reload_interval,
+            emit=events,
+        )
+        supervisor.start("audience", sync.run)
+        return sync
+
+    yield start
+    await supervisor.stop()
+
+
+async def enable(redis: Redis, *users: str, task_id: str = "report", switch: str = "1") -> None:
+    for user in users:
+        await redis.hset(f"taskqueue:users:{user}:tasks", task_id, switch)
+
+
+async def ready(sync: AudienceSync) -> None:
+    async with asyncio.timeout(10):
+        await sync.ready.wait()
+
+
+async def audience_is(index: AudienceIndex, *users: str, of: Task = REPORT, within: float = 5) -> None:
+    """Wait until exactly these users get the task; 5 s is how long a change may take."""
+
+    async def found() -> bool:
+        return {user for _, user in index.ordered(of, "")} == set(users)
+
+    await eventually(found, within)
+
+
+async def test_everybody_is_there_when_it_is_ready(redis: Redis, index: AudienceIndex, start: Start) -> None:
+    users = [f"user-{number}" for number in range(1200)]
+    await enable(redis, *users)
+
+    await ready(start())
+
+    assert index.count(REPORT) == 1200
+
+
+async def test_it_is_not_ready_before_everything_is_read(
+    redis: Redis, store: RedisStore, index: AudienceIndex, start: Start
+) -> None:
+    held = HeldUserStore(store)
+    held.hold()
+    await enable(redis, "ann")
+    sync = start(users=held)
+
+    await held.has_read()
+    assert not sync.ready.is_set()
+
+    held.go_on()
+    await ready(sync)
+    assert index.count(REPORT) == 1
+
+
+async def test_it_follows_switches_settings_and_deletions(redis: Redis, index: AudienceIndex, start: Start) -> None:
+    await ready(start())
+
+    await enable(redis, "ann", "bob", "Zoë: ü")
+    await audience_is(index, "ann", "bob", "Zoë: ü")
+    await redis.hset("taskqueue:users:ann:settings:report", "custom_interval", '{"type":"hourly"}')
+    await audience_is(index, "bob", "Zoë: ü")
+    await redis.hdel("taskqueue:users:ann:settings:report", "custom_interval")
+    await enable(redis, "bob", switch="0")
+    await audience_is(index, "ann", "Zoë: ü")
+    await redis.delete("taskqueue:users:ann:tasks")
+    await audience_is(index, "Zoë: ü")
+
+
+async def test_an_interval_that_is_none_is_told_with_its_user(redis: Redis, start: Start, events: EventLog) -> None:
+    await ready(start())
+
+    await redis.hset("taskqueue:users:ann:settings:report", "custom_interval", "often")
+
+    told = await events.wait_for(PreferenceIgnored)
+    assert (told.user_id, "custom_interval" in told.error, "report" in told.error) == ("ann", True, True)
+
+
+async def test_flushing_redis_empties_the_index(redis: Redis, index: AudienceIndex, start: Start) -> None:
+    await enable(redis, "ann", "bob")
+    await redis.hset("taskqueue:users:ann:settings:report", "custom_interval", '{"type":"hourly"}')
+    await ready(start())
+
+    await redis.flushdb()
+
+    await audience_is(index)
+    assert (len(index), dict(index.cohorts("report"))) == (0, {})
+
+
+async def test_flushing_another_database_leaves_nobody_out_at_any_time(
+    redis: Redis, redis_server: RedisService, redis_db: int, store: RedisStore, index: AudienceIndex, start: Start
+) -> None:
+    held = HeldUserStore(store)
+    await enable(redis, "ann")
+    await ready(start(users=held))
+    held.hold()
+
+    await flush_a_database_that_is_empty(redis_server, but=redis_db)
+
+    await held.has_read()
+    assert index.count(REPORT) == 1
+    held.go_on()
+
+
+async def test_a_lost_connection_is_made_up_for(
+    redis: Redis, index: AudienceIndex, start: Start, events: EventLog
+) -> None:
+    await enable(redis, "ann", "bob")
+    await redis.hset("taskqueue:users:cleo:settings:report", "custom_interval", '{"type":"hourly"}')
+    await ready(start())
+
+    async with redis.pipeline(transaction=True) as pipeline:
+        # In one step with the loss, so that no message of the changes can have come.
+        pipeline.client_kill_filter(_type="pubsub")
+        pipeline.hset("taskqueue:users:dan:tasks", "report", "1")
+        pipeline.delete("taskqueue:users:ann:tasks", "taskqueue:users:cleo:settings:report")
+        await pipeline.execute()
+
+    await events.wait_for(LoopFailed)
+    await audience_is(index, "bob", "dan", within=10)
+    assert dict(index.cohorts("report")) == {}
+
+
+async def test_a_change_nobody_heard_of_is_found_within_the_reload_interval(
+    redis: Redis, index: AudienceIndex, start: Start
+) -> None:
+    await enable(redis, "ann", "bob")
+    await ready(start(changes=mute, reload_interval=timedelta(seconds=1)))
+
+    await enable(redis, "cleo")
+    await redis.delete("taskqueue:users:ann:tasks")
+
+    await audience_is(index, "bob", "cleo")
+
+
+async def test_a_reload_is_no_slower_for_the_keys_of_others_in_between(
+    redis: Redis, index: AudienceIndex, start: Start
+) -> None:
+    # Redis finds few users per look then: the pace follows the users, not the looks.
+    await redis.mset({f"taskqueue:claim:{number}": "x" for number in range(20_000)})
+    await enable(redis, *(f"user-{number}" for number in range(40)))
+    await ready(start(changes=mute, reload_interval=timedelta(seconds=1)))
+
+    await enable(redis, *(f"user-{number}" for number in range(40, 80)))
+
+    await audience_is(index, *(f"user-{number}" for number in range(80)))
+
+
+async def test_an_answer_from_before_a_change_never_wins(
+    redis: Redis, store: RedisStore, index: AudienceIndex, start: Start
+) -> None:
+    held = HeldUserStore(store)
+    await enable(redis, "ann")
+    await ready(start(users=held, reload_interval=timedelta(seconds=1)))
+    held.hold()
+    await held.has_read()  # the reload holds an answer that says: ann is on
+
+    await enable(redis, "ann", switch="0")
+    overtaken = await held.was_overtaken(within=1)
+    held.go_on()
+
+    await audience_is(index)
+    assert not overtaken
+
+
+class HeldUserStore(UserStore):
+    """Keeps an answer of Redis back when it is told to, as a slow network would."""
+
+    def __init__(self, store: RedisStore) -> None:
+        super().__init__(store)
+        self._holding = False
+        self._going = asyncio.Event()
+        self._kept = asyncio.Event()
+        self._passed = asyncio.Event()
+
+    def hold(self) -> None:
+        """Keep the next answer back; those after it pass."""
+        self._holding = True
+        for event in (self._going, self._kept, self._passed):
+            event.clear()
+
+    def go_on(self) -> None:
+        """Hand out what was kept back."""
+        self._going.set()
+
+    async def has_read(self) -> None:
+        """Wait until an answer is kept back."""
+        async with asyncio.timeout(10):
+            await self._kept.wait()
+
+    async def was_overtaken(self, within: float) -> bool:
+        """Return whether another answer passes the one that is kept back."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(within):
+                await self._passed.wait()
+        return self._passed.is_set()
+
+    async def read(self, user_keys: Sequence[str]) -> list[Switches | CustomInterval]:
+        found = await super().read(user_keys)
+        if self._holding:
+            self._holding = False
+            self._kept.set()
+            await self._going.wait()
+        else:
+            self._passed.set()
+        return found
+
+
+async def flush_a_database_that_is_empty(server: RedisService, *, but: int) -> None:
+    host, _, port = server.address.rpartition(":")
+    for database in range(16):
+        client = Redis(host=host, port=int(port), db=database, password=server.password or None)
+        try:
+            if database != but and await client.dbsize() == 0:
+                await client.flushdb()
+                return
+        finally:
+            await client.aclose()
+    pytest.skip("every other database is in use")

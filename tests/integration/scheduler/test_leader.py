@@ -1,0 +1,137 @@
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from redis.asyncio import Redis
+
+from taskqueue.dev.services import Redis as RedisService
+from taskqueue.store.lease import Lease
+from taskqueue.telemetry.events import LeaderChanged, LeaseLost
+from tests.support.inbox import eventually
+from tests.support.scheduling import NewScheduler, TasksFile, task_type
+from tests.support.tcp_proxy import TcpProxy
+
+LEASE = "taskqueue:distribution:lock"
+
+
+@pytest.fixture(autouse=True)
+def _tasks(tasks_file: TasksFile) -> None:
+    tasks_file.write(task_type("report"))
+
+
+async def test_of_two_schedulers_one_leads(new_scheduler: NewScheduler, redis: Redis) -> None:
+    first = await new_scheduler("first")
+    await first.leads()
+    second = await new_scheduler("second")
+    await second.leads(False)
+
+    assert (await redis.get(LEASE)).startswith("first:")
+    assert [event.leading for event in first.events.of(LeaderChanged)] == [False, True]
+    assert [event.leading for event in second.events.of(LeaderChanged)] == [False]
+
+
+async def test_a_clean_stop_hands_over_within_two_seconds(new_scheduler: NewScheduler) -> None:
+    first = await new_scheduler("first")
+    await first.leads()
+    second = await new_scheduler("second")
+    clock = asyncio.get_running_loop().time
+
+    began = clock()
+    await first.scheduler.quiet()
+    await second.leads()
+
+    assert clock() - began < 2
+    assert first.events.of(LeaderChanged)[-1].reason == "stopping"
+    assert first.events.of(LeaseLost) == []
+
+
+async def test_a_leader_that_lost_its_lease_steps_down_and_writes_nothing_more(
+    new_scheduler: NewScheduler, redis: Redis
+) -> None:
+    first = await new_scheduler("first")
+    await first.leads()
+    led = len(first.events.events)
+    async with redis.pipeline(transaction=True) as pipeline:
+        pipeline.set(LEASE, "other:1")
+        pipeline.zadd("taskqueue:delayed", {"job-that-expired": 1})  # a leader would remove it in its next round
+        await pipeline.execute()
+
+    await first.leads(False, after=led)
+
+    assert [event.instance for event in first.events.of(LeaseLost)] == ["first"]
+    assert await redis.get(LEASE) == "other:1"
+    assert await redis.zrange("taskqueue:delayed", 0, -1) == ["job-that-expired"]
+
+
+async def test_a_leader_whose_lease_was_deleted_contends_again(new_scheduler: NewScheduler, redis: Redis) -> None:
+    first = await new_scheduler("first")
+    await first.leads()
+    led = len(first.events.events)
+    token = await redis.get(LEASE)
+
+    await redis.delete(LEASE)
+    await first.leads(False, after=led)
+    await first.leads(after=led)
+
+    assert await redis.get(LEASE) != token
+
+
+async def test_a_leader_that_cannot_reach_redis_for_longer_than_its_lease_steps_down(
+    new_scheduler: NewScheduler, redis_server: RedisService, redis: Redis
+) -> None:
+    host, _, port = redis_server.address.rpartition(":")
+    async with TcpProxy(host, int(port)) as network:
+        cut_off = await new_scheduler("first", addresses=(f"127.0.0.1:{network.port}",))
+        await cut_off.leads()
+        led = len(cut_off.events.events)
+        other = await new_scheduler("second")
+
+        network.refusing = True
+        await network.cut()
+        await cut_off.leads(False, after=led)
+        await other.leads()
+        assert (await redis.get(LEASE)).startswith("second:")
+
+        network.refusing = False
+        await cut_off.stop()
+
+    assert (await redis.get(LEASE)).startswith("second:")
+
+
+async def test_a_redis_that_hangs_ends_leadership_as_well(
+    new_scheduler: NewScheduler, redis_server: RedisService
+) -> None:
+    host, _, port = redis_server.address.rpartition(":")
+    async with TcpProxy(host, int(port)) as network:
+        cut_off = await new_scheduler("first", addresses=(f"127.0.0.1:{network.port}",))
+        await cut_off.leads()
+        led = len(cut_off.events.events)
+
+        network.freeze()
+        await cut_off.leads(False, after=led)
+
+        network.thaw()
+        await cut_off.stop()
+
+
+async def test_a_scheduler_without_redis_says_once_that_it_does_not_lead(
+    new_scheduler: NewScheduler, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = 0
+    acquire = Lease.acquire
+
+    async def counted(lease: Lease) -> bool:
+        nonlocal asked
+        asked += 1
+        return await acquire(lease)
+
+    async def asked_three_times() -> bool:
+        return asked >= 3
+
+    monkeypatch.setattr(Lease, "acquire", counted)
+    scheduler = await new_scheduler("alone", addresses=("127.0.0.1:1",))
+
+    await eventually(asked_three_times)
+
+    assert [event.leading for event in scheduler.events.of(LeaderChanged)] == [False]

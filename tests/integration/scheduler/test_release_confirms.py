@@ -1,0 +1,110 @@
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import replace
+from urllib.parse import urlsplit
+
+import pytest
+
+from taskqueue.broker.publisher import Outgoing, Publisher
+from taskqueue.errors import BrokerError, LeaseLostError
+from taskqueue.runtime import utc_now
+from taskqueue.store.lease import Lease
+from tests.support.inbox import eventually
+from tests.support.release_dock import SECOND, Dock, NewDock, names
+from tests.support.tcp_proxy import TcpProxy
+
+
+async def test_without_the_lease_nothing_is_published(dock: Dock) -> None:
+    await dock.planned(["ann"], utc_now() + 5 * SECOND)
+    await dock.redis.set("taskqueue:distribution:lock", "other:1")
+
+    with pytest.raises(LeaseLostError):
+        await dock.releaser.round()
+
+    await dock.nothing_came()
+    assert await dock.redis.lrange("taskqueue:distribution:report:0", 0, -1) == ["ann"]
+
+
+async def test_with_a_lease_that_cannot_be_trusted_nothing_is_published(dock: Dock, lease: Lease) -> None:
+    await dock.planned(["ann"], utc_now() - SECOND)
+    await lease.release()
+
+    with pytest.raises(LeaseLostError):
+        await dock.releaser.round()
+
+    await dock.nothing_came()
+
+
+@pytest.fixture
+async def network(broker_url: str) -> AsyncIterator[TcpProxy]:
+    """What lies between the releaser and RabbitMQ."""
+    parts = urlsplit(broker_url)
+    async with TcpProxy(parts.hostname or "", parts.port or 5672) as proxy:
+        yield proxy
+
+
+@pytest.fixture
+async def far_publisher(broker_url: str, network: TcpProxy) -> AsyncIterator[Publisher]:
+    """A publisher on the far side of `network`."""
+    parts = urlsplit(broker_url)
+    url = parts._replace(netloc=f"{parts.username}:{parts.password}@127.0.0.1:{network.port}").geturl()
+    publisher = Publisher([url], name="far")
+    await publisher.start()
+    await publisher.wait_ready(15)
+    yield publisher
+    await publisher.stop(5)
+
+
+async def test_nothing_leaves_redis_without_a_confirm_and_all_arrives_later(
+    new_dock: NewDock, far_publisher: Publisher, network: TcpProxy
+) -> None:
+    dock = await new_dock(publisher=far_publisher)
+    await dock.lane_reaches(utc_now())
+    occurrence = await dock.planned(names(40), utc_now() - SECOND)
+    job_id = await dock.delayed("retry", utc_now() - SECOND)
+    network.freeze()
+    releasing = asyncio.create_task(dock.releaser.round())
+    await eventually(lambda: _is(bool(far_publisher._unconfirmed)))
+
+    await network.cut()
+    with pytest.raises(BrokerError, match="confirmed 0 of 41"):
+        await releasing
+    assert (await dock.progress(occurrence)).released == 0
+    assert await dock.redis.lrange("taskqueue:distribution:report:0", 0, -1) == names(40)
+    assert await dock.redis.zrange("taskqueue:delayed", 0, -1) == [job_id]
+
+    network.thaw()
+    await far_publisher.wait_ready(15)
+    await eventually(lambda: _is(far_publisher.connection.connected), 15)
+    await dock.until_released()
+    came = await dock.take(41)
+    assert sorted(set(came)) == sorted([*names(40), "retry"])
+    assert dock.released() == {"direct": 41}
+
+
+async def test_of_a_partly_confirmed_list_only_the_head_is_trimmed(dock: Dock, monkeypatch: pytest.MonkeyPatch) -> None:
+    occurrence = await dock.planned(names(5), utc_now() - SECOND)
+    publish_all = dock.publisher.publish_all
+
+    async def refuse_the_third(outgoing: Sequence[Outgoing], within: float) -> list[BrokerError | None]:
+        sent = [
+            replace(each, routing_key="jobs.nobody") if number == 2 else each for number, each in enumerate(outgoing)
+        ]
+        return await publish_all(sent, within)
+
+    monkeypatch.setattr(dock.publisher, "publish_all", refuse_the_third)  # RabbitMQ itself refuses it
+    with pytest.raises(BrokerError, match="confirmed 4 of 5"):
+        await dock.releaser.round()
+    monkeypatch.undo()
+
+    assert (await dock.progress(occurrence)).released == 2
+    await dock.until_released()
+    came = await dock.take(7)
+    assert sorted(set(came)) == names(5)
+    assert len({message.job.id for message, _ in dock.arrived}) == 5
+
+
+async def _is(value: bool) -> bool:
+    return value

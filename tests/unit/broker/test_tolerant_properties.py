@@ -1,0 +1,178 @@
+from __future__ import annotations
+
+import asyncio
+import struct
+from typing import cast
+
+import pytest
+from aiormq import spec
+from aiormq.connection import FrameReceiver
+from hypothesis import given
+from hypothesis import strategies as st
+from pamqp.body import ContentBody
+from pamqp.frame import FrameTypes, marshal, unmarshal
+from pamqp.header import ContentHeader
+from pamqp.heartbeat import Heartbeat
+
+from taskqueue.broker.tolerant_properties import MendingReader, mended
+from tests.support.raw_properties import (
+    FAR_FUTURE,
+    FLAGS,
+    NOT_TEXT,
+    array,
+    long_text,
+    nested,
+    packed,
+    short,
+    table,
+    timestamp,
+)
+
+COUNT = (b"x-delivery-count", b"l" + struct.pack(">q", 3))
+TEXTS = sorted(FLAGS.keys() - {"headers", "delivery_mode", "priority", "timestamp"})
+
+
+def frame(kind: int, payload: bytes) -> bytes:
+    return struct.pack(">BHI", kind, 7, len(payload)) + payload + b"\xce"
+
+
+def content_header(properties: bytes) -> bytes:
+    return frame(2, struct.pack(">HHQ", 60, 0, 42) + properties)
+
+
+def deliver(exchange: bytes, routing_key: bytes) -> bytes:
+    names = short(exchange) + short(routing_key)
+    return frame(1, struct.pack(">HH", 60, 60) + short(b"ctag") + struct.pack(">QB", 9, 1) + names)
+
+
+def properties_of(data: bytes) -> spec.Basic.Properties:
+    consumed, channel, header = unmarshal(mended(data))
+    assert isinstance(header, ContentHeader)
+    assert (consumed, channel, header.body_size) == (len(mended(data)), 7, 42)
+    return header.properties
+
+
+def everything() -> dict[str, bytes]:
+    good: dict[str, bytes] = {name: short(name.encode()) for name in TEXTS}
+    return {
+        **good,
+        "headers": table(COUNT),
+        "delivery_mode": b"\x02",
+        "priority": b"\x05",
+        "timestamp": timestamp(1_700_000_000),
+    }
+
+
+def test_a_frame_that_can_be_decoded_stays_as_it_is() -> None:
+    data = content_header(packed(**everything()))
+
+    assert mended(data) is data
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [*((name, short(NOT_TEXT)) for name in TEXTS), ("timestamp", timestamp(FAR_FUTURE)), ("timestamp", b"\xff" * 8)],
+)
+def test_an_unreadable_property_is_absent_and_all_others_are_there(name: str, value: bytes) -> None:
+    whole = properties_of(content_header(packed(**everything())))
+
+    left = properties_of(content_header(packed(**{**everything(), name: value})))
+
+    assert dict(left) == {**dict(whole), name: getattr(spec.Basic.Properties(), name)}
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        (NOT_TEXT, b"t\x01"),
+        (b"when", b"T" + timestamp(FAR_FUTURE)),
+        (b"list", array(long_text(b"fine"), b"T" + timestamp(FAR_FUTURE))),
+        (b"inner", b"F" + table((NOT_TEXT, b"V"))),
+        (b"deep", b"F" + nested(5000)),
+    ],
+)
+def test_an_unreadable_header_is_absent_and_all_others_are_there(entry: tuple[bytes, bytes]) -> None:
+    others = [(b"text", long_text("é".encode())), (b"bytes", long_text(NOT_TEXT)), (b"none", b"V"), COUNT]
+
+    left = properties_of(content_header(packed(headers=table(*others[:2], entry, *others[2:]), app_id=short(b"them"))))
+
+    assert left.headers == {"text": "é", "bytes": NOT_TEXT, "none": None, "x-delivery-count": 3}
+    assert left.app_id == "them"
+
+
+def test_headers_of_an_unknown_type_hide_those_behind_them_only() -> None:
+    data = content_header(packed(headers=table(COUNT, (b"odd", b"?1"), (b"last", b"t\x01")), app_id=short(b"them")))
+
+    left = properties_of(data)
+
+    assert (left.headers, left.app_id) == ({"x-delivery-count": 3}, "them")
+
+
+@pytest.mark.parametrize(
+    ("exchange", "routing_key", "told"),
+    [
+        (b"taskqueue", b"jobs.low", ("taskqueue", "jobs.low")),
+        (NOT_TEXT, b"jobs.low", ("", "jobs.low")),
+        (b"taskqueue", NOT_TEXT, ("taskqueue", "")),
+    ],
+)
+def test_an_unreadable_name_is_empty(exchange: bytes, routing_key: bytes, told: tuple[str, str]) -> None:
+    _, _, method = unmarshal(mended(deliver(exchange, routing_key)))
+
+    assert isinstance(method, spec.Basic.Deliver)
+    assert (method.exchange, method.routing_key) == told
+    assert (method.consumer_tag, method.delivery_tag, method.redelivered) == ("ctag", 9, True)
+
+
+def test_the_message_count_behind_unreadable_names_is_kept() -> None:
+    payload = struct.pack(">HHQB", 60, 71, 9, 0) + short(NOT_TEXT) + short(b"key") + struct.pack(">I", 12)
+
+    _, _, method = unmarshal(mended(frame(1, payload)))
+
+    assert isinstance(method, spec.Basic.GetOk)
+    assert (method.exchange, method.routing_key, method.message_count) == ("", "key", 12)
+
+
+@given(st.binary(max_size=80))
+def test_whatever_the_properties_are_the_frame_can_be_decoded(properties: bytes) -> None:
+    properties_of(content_header(properties.ljust(2, b"\0")))
+
+
+@given(st.binary(max_size=60), st.binary(max_size=8))
+def test_whatever_the_headers_are_what_follows_them_is_read(entries: bytes, app_id: bytes) -> None:
+    headers = struct.pack(">I", len(entries)) + entries
+
+    left = properties_of(content_header(packed(headers=headers, message_id=short(b"id"), app_id=short(app_id))))
+
+    assert left.message_id == "id"
+
+
+async def test_the_client_gets_every_frame_and_then_the_end() -> None:
+    frames: list[FrameTypes] = [Heartbeat(), ContentBody(b"\xff" * 1000), spec.Basic.Ack(3), spec.Channel.OpenOk()]
+    source = asyncio.StreamReader()
+    source.feed_data(b"".join(marshal(each, 1) for each in frames))
+    source.feed_data(content_header(packed(message_id=short(NOT_TEXT), app_id=short(b"them"))))
+    source.feed_eof()
+
+    received = [received async for _, _, received in FrameReceiver(MendingReader(source))]
+
+    assert [each.name for each in received] == [*(each.name for each in frames), "ContentHeader"]
+    assert cast(ContentBody, received[1]).value == b"\xff" * 1000
+    assert cast(ContentHeader, received[-1]).properties.app_id == "them"
+
+
+async def test_a_connection_cut_within_a_frame_is_an_incomplete_read() -> None:
+    source = asyncio.StreamReader()
+    source.feed_data(marshal(ContentBody(b"x" * 100), 1)[:50])
+    source.feed_eof()
+
+    with pytest.raises(asyncio.IncompleteReadError):
+        await MendingReader(source).readexactly(1)
+
+
+async def test_a_brokers_answer_to_a_foreign_protocol_version_is_handed_on() -> None:
+    source = asyncio.StreamReader()
+    source.feed_data(b"AMQP\0\0\x09\x01")
+    reader = MendingReader(source)
+
+    assert await reader.readexactly(1) + await reader.readexactly(6) == b"AMQP\0\0\x09"
