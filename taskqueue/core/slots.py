@@ -81,6 +81,16 @@ class Spread:
         """Return the slot, from 0, of user `index`: its offset in whole slot lengths. Raises as `offset` does."""
         return self._microseconds(index) // _SLOT_MICROSECONDS
 
+    def started(self, elapsed: timedelta) -> int:
+        """Return how many users start within `elapsed` of the occurrence: those whose offset is not above it."""
+        microseconds, window = elapsed // _MICROSECOND, self.window // _MICROSECOND
+        if microseconds < 0 or self.users == 0:
+            return 0
+        if window == 0:
+            return self.users
+        # ⌊window·i/users⌋ ≤ elapsed, for whole numbers, is i < (elapsed + 1)·users/window.
+        return min(self.users, -(-(microseconds + 1) * self.users // window))
+
     def first_index(self, slot: int) -> int:
         """Return the lowest index in `slot` or a later one; `users` when there is none.
 

@@ -68,7 +68,7 @@ class _SlotHead:
 
     occurrence: Occurrence
     progress: Progress
-    users: tuple[str, ...]
+    users: tuple[SlotUser, ...]
     candidates: tuple[_Candidate, ...]
     next_due: datetime | None
 
@@ -176,7 +176,7 @@ class Releaser:
         if cut:
             horizon = min(horizon, live[_SOURCES_PER_ROUND][1])
             live = live[:_SOURCES_PER_ROUND]
-        heads = await self._heads([member for member, _ in live])
+        heads = await self._heads([member for member, _ in live], horizon)
         waiting = await self._delayed.due_until(horizon, self._batch_size)
         if len(waiting) == self._batch_size:
             horizon = min(horizon, waiting[-1].due)
@@ -187,17 +187,23 @@ class Releaser:
             cut=cut,
         )
 
-    async def _heads(self, members: Sequence[str]) -> list[_SlotHead]:
+    async def _heads(self, members: Sequence[str], horizon: datetime) -> list[_SlotHead]:
         records = await self._plan.read(members)
         await asyncio.gather(
             *(self._plan.close(self._lease.token, member) for member in members if member not in records)
         )
         found = await asyncio.gather(
-            *(self._head(number, *records[member]) for number, member in enumerate(members) if member in records)
+            *(
+                self._head(number, *records[member], horizon)
+                for number, member in enumerate(members)
+                if member in records
+            )
         )
         return [head for head in found if head is not None]
 
-    async def _head(self, source: int, occurrence: Occurrence, progress: Progress) -> _SlotHead | None:
+    async def _head(
+        self, source: int, occurrence: Occurrence, progress: Progress, horizon: datetime
+    ) -> _SlotHead | None:
         if occurrence.scheduled_at > self._now():
             self._upcoming[occurrence.member] = occurrence
         elif not progress.opened:
@@ -205,18 +211,20 @@ class Releaser:
         if progress.released >= progress.planned:
             await self._close_if_over(occurrence, progress)
             return None
-        users = await self._plan.read_slot(occurrence, progress, self._batch_size)
+        due = self._due_count(occurrence, progress, horizon)
+        if due <= 0:
+            return None
+        users = await self._plan.read_slot(occurrence, progress, due)
         if not users:
             await self._pass_over_lost_slot(occurrence, progress)
             return None
-        self._tell_oversized(occurrence, users)
         task = self._catalog.tasks.get(occurrence.task_id)
         priority = Priority.NORMAL if task is None else task.priority
         following = progress.released + len(users)
         return _SlotHead(
             occurrence=occurrence,
             progress=progress,
-            users=tuple(user.user_id for user in users),
+            users=tuple(users),
             candidates=tuple(
                 _Candidate(
                     source=source,
@@ -231,6 +239,13 @@ class Releaser:
             if progress.complete and following >= progress.planned
             else occurrence.execute_after(following),
         )
+
+    def _due_count(self, occurrence: Occurrence, progress: Progress, horizon: datetime) -> int:
+        """Return how many users to read: those due until `horizon`, and a batch of them at most."""
+        started = occurrence.spread.started(horizon - occurrence.starts_at)
+        if started == occurrence.users:
+            return self._batch_size  # also those by whom the audience grew while it was planned
+        return min(self._batch_size, started - progress.released)
 
     def _tell_oversized(self, occurrence: Occurrence, users: Sequence[SlotUser]) -> None:
         for user in users:
@@ -317,8 +332,9 @@ class Releaser:
         occurrence, progress = head.occurrence, head.progress
         count = sum(1 for _ in takewhile(confirmed.__contains__, head.candidates))
         if count and await self._plan.trim_slot(
-            self._lease.token, occurrence, progress, first_user=head.users[0], count=count
+            self._lease.token, occurrence, progress, first_user=head.users[0].user_id, count=count
         ):
+            self._tell_oversized(occurrence, head.users[:count])
             await self._close_if_over(occurrence, replace(progress, released=progress.released + count))
 
     def _report(self, chosen: Sequence[tuple[_Candidate, Route]], confirmed: set[_Candidate]) -> None:

@@ -48,7 +48,7 @@ class HandleTerms:
 class Handled:
     """What was decided, and the record that says so; None where nothing is to be recorded.
 
-    `called` says whether the attempt of the message in hand reached the call.
+    `called` says whether the attempt of the message in hand reached the call, here or in a worker that is gone.
     """
 
     decision: Decision
@@ -126,9 +126,9 @@ class Handler:
                 await asyncio.sleep(wait.total_seconds())
                 continue
             patience -= wait
-            asleep = patience >= timedelta(0) and not self._stopping.is_set() and self._asleep < self._terms.sleepers
-            self._waited(job, admission.word, wait, parked=not asleep)
-            if not asleep:
+            may_sleep = patience >= timedelta(0) and not self._stopping.is_set() and self._asleep < self._terms.sleepers
+            self._waited(job, admission.word, wait, parked=not may_sleep)
+            if not may_sleep:
                 return self._parked_for(wait, admission.word)
             await self._sleep(wait)
 

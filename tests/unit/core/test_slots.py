@@ -152,3 +152,19 @@ def test_keys_fill_their_range_evenly() -> None:
     sixteenths = Counter(OrderKeys("daily_report")(f"user_{number}") >> 60 for number in range(16_000))
     # 1000 each with a standard deviation of 31
     assert all(800 < sixteenths[part] < 1200 for part in range(16))
+
+
+@given(
+    st.integers(0, 10_000),
+    st.timedeltas(timedelta(0), timedelta(hours=2)),
+    st.timedeltas(-timedelta(minutes=1), timedelta(hours=3)),
+)
+def test_as_many_have_started_as_have_an_offset_that_has_passed(
+    users: int, window: timedelta, elapsed: timedelta
+) -> None:
+    spread = Spread(window=window, users=users)
+
+    started = spread.started(elapsed)
+
+    assert all(spread.offset(index) <= elapsed for index in {0, started // 2, started - 1} if 0 <= index < started)
+    assert all(spread.offset(index) > elapsed for index in {started, (started + users) // 2} if index < users)
