@@ -4,7 +4,8 @@ Each is looked for in this order:
 
 1. the environment: TASKQUEUE_QUEUE__URL (and TASKQUEUE_DEV_MANAGEMENT_URL for its management API),
    TASKQUEUE_REDIS__ADDRESSES and TASKQUEUE_REDIS__PASSWORD;
-2. a Docker engine that answers, where `taskqueue[containers]` is installed and TASKQUEUE_DEV_CONTAINERS is not `no`;
+2. a Docker engine that answers and can run the image, where `taskqueue[containers]` is installed and
+   TASKQUEUE_DEV_CONTAINERS is not `no`;
 3. an installed rabbitmq-server or redis-server, started in a temporary directory on ports of its own;
 4. the system's packages, where apt-get is there and we are root.
 
@@ -23,7 +24,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
-from typing import NoReturn
+from typing import NoReturn, TypeVar
 from urllib.parse import urlsplit
 
 from taskqueue.dev import containers, packages
@@ -34,6 +35,7 @@ from taskqueue.dev.redis_local import find_redis_server, local_redis
 from taskqueue.errors import ServiceError
 
 Progress = Callable[[str], None]
+Answer = TypeVar("Answer")
 
 #: seconds that a service named in the environment gets to answer: CI starts it at the same moment as us
 _EXTERNAL_DEADLINE = 30.0
@@ -129,10 +131,11 @@ def rabbitmq_service(
         _await_named("TASKQUEUE_QUEUE__URL", url, default_port=5672, answers=amqp_answers)
         management_url = environ.get("TASKQUEUE_DEV_MANAGEMENT_URL")
         yield RabbitMQ(origin="TASKQUEUE_QUEUE__URL", amqp_url=url, management_url=management_url)
-    elif containers.containers_work(environ):
-        with containers.rabbitmq_container(progress) as (amqp_url, management_url):
-            yield RabbitMQ(origin=containers.RABBITMQ_IMAGE, amqp_url=amqp_url, management_url=management_url)
-    else:
+        return
+    with contextlib.ExitStack() as started:
+        if urls := _container(started, containers.rabbitmq_container(progress), environ, progress):
+            yield RabbitMQ(origin=containers.RABBITMQ_IMAGE, amqp_url=urls[0], management_url=urls[1])
+            return
         program = _program(find_rabbitmq_server, "rabbitmq-server", environ, progress, install=install)
         with _own_directory("rabbitmq") as directory:
             local = local_rabbitmq(program, directory, environ, management=management)
@@ -154,16 +157,33 @@ def redis_service(environ: Mapping[str, str], progress: Progress, *, install: bo
         _await_named("TASKQUEUE_REDIS__ADDRESSES", f"redis://{address}", default_port=6379, answers=redis_answers)
         password = environ.get("TASKQUEUE_REDIS__PASSWORD", "")
         yield Redis(origin="TASKQUEUE_REDIS__ADDRESSES", address=address, password=password)
-    elif containers.containers_work(environ):
-        with containers.redis_container(progress) as address:
-            yield Redis(origin=containers.REDIS_IMAGE, address=address)
-    else:
+        return
+    with contextlib.ExitStack() as started:
+        if published := _container(started, containers.redis_container(progress), environ, progress):
+            yield Redis(origin=containers.REDIS_IMAGE, address=published)
+            return
         program = _program(find_redis_server, "redis-server", environ, progress, install=install)
         with _own_directory("redis") as directory:
             server, address = local_redis(program, directory, environ)
             progress(f"starting {program}")
             with _running(server):
                 yield Redis(origin=str(program), server=server, address=address)
+
+
+def _container(
+    started: contextlib.ExitStack,
+    container: contextlib.AbstractContextManager[Answer],
+    environ: Mapping[str, str],
+    progress: Progress,
+) -> Answer | None:
+    """Start `container` where an engine answers; None where none does, or where it cannot run the image."""
+    if not containers.containers_work(environ):
+        return None
+    try:
+        return started.enter_context(container)
+    except ServiceError as error:
+        progress(f"{error}; going on without containers")
+        return None
 
 
 def _first_address(text: str) -> str:

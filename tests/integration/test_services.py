@@ -208,3 +208,33 @@ def _holder(environ: dict[str, str]) -> subprocess.Popen[str]:
 def _announced(holder: subprocess.Popen[str]) -> str:
     assert holder.stdout is not None
     return holder.stdout.readline().strip()
+
+
+#: in a process of its own: the client of a dead engine leaves its socket open
+_TELLER = """
+import os
+from taskqueue.dev.services import redis_service
+with redis_service(os.environ, print, install=False) as redis:
+    print(redis.origin)
+"""
+
+
+def test_a_container_that_cannot_be_run_is_replaced_by_an_installed_program(
+    local_only: dict[str, str], tmp_path: Path
+) -> None:
+    docker = tmp_path / "bin" / "docker"
+    docker.parent.mkdir()
+    docker.write_text("#!/bin/sh\necho 28.0\n", encoding="utf-8")
+    docker.chmod(0o755)
+    path = f"{docker.parent}{os.pathsep}{local_only['PATH']}"
+    engine = {"PATH": path, "DOCKER_HOST": f"unix://{tmp_path}/none.sock", "TASKQUEUE_DEV_CONTAINERS": "yes"}
+
+    ended = subprocess.run(  # noqa: S603  # a program of this file, on this Python
+        [sys.executable, "-c", _TELLER], env=local_only | engine, capture_output=True, text=True, timeout=60, check=True
+    )
+
+    lines = ended.stdout.splitlines()
+    assert lines[0].startswith("starting a container of redis:7.4")
+    assert lines[1].startswith("Docker could not run redis:7.4")
+    assert lines[1].endswith("going on without containers")
+    assert lines[-1].endswith("redis-server")
