@@ -25,9 +25,15 @@ _CONTEND_EVERY_S = 1.0
 _FAILED_REST_S = 1.0
 
 
+#: a leader without RabbitMQ for so long lets others try, and tries again itself after as long
+BROKER_PATIENCE_S = 10.0
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LeaderWork:
-    """What a leader does with the lease."""
+    """What a leader does with the lease; `broker_connected` says whether it could publish now."""
+
+    broker_connected: Callable[[], bool]
 
     catalog: CatalogWatch
     catalog_store: CatalogStore
@@ -48,6 +54,7 @@ class Leader:
         self._check_s = check_interval.total_seconds()
         self._now = now
         self._emit = emit
+        self._contend_from = 0.0
         self.leading = False
 
     async def run(self) -> None:
@@ -69,6 +76,8 @@ class Leader:
                 await self._give_back()
 
     async def _acquired(self) -> bool:
+        if asyncio.get_running_loop().time() < self._contend_from and not self._work.broker_connected():
+            return False
         try:
             return await self._lease.acquire()
         except StoreUnavailableError:
@@ -88,6 +97,7 @@ class Leader:
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._keep_lease(), name="lease")
+                group.create_task(self._keep_broker(), name="broker")
                 group.create_task(self._each("plan", self._plan_for_ever), name="plan")
                 group.create_task(self._each("release", self._release_for_ever), name="release")
         except BaseExceptionGroup as errors:
@@ -101,6 +111,21 @@ class Leader:
             except StoreUnavailableError as error:
                 if not self._lease.trusted:
                     raise LeaseLostError(f"the lease could not be renewed in time: {error}") from None
+
+    async def _keep_broker(self) -> NoReturn:
+        """Let others lead while RabbitMQ cannot be reached from here: perhaps they can reach it."""
+        clock = asyncio.get_running_loop().time
+        connected_at = clock()
+        while True:
+            await asyncio.sleep(_CONTEND_EVERY_S)
+            if self._work.broker_connected():
+                connected_at = clock()
+            elif clock() - connected_at > BROKER_PATIENCE_S:
+                # Where nobody can, this scheduler goes on planning after a while: what is due must not be missed.
+                self._contend_from = clock() + BROKER_PATIENCE_S
+                raise LeaseLostError(
+                    f"RabbitMQ cannot be reached from here for {BROKER_PATIENCE_S:g} s; others may lead"
+                )
 
     async def _each(self, loop: str, body: Callable[[], Awaitable[None]]) -> NoReturn:
         """Run a leader's loop; what fails for a while is tried again for as long as the lease can be trusted."""

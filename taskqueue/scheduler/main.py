@@ -130,6 +130,7 @@ class Scheduler:
         settings, section = self._settings, self._settings.scheduler
         lease = Lease(self._store, scripts, name=section.instance_id, ttl=section.lease_ttl)
         work = LeaderWork(
+            broker_connected=lambda: self.publisher.connection.connected,
             catalog=self.catalog,
             catalog_store=CatalogStore(self._store, scripts),
             audience=self.audience,

@@ -136,11 +136,11 @@ async def new_scheduler(
     """Call it for a scheduler that runs in this process; `name` is its own."""
     running: list[RunningScheduler] = []
 
-    async def new_scheduler(name: str, **redis: object) -> RunningScheduler:
+    async def new_scheduler(name: str, queue_url: str = broker_url, **redis: object) -> RunningScheduler:
         settings = SchedulerSettings(
             scheduler={"instance_id": name, "lease_ttl": "2s"},
             redis=redis_settings(redis_server, redis_db, **redis),
-            queue={"url": broker_url},
+            queue={"url": queue_url},
             tasks={"config_file": tasks_file.path, "poll_interval": "50ms"},
             monitoring={"metrics_interval": "200ms"},
             server={"host": "127.0.0.1", "port": 0},

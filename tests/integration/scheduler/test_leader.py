@@ -6,6 +6,7 @@ import pytest
 from redis.asyncio import Redis
 
 from taskqueue.dev.services import Redis as RedisService
+from taskqueue.scheduler import leader
 from taskqueue.store.lease import Lease
 from taskqueue.telemetry.events import LeaderChanged, LeaseLost
 from tests.support.inbox import eventually
@@ -135,3 +136,29 @@ async def test_a_scheduler_without_redis_says_once_that_it_does_not_lead(
     await eventually(asked_three_times)
 
     assert [event.leading for event in scheduler.events.of(LeaderChanged)] == [False]
+
+
+async def test_a_leader_that_sees_redis_but_not_rabbitmq_lets_another_lead(
+    new_scheduler: NewScheduler, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(leader, "BROKER_PATIENCE_S", 1.0)
+    first = await new_scheduler("first", queue_url="amqp://guest:guest@127.0.0.1:1/")
+    await first.leads()
+    second = await new_scheduler("second")
+
+    await second.leads()
+
+    assert "RabbitMQ" in first.events.of(LeaseLost)[-1].reason
+    assert not first.scheduler.health()["leader"]
+
+
+async def test_where_nobody_sees_rabbitmq_somebody_goes_on_planning(
+    new_scheduler: NewScheduler, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(leader, "BROKER_PATIENCE_S", 1.0)
+    only = await new_scheduler("only", queue_url="amqp://guest:guest@127.0.0.1:1/")
+    await only.leads()
+    led = len(only.events.events)
+
+    await only.leads(False, after=led)
+    await only.leads(after=led)
