@@ -78,7 +78,7 @@ class Scheduler:
         await self.publisher.start()
         self._supervisor.start("redis", self._store_health.run)
         self._supervisor.start("catalog", self.catalog.run)
-        self._supervisor.start("audience", self.audience.run)
+        self._supervisor.start("audience", self._store_health.outlasting(self.audience.run))
         self._supervisor.start("audience-count", self._count_audience)
         self._supervisor.start("leader", self._leader.run)
         self._emit(ProcessStarted(process="scheduler", version=__version__))

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import NoReturn
 
-from taskqueue.errors import StoreError
+from taskqueue.errors import StoreError, StoreUnavailableError
 from taskqueue.store.connection import RedisStore
 from taskqueue.telemetry.events import ConnectionLost, ConnectionRestored, Emit
 
@@ -32,6 +34,17 @@ class StoreHealth:
             else:
                 self._answered(clock())
             await asyncio.sleep(_ASK_EVERY_S)
+
+    def outlasting(self, body: Callable[[], Awaitable[None]]) -> Callable[[], Awaitable[None]]:
+        """Return a loop that begins `body` again after each outage, which is told here once and not there at each try."""
+
+        async def loop() -> NoReturn:
+            while True:
+                with suppress(StoreUnavailableError):
+                    await body()
+                await asyncio.sleep(_ASK_EVERY_S)
+
+        return loop
 
     def _unreachable(self, error: str, now: float) -> None:
         self.reachable = False

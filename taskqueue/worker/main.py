@@ -101,8 +101,8 @@ class Worker:
         await self._server.start()
         await self._http.start()
         self._supervisor.start("redis", self._store_health.run)
-        self._supervisor.start("definitions", self._definitions.run)
-        self._supervisor.start("heartbeat", self._beat_for_ever)
+        self._supervisor.start("definitions", self._store_health.outlasting(self._definitions.run))
+        self._supervisor.start("heartbeat", self._store_health.outlasting(self._beat_for_ever))
         self._supervisor.start("give-back", self._give_back_old_for_ever)
         for number in range(self._settings.worker.pool_size):
             self._supervisor.start(f"hands-{number + 1}", self.hands.work)

@@ -1,0 +1,61 @@
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+
+from taskqueue.config.sections import RedisSettings
+from taskqueue.store.connection import RedisStore
+from taskqueue.store.health import StoreHealth
+from taskqueue.telemetry.events import ConnectionLost, ConnectionRestored, Event
+
+
+@pytest.fixture
+async def nowhere() -> AsyncIterator[RedisStore]:
+    store = RedisStore(RedisSettings(addresses=("127.0.0.1:1",)), client_name="test")
+    yield store
+    await store.close()
+
+
+async def test_a_loop_that_needs_redis_begins_again_and_the_outage_is_told_once(nowhere: RedisStore) -> None:
+    events: list[Event] = []
+    health = StoreHealth(nowhere, events.append)
+    begun = 0
+    twice = asyncio.Event()
+
+    async def body() -> None:
+        nonlocal begun
+        begun += 1
+        if begun == 2:
+            twice.set()
+        await nowhere.command("PING")
+
+    loops = [asyncio.create_task(run()) for run in (health.run, health.outlasting(body))]
+    async with asyncio.timeout(10):
+        await twice.wait()
+    for loop in loops:
+        loop.cancel()
+    await asyncio.wait(loops)
+
+    assert [type(event) for event in events] == [ConnectionLost]
+    assert not health.reachable
+
+
+async def test_a_redis_that_answers_is_told_once(store: RedisStore) -> None:
+    events: list[Event] = []
+    told = asyncio.Event()
+
+    def emit(event: Event) -> None:
+        events.append(event)
+        told.set()
+
+    health = StoreHealth(store, emit)
+    running = asyncio.create_task(health.run())
+    async with asyncio.timeout(10):
+        await told.wait()
+    running.cancel()
+    await asyncio.wait([running])
+
+    assert health.reachable
+    assert [type(event) for event in events] == [ConnectionRestored]
