@@ -13,7 +13,7 @@ PROGRAMS := $(wildcard cmd tools benchmarks)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo dev test check bench lint lock schemas clean
+.PHONY: help demo dev test check oracle bench lint lock schemas clean
 
 help: ## Print this
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -29,6 +29,9 @@ test: lint ## Everything CI runs: the checks and all tests, on real services
 
 check: lint ## The fast part of it: format, lint, types, layers, sizes, unit tests
 	$(BIN)/pytest tests/unit
+
+oracle: $(READY) ## Compare intervals with the clocks of fifty zones, minute by minute, for some minutes
+	$(BIN)/pytest -m oracle tests/unit/core --durations=3
 
 bench: $(READY) ## Measure, beside a peer or a bare loop in the same run
 	@$(BIN)/python benchmarks/run.py

@@ -1,12 +1,11 @@
-"""`taskqueue users`: write preferences of users, as other systems know them, to Redis."""
+"""`taskqueue users`: preferences of users, as other systems know them; here the group and its `import`."""
 
 from __future__ import annotations
 
-import asyncio
 import os
 import sys
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,23 +16,17 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
+from taskqueue.cli.user_batches import Stated, Write, batches, redis_writer
+from taskqueue.cli.user_switches import disable, enable
+from taskqueue.cli.user_views import list_users, show
 from taskqueue.config.catalog import load_catalog
-from taskqueue.config.sections import RedisSettings
 from taskqueue.config.settings import load_scheduler_settings
 from taskqueue.config.user_file import UserFileFormat, read_users
-from taskqueue.core.instants import rfc3339
 from taskqueue.core.preference import UserPreference
 from taskqueue.errors import ConfigError, StoreError
-from taskqueue.runtime import utc_now
-from taskqueue.store.connection import RedisStore
-from taskqueue.store.users import UserStore
 
-users_app = typer.Typer(help="Write preferences of users to Redis.", no_args_is_help=True)
+users_app = typer.Typer(help="Write and show the preferences of users in Redis.", no_args_is_help=True)
 
-#: users written at once
-_BATCH_USERS = 500
-#: a batch is also written when its lines are this large together, so that long lines do not fill the memory
-_BATCH_BYTES = 4 * 1024 * 1024
 #: of files that are not what they should be, not every "task id" is remembered
 _MAX_UNKNOWN_TASKS = 100
 
@@ -41,13 +34,18 @@ _STDIN = "-"
 _AGAIN = "what was written stays; to finish, import the same files again"
 _SUFFIXES = {".jsonl": UserFileFormat.JSONL, ".ndjson": UserFileFormat.JSONL, ".csv": UserFileFormat.CSV}
 
-Write = Callable[[Collection[UserPreference]], None]
 Advance = Callable[[int], None]
 
 
 @users_app.callback()
 def users() -> None:
-    """Write preferences of users to Redis."""
+    """Write and show the preferences of users in Redis."""
+
+
+users_app.command()(enable)
+users_app.command()(disable)
+users_app.command()(show)
+users_app.command("list")(list_users)
 
 
 @users_app.command("import")
@@ -74,7 +72,11 @@ def import_users(
     tally = _Tally(load_catalog(tasks_file).tasks)
     with ExitStack() as stack:
         sources = [_opened(name, file_format, stack) for name in files]
-        write = _write_nothing if dry_run else stack.enter_context(_redis_writer(settings.redis))
+        write = (
+            _write_nothing
+            if dry_run
+            else stack.enter_context(redis_writer(settings.redis, client_name="taskqueue-users-import"))
+        )
         complete = _import(sources, write, tally)
     for line in tally.warnings(tasks_file):
         typer.echo(line, err=True)
@@ -115,69 +117,20 @@ def _open(name: str) -> BinaryIO:
         raise ConfigError(f"{name}: cannot be read: {reason}; check the path and its permissions") from None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Stated:
-    #: `file:line`
-    place: str
-    size: int
-    preference: UserPreference
-
-
-def _read(sources: Sequence[_Source], tally: _Tally, advance: Advance) -> Iterator[_Stated]:
+def _read(sources: Sequence[_Source], tally: _Tally, advance: Advance) -> Iterator[Stated]:
     """Yield what the good lines state; tell each bad one at once."""
     for source in sources:
         for entry in read_users(source.file, source.file_format):
             place = f"{source.name}:{entry.line}"
             if isinstance(entry.stated, UserPreference):
-                yield _Stated(place=place, size=entry.size, preference=entry.stated)
+                yield Stated(place=place, size=entry.size, preference=entry.stated)
             else:
                 typer.echo(f"{place}: {entry.stated}", err=True)
                 tally.bad_lines += 1
             advance(entry.size)
 
 
-# --- batches ----------------------------------------------------------------------------------------------------------
-
-
-class _Batch:
-    """Preferences that are written together. What several lines state about one user becomes one preference."""
-
-    def __init__(self, first: _Stated) -> None:
-        self.place = first.place
-        self._size = 0
-        self._by_user = dict[str, UserPreference]()
-        self.add(first)
-
-    @property
-    def preferences(self) -> Collection[UserPreference]:
-        """One preference for each user."""
-        return self._by_user.values()
-
-    def has_room_for(self, stated: _Stated) -> bool:
-        """Return whether `stated` still fits."""
-        known = stated.preference.user_id in self._by_user
-        return self._size + stated.size <= _BATCH_BYTES and (known or len(self._by_user) < _BATCH_USERS)
-
-    def add(self, stated: _Stated) -> None:
-        """Take `stated` in."""
-        user_id = stated.preference.user_id
-        before = self._by_user.get(user_id)
-        self._by_user[user_id] = stated.preference if before is None else before.merged(stated.preference)
-        self._size += stated.size
-
-
-def _batches(read: Iterable[_Stated]) -> Iterator[_Batch]:
-    batch: _Batch | None = None
-    for stated in read:
-        if batch is None:
-            batch = _Batch(stated)
-        elif batch.has_room_for(stated):
-            batch.add(stated)
-        else:
-            yield batch
-            batch = _Batch(stated)
-    if batch is not None:
-        yield batch
+# --- writing ----------------------------------------------------------------------------------------------------------
 
 
 def _import(sources: Sequence[_Source], write: Write, tally: _Tally) -> bool:
@@ -185,7 +138,7 @@ def _import(sources: Sequence[_Source], write: Write, tally: _Tally) -> bool:
     place = sources[0].name
     try:
         with _progress(sources) as advance:
-            for batch in _batches(_read(sources, tally, advance)):
+            for batch in batches(_read(sources, tally, advance)):
                 place = batch.place
                 write(batch.preferences)
                 tally.add(batch.preferences)
@@ -198,23 +151,8 @@ def _import(sources: Sequence[_Source], write: Write, tally: _Tally) -> bool:
     return True
 
 
-# --- where it goes ----------------------------------------------------------------------------------------------------
-
-
 def _write_nothing(_preferences: Collection[UserPreference]) -> None:
     """What --dry-run does."""
-
-
-@contextmanager
-def _redis_writer(settings: RedisSettings) -> Iterator[Write]:
-    # The event loop runs only while Redis is asked: a read from a terminal then ends at once with Ctrl-C.
-    store = RedisStore(settings, client_name="taskqueue-users-import")
-    user_store = UserStore(store)
-    with asyncio.Runner() as runner:
-        try:
-            yield lambda preferences: runner.run(user_store.write(preferences, rfc3339(utc_now())))
-        finally:
-            runner.run(store.close())
 
 
 # --- what is told -----------------------------------------------------------------------------------------------------

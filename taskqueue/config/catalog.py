@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
 from types import MappingProxyType
@@ -18,6 +18,7 @@ from taskqueue.config.http_rules import has_reference
 from taskqueue.config.models import CustomInterval, StoredTask, TasksFile, interval_of
 from taskqueue.config.problems import Problem, in_document, plain_text, validate
 from taskqueue.config.yaml_source import Document, parse_document, read_document
+from taskqueue.core.instants import rfc3339
 from taskqueue.core.task import Interval, Task
 from taskqueue.errors import InvalidValueError
 
@@ -91,6 +92,8 @@ def task_to_json(task: Task) -> str:
         "default_enabled": task.default_enabled,
         "catch_up": task.catch_up.value,
         "max_age": _duration_text(task.max_age),
+        "start_at": _instant_text(task.start_at),
+        "end_at": _instant_text(task.end_at),
     }
     return json.dumps(entry, ensure_ascii=False, separators=(",", ":"), sort_keys=True)
 
@@ -125,6 +128,10 @@ def interval_from_dict(interval: Mapping[str, object]) -> Interval:
 
 def _duration_text(duration: timedelta | None) -> str | None:
     return None if duration is None else format_duration(duration)
+
+
+def _instant_text(instant: datetime | None) -> str | None:
+    return None if instant is None else rfc3339(instant)
 
 
 def _revision(tasks: Mapping[str, Task]) -> str:

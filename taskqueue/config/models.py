@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from datetime import datetime, time, timedelta
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, Literal, Self, TypeVar
 
 from pydantic import (
     AfterValidator,
@@ -20,15 +20,17 @@ from pydantic import (
     PlainSerializer,
     Tag,
     WithJsonSchema,
+    model_validator,
 )
 
 from taskqueue.config.duration import Duration, DurationOrZero, at_most
 from taskqueue.config.http_rules import check_endpoint, check_headers
 from taskqueue.core.cron import Cron
+from taskqueue.core.dst import DEFAULT_DST, Dst, Fold, Gap
 from taskqueue.core.ids import check_task_id
 from taskqueue.core.instants import parse_rfc3339
-from taskqueue.core.interval import WEEKDAYS, Every, EveryKind, Once
-from taskqueue.core.task import CatchUp, Interval, Priority, Target, Task, TaskSource
+from taskqueue.core.interval import HOURLY_HAS_NO_DST, WEEKDAYS, Every, EveryKind, Once
+from taskqueue.core.task import CatchUp, Interval, Priority, Target, Task, TaskSource, check_bounds
 from taskqueue.core.zones import load_zone
 from taskqueue.errors import InvalidValueError
 
@@ -70,6 +72,12 @@ def format_at_time(at_time: time) -> str:
     return at_time.isoformat("seconds" if at_time.second else "minutes")
 
 
+def _parse_instant(value: object) -> datetime:
+    if not isinstance(value, str):
+        raise InvalidValueError("not an instant; use RFC 3339 text, such as 2024-01-15T10:00:00Z")
+    return parse_rfc3339(value)
+
+
 def _check_day(value: object) -> object:
     if value == "last" or (isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= 31):
         return value
@@ -98,6 +106,7 @@ _AtTime = Annotated[
     PlainSerializer(format_at_time),
     WithJsonSchema({"type": "string", "pattern": f"^{_AT_TIME.pattern}$", "examples": ["08:00", "23:59:30"]}),
 ]
+_Instant = Annotated[datetime, BeforeValidator(_parse_instant)]
 _Day = Annotated[
     int | Literal["last"],
     BeforeValidator(_check_day),
@@ -109,6 +118,19 @@ class _Strict(BaseModel):
     model_config = ConfigDict(
         extra="forbid", strict=True, frozen=True, hide_input_in_errors=True, use_attribute_docstrings=True
     )
+
+
+class DstEntry(_Strict):
+    """What becomes of a wall time that a clock change skips or repeats."""
+
+    gap: Literal["run_after", "skip"] = "run_after"
+    """A skipped wall time runs at the end of the gap, or not at all."""
+    fold: Literal["first", "second", "both"] = "first"
+    """Which time a wall time runs that comes twice."""
+
+    def dst(self) -> Dst:
+        """Return the value of core/."""
+        return Dst(gap=Gap(self.gap), fold=Fold(self.fold))
 
 
 class _EveryEntry(_Strict):
@@ -123,31 +145,40 @@ class HourlyEntry(_EveryEntry):
 
     type: Literal["hourly"]
 
+    @model_validator(mode="before")
+    @classmethod
+    def _refuse_dst(cls, value: object) -> object:
+        # As an unknown key it would be refused without the reason.
+        if isinstance(value, Mapping) and "dst" in value:
+            raise InvalidValueError(HOURLY_HAS_NO_DST)
+        return value
 
-class DailyEntry(_EveryEntry):
+
+class _AtTimeEntry(_EveryEntry):
+    at_time: _AtTime = time(0)
+    """Wall-clock time of the run."""
+    dst: DstEntry = DstEntry()
+    """What becomes of a wall time that a clock change skips or repeats."""
+
+
+class DailyEntry(_AtTimeEntry):
     """Every `value` days."""
 
     type: Literal["daily"]
-    at_time: _AtTime = time(0)
-    """Wall-clock time of the run."""
 
 
-class WeeklyEntry(_EveryEntry):
+class WeeklyEntry(_AtTimeEntry):
     """Every `value` weeks."""
 
     type: Literal["weekly"]
-    at_time: _AtTime = time(0)
-    """Wall-clock time of the run."""
     weekday: Literal["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"] = "monday"
     """Day of the run."""
 
 
-class MonthlyEntry(_EveryEntry):
+class MonthlyEntry(_AtTimeEntry):
     """Every `value` months."""
 
     type: Literal["monthly"]
-    at_time: _AtTime = time(0)
-    """Wall-clock time of the run."""
     day: _Day = 1
     """Day of the run; in a shorter month its last day."""
 
@@ -160,13 +191,15 @@ class CronEntry(_Strict):
     """Minute, hour, day of month, month, day of week. Quote it."""
     timezone: _Zone = "UTC"
     """IANA name of the zone whose wall clock counts."""
+    dst: DstEntry = DstEntry()
+    """As in the other types, where neither minute nor hour starts with `*`."""
 
 
 class OnceEntry(_Strict):
     """One instant; only tasks made through the API have it."""
 
     type: Literal["once"]
-    at: Annotated[datetime, BeforeValidator(parse_rfc3339)]
+    at: _Instant
 
 
 #: Tags become parts of pydantic's error locations; plain `cron` would read there as the key of that name.
@@ -184,7 +217,7 @@ _Recurring = (
 def interval_of(entry: HourlyEntry | DailyEntry | WeeklyEntry | MonthlyEntry | CronEntry | OnceEntry) -> Interval:
     """Return the rule that `entry` spells. Raises InvalidValueError where it is out of range."""
     if isinstance(entry, CronEntry):
-        return Cron(expression=entry.cron, timezone=entry.timezone)
+        return Cron(expression=entry.cron, timezone=entry.timezone, dst=entry.dst.dst())
     if isinstance(entry, OnceEntry):
         return Once(at=entry.at)
     return Every(
@@ -194,6 +227,7 @@ def interval_of(entry: HourlyEntry | DailyEntry | WeeklyEntry | MonthlyEntry | C
         at_time=time(0) if isinstance(entry, HourlyEntry) else entry.at_time,
         weekday=WEEKDAYS.index(entry.weekday) if isinstance(entry, WeeklyEntry) else 0,
         day=entry.day if isinstance(entry, MonthlyEntry) else 1,
+        dst=DEFAULT_DST if isinstance(entry, HourlyEntry) else entry.dst.dst(),
     )
 
 
@@ -263,6 +297,15 @@ class _TaskFields(_Strict):
     """Which of the occurrences missed while no scheduler ran are made up for."""
     max_age: Duration = timedelta(days=1)
     """A job older than this is not run any more but put into taskqueue.jobs.failed."""
+    start_at: _Instant | None = None
+    """RFC 3339 instant before which no occurrence is due."""
+    end_at: _Instant | None = None
+    """RFC 3339 instant after which no occurrence is due."""
+
+    @model_validator(mode="after")
+    def _check_bounds(self) -> Self:
+        check_bounds(self.start_at, self.end_at)
+        return self
 
     def _task(self, interval: Interval, source: TaskSource) -> Task:
         return Task(
@@ -282,6 +325,8 @@ class _TaskFields(_Strict):
             default_enabled=self.default_enabled,
             catch_up=CatchUp(self.catch_up),
             max_age=self.max_age,
+            start_at=self.start_at,
+            end_at=self.end_at,
         )
 
 

@@ -10,7 +10,7 @@ import csv
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import BinaryIO
+from typing import BinaryIO, Protocol
 
 from taskqueue.config.problems import did_you_mean
 from taskqueue.config.strict_json import parse_strict_json
@@ -49,7 +49,16 @@ class Entry:
 def read_users(file: BinaryIO, file_format: UserFileFormat) -> Iterator[Entry]:
     """Yield what stands in `file`, in its order, blank lines left out. Holds at most one line or row in memory."""
     lines = _Lines(file)
-    parser = _CsvParser(lines) if file_format is UserFileFormat.CSV else _JsonlParser(lines)
+    return _entries(lines, _CsvParser(lines) if file_format is UserFileFormat.CSV else _JsonlParser(lines))
+
+
+def read_switches(file: BinaryIO, task_id: str, *, enabled: bool) -> Iterator[Entry]:
+    """Yield a switch of the task for each user id in `file`, one on a line, empty lines left out."""
+    lines = _Lines(file)
+    return _entries(lines, _IdParser(lines, task_id, enabled=enabled))
+
+
+def _entries(lines: _Lines, parser: _Parser) -> Iterator[Entry]:
     while True:
         line, offset = lines.number + 1, lines.offset
         lines.begin_record()
@@ -61,6 +70,11 @@ def read_users(file: BinaryIO, file_format: UserFileFormat) -> Iterator[Entry]:
             stated = error
         if stated is not None:
             yield Entry(line=line, size=lines.offset - offset, stated=stated)
+
+
+class _Parser(Protocol):
+    def next_preference(self) -> UserPreference | None:
+        """Return what comes next; None when it states nothing. Raises StopIteration at the end, InvalidValueError."""
 
 
 class _Lines(Iterator[str]):
@@ -110,6 +124,17 @@ class _JsonlParser:
         """Return what the next line states, None for a blank one. Raises StopIteration at the end of the file."""
         text = next(self._lines)
         return preference_of(parse_strict_json(text)) if text.strip() else None
+
+
+class _IdParser:
+    def __init__(self, lines: _Lines, task_id: str, *, enabled: bool) -> None:
+        self._lines = lines
+        self._switch = {task_id: enabled}
+
+    def next_preference(self) -> UserPreference | None:
+        """Return the switch of the next line's user, None for an empty one. Raises StopIteration at the end."""
+        user_id = next(self._lines).removesuffix("\n").removesuffix("\r")
+        return UserPreference(user_id=user_id, enabled_tasks=self._switch) if user_id else None
 
 
 class _CsvParser:

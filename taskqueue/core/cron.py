@@ -2,14 +2,14 @@
 
 croniter walks naive wall times; what happens where a clock is put forward or back is decided here, by the rule of
 Debian's cron. A *fixed-time* expression (neither minute nor hour starts with `*`) runs once for each wall time: at the
-end of the gap that skips it, the first time in a fold. Any other expression follows real time: it runs whenever the
-clock shows a matching minute, so twice in a fold and not in a gap.
+end of the gap that skips it, the first time in a fold, unless `dst` says otherwise. Any other expression follows real
+time: it runs whenever the clock shows a matching minute, so twice in a fold and not in a gap.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from copy import copy
 from dataclasses import dataclass, field
 from datetime import date, datetime, time, timedelta
@@ -18,16 +18,8 @@ from zoneinfo import ZoneInfo
 
 from croniter import croniter
 
-from taskqueue.core.zones import (
-    LAST_DAY,
-    LAST_INSTANT,
-    clamp,
-    first_instant,
-    load_zone,
-    offset_at,
-    offset_change,
-    wall_at,
-)
+from taskqueue.core.dst import DEFAULT_DST, Dst, next_fixed_time
+from taskqueue.core.zones import LAST_DAY, LAST_INSTANT, clamp, load_zone, offset_at, offset_change, wall_at
 from taskqueue.errors import InvalidValueError
 
 _MAX_LENGTH = 256
@@ -59,29 +51,38 @@ class Cron:
     aliases from @hourly to @yearly. Where both day fields are restricted a day need match only one, unless one of them
     starts with `*` (as in Debian's cron). Blanks are normalised.
 
-    Raises InvalidValueError for whatever cron dialects read in different ways, for an expression that never fires and
-    for an unknown zone.
+    Raises InvalidValueError for whatever cron dialects read in different ways, for an expression that never fires, for
+    an unknown zone and for a `dst` of an expression that follows real time.
     """
 
     expression: str
     timezone: str = "UTC"
+    dst: Dst = DEFAULT_DST
 
     def __post_init__(self) -> None:
         load_zone(self.timezone)
         object.__setattr__(self, "expression", _normalised(self.expression))
-        _rule(self.expression)
+        if _rule(self.expression).real_time and self.dst != DEFAULT_DST:
+            raise InvalidValueError(
+                f"dst: cron {self.expression!r} follows real time, for its minute or hour starts with *; "
+                "leave dst out, or write fixed minutes and hours"
+            )
 
     def next_after(self, instant: datetime) -> datetime | None:
         """Return the first due instant strictly after `instant`, in UTC; None when that is after the year 9998."""
         after = clamp(instant)
         zone = load_zone(self.timezone)
         rule = _rule(self.expression)
-        due = _next_in_real_time(rule, after, zone) if rule.real_time else _next_wall_time(rule, after, zone)
+        if rule.real_time:
+            due = _next_in_real_time(rule, after, zone)
+        else:
+            due = next_fixed_time(rule.walls_after, after, zone, self.dst)
         return due if due is not None and due <= LAST_INSTANT else None
 
-    def as_dict(self) -> dict[str, str | int]:
-        """Return the interval as it would stand in tasks.yaml."""
-        return {"type": "cron", "cron": self.expression, "timezone": self.timezone}
+    def as_dict(self) -> dict[str, object]:
+        """Return the interval as it would stand in tasks.yaml; a default `dst` is left out."""
+        entry: dict[str, object] = {"type": "cron", "cron": self.expression, "timezone": self.timezone}
+        return entry if self.dst == DEFAULT_DST else entry | {"dst": self.dst.as_dict()}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,16 +103,12 @@ class _Rule:
             return None
         return found if found.date() <= LAST_DAY else None
 
-
-def _next_wall_time(rule: _Rule, after: datetime, zone: ZoneInfo) -> datetime | None:
-    wall = rule.wall_after(wall_at(after, zone))
-    # Later wall times may have been shown before `after`, when that lies in a fold's second pass.
-    while wall is not None:
-        due = first_instant(wall, zone)
-        if due > after:
-            return due
-        wall = rule.wall_after(wall)
-    return None
+    def walls_after(self, wall: datetime) -> Iterator[datetime]:
+        """Yield the matching wall times after the minute of `wall`, in order."""
+        found = self.wall_after(wall)
+        while found is not None:
+            yield found
+            found = self.wall_after(found)
 
 
 def _next_in_real_time(rule: _Rule, after: datetime, zone: ZoneInfo) -> datetime | None:

@@ -14,6 +14,7 @@ from enum import StrEnum
 from typing import Literal
 from zoneinfo import ZoneInfo
 
+from taskqueue.core.dst import DEFAULT_DST, Dst, next_fixed_time
 from taskqueue.core.instants import rfc3339
 from taskqueue.core.zones import (
     FIRST_INSTANT,
@@ -31,6 +32,9 @@ _ANCHOR_DAY = date(1970, 1, 5)
 _ANCHOR = datetime(1970, 1, 5, tzinfo=UTC)
 _HOUR = timedelta(hours=1)
 _MIDNIGHT = time(0)
+
+#: why an hourly interval with `dst` is refused
+HOURLY_HAS_NO_DST = "dst: hourly has no fixed time that a clock change could hit; leave it out, or use daily or cron"
 
 #: names of `weekday` 0 to 6
 WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
@@ -59,8 +63,9 @@ class Every:
     - weekly: each `value` weeks from the week of 1970-01-05, on `weekday` (0 is Monday) at `at_time`.
     - monthly: each `value` months from January 1970, on `day` at `at_time`; a month without that day takes its last.
 
-    A wall time that the clock skips runs at the end of the gap, one that it shows twice runs the first time. Only
-    `value` 1 of hourly follows real time instead: it also runs when a full hour is shown again.
+    `dst` says what becomes of an `at_time` that the clock skips or shows twice. Hourly has no such choice: a wall hour
+    that is skipped runs at the end of the gap, one that is shown again runs the first time, but `value` 1 follows real
+    time and runs both times.
 
     Raises InvalidValueError for a value out of range, an unknown zone, and a setting that its kind does not have.
     """
@@ -71,6 +76,7 @@ class Every:
     at_time: time = _MIDNIGHT
     weekday: int = 0
     day: int | Literal["last"] = 1
+    dst: Dst = DEFAULT_DST
 
     def __post_init__(self) -> None:
         load_zone(self.timezone)
@@ -83,18 +89,24 @@ class Every:
         """Return the first due instant strictly after `instant`, in UTC; None when that is after the year 9998."""
         after = clamp(instant)
         zone = load_zone(self.timezone)
-        due = self._hour_after(after, zone) if self.kind is EveryKind.HOURLY else self._day_after(after, zone)
+        due: datetime | None
+        if self.kind is EveryKind.HOURLY:
+            due = self._hour_after(after, zone)
+        else:
+            due = next_fixed_time(self._walls_from, after, zone, self.dst)
         return due if due is not None and due <= LAST_INSTANT else None
 
-    def as_dict(self) -> dict[str, str | int]:
-        """Return the interval as it would stand in tasks.yaml; a midnight `at_time` is left out."""
-        entry: dict[str, str | int] = {"type": self.kind.value, "value": self.value, "timezone": self.timezone}
+    def as_dict(self) -> dict[str, object]:
+        """Return the interval as it would stand in tasks.yaml; without a midnight `at_time`, a default `dst`."""
+        entry: dict[str, object] = {"type": self.kind.value, "value": self.value, "timezone": self.timezone}
         if self.at_time != _MIDNIGHT:
             entry["at_time"] = self.at_time.isoformat("seconds" if self.at_time.second else "minutes")
         if self.kind is EveryKind.WEEKLY:
             entry["weekday"] = WEEKDAYS[self.weekday]
         if self.kind is EveryKind.MONTHLY:
             entry["day"] = self.day
+        if self.dst != DEFAULT_DST:
+            entry["dst"] = self.dst.as_dict()
         return entry
 
     def _check_at_time(self) -> None:
@@ -102,6 +114,8 @@ class Every:
             raise InvalidValueError(f"at_time {self.at_time}: use HH:MM or HH:MM:SS; the zone goes into timezone")
         if self.kind is EveryKind.HOURLY and self.at_time != _MIDNIGHT:
             raise InvalidValueError("at_time: hourly runs at full hours; leave it out, or use cron for another minute")
+        if self.kind is EveryKind.HOURLY and self.dst != DEFAULT_DST:
+            raise InvalidValueError(HOURLY_HAS_NO_DST)
 
     def _check_day(self) -> None:
         if not 0 <= self.weekday <= 6:
@@ -126,12 +140,9 @@ class Every:
             wall += step
         return due
 
-    def _day_after(self, after: datetime, zone: ZoneInfo) -> datetime | None:
-        for day in self._days_from(wall_at(after, zone).date()):
-            due = first_instant(datetime.combine(day, self.at_time), zone)
-            if due > after:
-                return due
-        return None
+    def _walls_from(self, wall: datetime) -> Iterator[datetime]:
+        for day in self._days_from(wall.date()):
+            yield datetime.combine(day, self.at_time)
 
     def _days_from(self, day: date) -> Iterator[date]:
         """Yield the rule's calendar days in order: all from `day` on, perhaps with one of the same month before it."""
@@ -170,7 +181,7 @@ class Once:
         """Return the instant, in UTC, while it is strictly after `instant`; then None."""
         return self.at.astimezone(UTC) if self.at > instant else None
 
-    def as_dict(self) -> dict[str, str | int]:
+    def as_dict(self) -> dict[str, object]:
         """Return type and instant, the latter as RFC 3339 in UTC."""
         return {"type": "once", "at": rfc3339(self.at)}
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from enum import StrEnum
 
 from taskqueue.core.ids import check_task_id, check_user_id
 
@@ -48,3 +49,32 @@ class UserPreference:
             custom_intervals={**self.custom_intervals, **later.custom_intervals},
             last_modified=later.last_modified or self.last_modified,
         )
+
+
+class Rule(StrEnum):
+    """What decides whether a user gets a task."""
+
+    OWN_SWITCH = "own_switch"
+    DEFAULT_ENABLED = "default_enabled"
+    #: `default_enabled` is for users who are known: who has no switch at all is nobody's user
+    NO_PREFERENCES = "no_preferences"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Enablement:
+    """Whether a user gets a task, and from which rule."""
+
+    enabled: bool
+    rule: Rule
+
+
+def enablement(*, switch: bool | None, known: bool, default_enabled: bool) -> Enablement:
+    """Return what follows from the user's own `switch` for a task, None without one.
+
+    `known` is whether the user has switches at all, `default_enabled` the task's.
+    """
+    if switch is not None:
+        return Enablement(enabled=switch, rule=Rule.OWN_SWITCH)
+    if not known:
+        return Enablement(enabled=False, rule=Rule.NO_PREFERENCES)
+    return Enablement(enabled=default_enabled, rule=Rule.DEFAULT_ENABLED)

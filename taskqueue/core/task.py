@@ -12,6 +12,9 @@ from enum import IntEnum, StrEnum
 from typing import Protocol
 
 from taskqueue.core.ids import check_task_id
+from taskqueue.core.instants import rfc3339
+from taskqueue.core.zones import FIRST_INSTANT, LAST_INSTANT
+from taskqueue.errors import InvalidValueError
 
 
 class Priority(IntEnum):
@@ -43,8 +46,29 @@ class Interval(Protocol):
     def next_after(self, instant: datetime) -> datetime | None:
         """Return the first due instant strictly after `instant`, or None when there is none."""
 
-    def as_dict(self) -> dict[str, str | int]:
+    def as_dict(self) -> Mapping[str, object]:
         """Return the interval as it would stand in tasks.yaml; equal intervals give equal dicts."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bounded:
+    """The instants of `interval` from `start_at` to `end_at`, both included; None is no bound on that side."""
+
+    interval: Interval
+    start_at: datetime | None = None
+    end_at: datetime | None = None
+
+    def next_after(self, instant: datetime) -> datetime | None:
+        """Return the first due instant strictly after `instant`, in UTC, or None when there is none."""
+        if self.start_at is not None:
+            instant = max(instant, self.start_at - timedelta.resolution)
+        due = self.interval.next_after(instant)
+        return None if due is None or (self.end_at is not None and due > self.end_at) else due
+
+    def as_dict(self) -> dict[str, object]:
+        """Return the interval with its bounds, RFC 3339 in UTC, so that other bounds make another rule."""
+        bounds = {"start_at": self.start_at, "end_at": self.end_at}
+        return {**self.interval.as_dict(), **{key: rfc3339(at) for key, at in bounds.items() if at is not None}}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,7 +85,7 @@ class Target:
 class Task:
     """One task. Durations left None are the worker's or scheduler's defaults.
 
-    Raises InvalidValueError for an id that is not a task id.
+    Raises InvalidValueError for an id that is not a task id and for bounds that check_bounds refuses.
     """
 
     id: str
@@ -87,6 +111,29 @@ class Task:
     catch_up: CatchUp = CatchUp.LATEST
     #: a job older than this is not run any more but parked in `taskqueue.jobs.failed` as `expired`
     max_age: timedelta = timedelta(days=1)
+    #: no occurrence is due before it
+    start_at: datetime | None = None
+    #: no occurrence is due after it
+    end_at: datetime | None = None
 
     def __post_init__(self) -> None:
         check_task_id(self.id)
+        check_bounds(self.start_at, self.end_at)
+
+    def rule(self, interval: Interval | None = None) -> Interval:
+        """Return when the task is due: its own interval or a cohort's, from `start_at` to `end_at`."""
+        unbounded = self.interval if interval is None else interval
+        if self.start_at is None and self.end_at is None:
+            return unbounded
+        return Bounded(interval=unbounded, start_at=self.start_at, end_at=self.end_at)
+
+
+def check_bounds(start_at: datetime | None, end_at: datetime | None) -> None:
+    """Raise InvalidValueError for a bound without zone or outside of the years 1970 to 9998, and for an end first."""
+    for name, bound in (("start_at", start_at), ("end_at", end_at)):
+        if bound is not None and (bound.tzinfo is None or not FIRST_INSTANT <= bound <= LAST_INSTANT):
+            raise InvalidValueError(f"{name} {bound}: use an instant of the years 1970 to 9998, with its zone")
+    if start_at is not None and end_at is not None and end_at < start_at:
+        raise InvalidValueError(
+            f"end_at {rfc3339(end_at)} lies before start_at {rfc3339(start_at)}; it would never run: exchange them"
+        )

@@ -76,6 +76,15 @@ def first_instant(wall: datetime, zone: ZoneInfo) -> datetime:
     return _jump_between(wall.replace(tzinfo=zone, fold=1).astimezone(UTC), instant, zone)
 
 
+def last_instant(wall: datetime, zone: ZoneInfo) -> datetime:
+    """Return the last instant at which `zone` shows `wall`; for a wall time in a gap, the gap's end.
+
+    Never decreases as `wall` grows, and grows with it outside of gaps.
+    """
+    instant = wall.replace(tzinfo=zone, fold=1).astimezone(UTC)
+    return instant if wall_at(instant, zone) == wall else first_instant(wall, zone)
+
+
 def offset_change(after: datetime, until: datetime, zone: ZoneInfo) -> datetime | None:
     """Return the instant in (`after`, `until`], at most some days apart, at which `zone` changes its offset, or None.
 

@@ -106,9 +106,9 @@ class Planner:
     def _wanted_rules(self) -> Iterator[tuple[str, Interval]]:
         for task in self._catalog.tasks.values():
             if task.enabled:
-                yield due_member(task.id, DEFAULT_COHORT), task.interval
+                yield due_member(task.id, DEFAULT_COHORT), task.rule()
                 for cohort, interval in self._index.cohorts(task.id).items():
-                    yield due_member(task.id, cohort), interval
+                    yield due_member(task.id, cohort), task.rule(interval)
 
     # --- one due entry ------------------------------------------------------------------------------------------------
 
@@ -135,7 +135,10 @@ class Planner:
     def _interval(self, task: Task | None, cohort: str) -> Interval | None:
         if task is None or not task.enabled:
             return None
-        return task.interval if cohort == DEFAULT_COHORT else self._index.cohorts(task.id).get(cohort)
+        if cohort == DEFAULT_COHORT:
+            return task.rule()
+        interval = self._index.cohorts(task.id).get(cohort)
+        return None if interval is None else task.rule(interval)
 
     def _skipped(self, entry: DueEntry, reason: str) -> None:
         self._emit(OccurrenceSkipped(task=entry.task_id, cohort=entry.cohort, scheduled_at=entry.at, reason=reason))

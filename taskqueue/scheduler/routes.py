@@ -89,7 +89,7 @@ class SchedulerRoutes:
     async def _status(self, request: Request) -> Response:
         task = self._task(request.path_params["task_type_id"])
         last = await self._plan.last_execution(task.id)
-        following = task.interval.next_after(self._now()) if task.enabled else None
+        following = task.rule().next_after(self._now()) if task.enabled else None
         return JSONResponse(
             {
                 "task_type_id": task.id,

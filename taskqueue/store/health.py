@@ -36,7 +36,7 @@ class StoreHealth:
             await asyncio.sleep(_ASK_EVERY_S)
 
     def outlasting(self, body: Callable[[], Awaitable[None]]) -> Callable[[], Awaitable[None]]:
-        """Return a loop that begins `body` again after each outage, which is told here once and not there at each try."""
+        """Return a loop that begins `body` again after each outage, which is told here once, not there at each try."""
 
         async def loop() -> NoReturn:
             while True:

@@ -16,6 +16,7 @@ from taskqueue.store import keys
 from taskqueue.store.connection import Argument, RedisStore, checked
 
 _SCAN_COUNT = 1000
+_SETTINGS_FIELDS = ("custom_interval", "parameters", "last_modified")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,6 +28,10 @@ class Switches:
     off: frozenset[str] = frozenset()
     exists: bool = True
 
+    def switch(self, task_id: str) -> bool | None:
+        """Return the user's switch for the task; None without one."""
+        return True if task_id in self.on else False if task_id in self.off else None
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CustomInterval:
@@ -37,23 +42,40 @@ class CustomInterval:
     text: str | None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredSettings:
+    """`taskqueue:users:{user_id}:settings:{task_id}` as it stands there; None for a field that is not."""
+
+    custom_interval: str | None = None
+    parameters: str | None = None
+    last_modified: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredUser:
+    """All that stands about one user; `settings` by task id, without the tasks that have none."""
+
+    switches: Switches
+    settings: Mapping[str, StoredSettings]
+
+
 class UserStore:
-    """Reads preferences for the audience index, and writes them for `taskqueue users import`."""
+    """Reads preferences for the audience index, and reads and writes them for `taskqueue users`."""
 
     def __init__(self, store: RedisStore) -> None:
         self._store = store
 
     async def scan(self) -> AsyncIterator[list[str]]:
         """Yield the preference and settings keys of all users in pieces; a key may come twice."""
-        cursor: bytes | str = "0"
-        while True:
-            cursor, found = await self._store.command(
-                "SCAN", cursor, "MATCH", keys.USERS_PREFIX + "*", "COUNT", _SCAN_COUNT
-            )
-            if piece := decoded_keys(found):
-                yield piece
-            if int(cursor) == 0:
-                return
+        async for piece in self._scan("MATCH", keys.USERS_PREFIX + "*"):
+            yield piece
+
+    async def scan_known(self) -> AsyncIterator[list[Switches]]:
+        """Yield the switches of all users who have any, in pieces and no order; a user may come twice."""
+        async for piece in self._scan("MATCH", keys.user_tasks("*"), "TYPE", "hash"):
+            found = await self.read(piece)
+            if known := [one for one in found if isinstance(one, Switches) and one.exists]:
+                yield known
 
     async def read(self, user_keys: Sequence[str]) -> list[Switches | CustomInterval]:
         """Return what stands at `user_keys`; keys that hold no preferences are left out.
@@ -63,6 +85,22 @@ class UserStore:
         owned = [(key, user) for key in user_keys if (user := keys.user_of_key(key)) is not None]
         replies = await self._store.pipeline([_read_command(key) for key, _ in owned])
         return [_read_reply(key, user, reply) for (key, user), reply in zip(owned, replies, strict=True)]
+
+    async def read_user(self, user_id: str, task_ids: Iterable[str]) -> StoredUser:
+        """Return what stands about the user: every switch, and the settings for `task_ids` and for what is switched.
+
+        Raises StoreError when Redis refused to tell.
+        """
+        (reply,) = await self._store.pipeline([("HGETALL", keys.user_tasks(user_id))])
+        switches = _switches(user_id, _unless_wrong_type(reply))
+        tasks = sorted(switches.on.union(switches.off, task_ids))
+        replies = await self._store.pipeline(
+            [("HMGET", keys.user_settings(user_id, task), *_SETTINGS_FIELDS) for task in tasks]
+        )
+        settings = {task: _stored_settings(reply) for task, reply in zip(tasks, replies, strict=True)}
+        return StoredUser(
+            switches=switches, settings={task: one for task, one in settings.items() if one != StoredSettings()}
+        )
 
     async def write(self, preferences: Iterable[UserPreference], last_modified: str) -> None:
         """Store `preferences` in one write; what they do not mention stays as it is. Twice is harmless.
@@ -77,6 +115,15 @@ class UserStore:
                 checked(reply)
             except StoreError as error:
                 raise StoreError(f"{key}: {error}") from None
+
+    async def _scan(self, *filters: str) -> AsyncIterator[list[str]]:
+        cursor: bytes | str = "0"
+        while True:
+            cursor, found = await self._store.command("SCAN", cursor, *filters, "COUNT", _SCAN_COUNT)
+            if piece := decoded_keys(found):
+                yield piece
+            if int(cursor) == 0:
+                return
 
 
 def decoded_keys(found: Iterable[bytes]) -> list[str]:
@@ -96,11 +143,13 @@ def _read_command(key: str) -> tuple[Argument, ...]:
 
 
 def _read_reply(key: str, user_id: str, reply: object) -> Switches | CustomInterval:
-    if not _is_wrong_type(reply):
-        checked(reply)
+    reply = _unless_wrong_type(reply)
     if not _is_switches(key):
-        text = reply.decode(errors="replace") if isinstance(reply, bytes) else None
-        return CustomInterval(user_id=user_id, task_id=key.rpartition(":")[2], text=text)
+        return CustomInterval(user_id=user_id, task_id=key.rpartition(":")[2], text=_field(reply))
+    return _switches(user_id, reply)
+
+
+def _switches(user_id: str, reply: object) -> Switches:
     fields = _pairs(reply)
     return Switches(
         user_id=user_id,
@@ -110,8 +159,21 @@ def _read_reply(key: str, user_id: str, reply: object) -> Switches | CustomInter
     )
 
 
-def _is_wrong_type(reply: object) -> bool:
-    return isinstance(reply, Exception) and str(reply).startswith("WRONGTYPE")
+def _stored_settings(reply: object) -> StoredSettings:
+    reply = _unless_wrong_type(reply)
+    values = [_field(value) for value in reply] if isinstance(reply, list) else [None] * len(_SETTINGS_FIELDS)
+    return StoredSettings(**dict(zip(_SETTINGS_FIELDS, values, strict=True)))
+
+
+def _field(value: object) -> str | None:
+    return value.decode(errors="replace") if isinstance(value, bytes) else None
+
+
+def _unless_wrong_type(reply: object) -> object:
+    """Return the reply, None for a key of another type: it says nothing. Raises StoreError for any other refusal."""
+    if isinstance(reply, Exception) and str(reply).startswith("WRONGTYPE"):
+        return None
+    return checked(reply)
 
 
 def _is_switches(key: str) -> bool:

@@ -9,66 +9,22 @@ import pty
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import closing
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from textwrap import dedent
 
 import pytest
 import redis
 
-from taskqueue.cli import users
-from taskqueue.cli.main import main
-
-#: nothing listens on it
-DEAD_ADDRESS = "127.0.0.1:1"
-
-TASKS = """\
-    tasks:
-      - id: daily_report
-        name: Daily report
-        interval: {type: daily, value: 1}
-        config: {endpoint: 'http://127.0.0.1:9/'}
-"""
+from taskqueue.cli import user_batches
 
 Run = Callable[..., tuple[int, str, str]]
 
 
 @pytest.fixture
-def directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The working directory, with config/ in it."""
-    (tmp_path / "config").mkdir()
-    (tmp_path / "config" / "scheduler.yaml").write_text("scheduler: {}\n", encoding="utf-8")
-    (tmp_path / "config" / "tasks.yaml").write_text(dedent(TASKS), encoding="utf-8")
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("TASKQUEUE_REDIS__ADDRESSES", json.dumps([DEAD_ADDRESS]))
-    return tmp_path
-
-
-@pytest.fixture
-def store(redis_address: str, redis_db: int, directory: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[redis.Redis]:
-    """A client of the empty database that the command is told to use."""
-    password = os.environ.get("TASKQUEUE_REDIS__PASSWORD")
-    monkeypatch.setenv("TASKQUEUE_REDIS__ADDRESSES", json.dumps([redis_address]))
-    monkeypatch.setenv("TASKQUEUE_REDIS__DB", str(redis_db))
-    host, _, port = redis_address.rpartition(":")
-    client = redis.Redis(host=host, port=int(port), db=redis_db, password=password, decode_responses=True)
-    with closing(client):
-        yield client
-
-
-@pytest.fixture
-def run_import(capsys: pytest.CaptureFixture[str]) -> Run:
+def run_import(run_users: Run) -> Run:
     """Run `taskqueue users import` here; return its exit code, output and errors."""
-
-    def run(*arguments: str) -> tuple[int, str, str]:
-        with pytest.raises(SystemExit) as left:
-            main(["users", "import", *arguments])
-        output = capsys.readouterr()
-        assert isinstance(left.value.code, int)
-        return left.value.code, output.out, output.err
-
-    return run
+    return partial(run_users, "import")
 
 
 def write_lines(path: Path, *values: object) -> None:
@@ -169,7 +125,7 @@ def test_the_later_of_two_lines_about_one_user_counts(store: redis.Redis, direct
 def test_lines_are_written_before_they_fill_the_memory(
     store: redis.Redis, directory: Path, run_import: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(users, "_BATCH_BYTES", 10)
+    monkeypatch.setattr(user_batches, "BATCH_BYTES", 10)
     write_lines(directory / "users.jsonl", switched_on("ada"), switched_on("ada"))
 
     # Each line is a batch of its own now, and users are counted per batch.

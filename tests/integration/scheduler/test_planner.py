@@ -220,6 +220,38 @@ async def test_missed_occurrences_are_made_up_for_as_the_task_says(
     assert await desk.due() == {"report": TEN + 5 * HOUR}
 
 
+async def test_nothing_is_planned_before_start_at_nor_after_end_at_for_cohorts_either(
+    new_desk: NewDesk, tasks_file: TasksFile
+) -> None:
+    bounds = {"start_at": "2024-01-15T11:00:00Z", "end_at": "2024-01-15T13:00:00Z"}
+    tasks_file.write(task_type("report", HOURLY, catch_up="all", **bounds))
+    desk = new_desk()
+    desk.enable("ann", "bea")
+    desk.wants("bea", {"type": "hourly", "value": 2})
+
+    for hour in range(-1, 6):
+        await desk.tick_at(TEN + hour * HOUR)
+
+    planned = [(bool(each.cohort), each.scheduled_at.hour) for each, _ in await desk.occurrences()]
+    assert sorted(planned) == [(False, 11), (False, 12), (False, 13), (True, 12)]
+    assert await desk.due() == {}
+
+
+async def test_a_new_end_at_takes_effect_on_what_is_due(new_desk: NewDesk, tasks_file: TasksFile) -> None:
+    tasks_file.write(task_type("report", HOURLY))
+    await new_desk().tick_at(TEN - HOUR / 2)
+
+    tasks_file.write(task_type("report", HOURLY, end_at="2024-01-15T09:59:59Z"))
+    ended = new_desk()
+    await ended.tick_at(TEN - HOUR / 2)
+    assert await ended.due() == {}
+
+    tasks_file.write(task_type("report", HOURLY, end_at="2024-01-15T10:00:00Z"))
+    prolonged = new_desk()
+    await prolonged.tick_at(TEN - HOUR / 2)
+    assert await prolonged.due() == {"report": TEN}
+
+
 async def test_a_fail_over_of_half_a_minute_misses_nothing(new_desk: NewDesk, tasks_file: TasksFile) -> None:
     tasks_file.write(task_type("report", HOURLY, catch_up="none"))
     desk = new_desk()

@@ -41,6 +41,8 @@ async def http(
         task_type("daily_report", MIDNIGHT),
         task_type("often", {"cron": "*/5 * * * *", "timezone": "Europe/Berlin"}, distribution_window="90s"),
         task_type("off", enabled=False),
+        task_type("later", MIDNIGHT, start_at="2024-02-01T01:00:00+01:00"),
+        task_type("over", MIDNIGHT, end_at="2024-01-15T00:00:00Z"),
     )
     defaults = PlanDefaults(distribution_window=timedelta(minutes=30), batch_size=2)
     routes = SchedulerRoutes(tasks_file.watch(events), index, plan, defaults, health=lambda: health, now=clock)
@@ -98,6 +100,13 @@ async def test_the_status_of_a_task_that_never_ran_has_no_last_execution(http: h
 
     assert (status["last_execution"], status["next_execution"]) == (None, "2024-01-15T09:35:00Z")
     assert status["interval"] == {"type": "cron", "cron": "*/5 * * * *", "timezone": "Europe/Berlin"}
+
+
+@pytest.mark.parametrize(("task", "following"), [("later", "2024-02-01T00:00:00Z"), ("over", None)])
+async def test_the_next_execution_lies_between_start_at_and_end_at(
+    http: httpx.AsyncClient, task: str, following: str | None
+) -> None:
+    assert (await http.get(f"/schedule/status/{task}")).json()["next_execution"] == following
 
 
 async def test_a_disabled_task_has_no_next_execution(http: httpx.AsyncClient) -> None:
@@ -230,7 +239,7 @@ async def test_an_unknown_task_is_404_and_the_known_ones_are_named(http: httpx.A
     answer = await http.get("/schedule/status/weekly_report")
 
     assert (answer.status_code, answer.headers["content-type"]) == (404, "application/problem+json")
-    assert "daily_report, off, often" in answer.json()["detail"]
+    assert "daily_report, later, off, often, over" in answer.json()["detail"]
 
 
 async def test_a_trigger_is_a_post(http: httpx.AsyncClient) -> None:

@@ -21,6 +21,10 @@ COMMANDS = [
     ["topology", "apply"],
     ["users"],
     ["users", "import"],
+    ["users", "enable"],
+    ["users", "disable"],
+    ["users", "show"],
+    ["users", "list"],
 ]
 
 

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-from collections.abc import Callable
 from datetime import UTC, datetime, time, timedelta
 from pathlib import Path
 
@@ -10,16 +9,17 @@ from hypothesis import strategies as st
 
 from taskqueue.config.catalog import (
     Catalog,
-    interval_from_dict,
     load_catalog,
     parse_catalog,
     task_from_json,
     task_to_json,
 )
 from taskqueue.core.cron import Cron
+from taskqueue.core.dst import Dst, Fold, Gap
 from taskqueue.core.interval import Every, EveryKind, Once
 from taskqueue.core.task import CatchUp, Interval, Priority, Target, Task, TaskSource
 from taskqueue.errors import ConfigError, InvalidValueError
+from tests.support.values import instants
 
 SPEC_FILE = Path(__file__).parents[2] / "contract" / "spec" / "tasks.yaml"
 SPEC_TEXT = SPEC_FILE.read_text(encoding="utf-8")
@@ -111,6 +111,14 @@ def test_each_key_of_a_task_reaches_its_field(line: str, field: str, value: obje
             Cron(expression="*/5 * * * *", timezone="America/New_York"),
         ),
         ("{type: cron, cron: '@daily'}", Cron(expression="@daily")),
+        (
+            "{type: daily, dst: {gap: skip}}",
+            Every(kind=EveryKind.DAILY, value=1, dst=Dst(gap=Gap.SKIP)),
+        ),
+        (
+            "{cron: '30 2 * * *', dst: {fold: both, gap: run_after}}",
+            Cron(expression="30 2 * * *", dst=Dst(fold=Fold.BOTH)),
+        ),
     ],
 )
 def test_each_kind_of_interval_reaches_its_rule(text: str, interval: Interval) -> None:
@@ -132,7 +140,7 @@ tasks:
     assert problems == (
         "tasks.yaml:2:9: tasks[0].id: task id 'daily report': use 1 to 64 of A-Z a-z 0-9 . _ -",
         "tasks.yaml:3:5: tasks[0].intervall: unknown key 'intervall'; did you mean 'interval'?",
-        "tasks.yaml:4:29: tasks[0].interval.evry: unknown key 'evry'; known here: at_time, timezone, type, value",
+        "tasks.yaml:4:29: tasks[0].interval.evry: unknown key 'evry'; known here: at_time, dst, timezone, type, value",
         "tasks.yaml:4:47: tasks[0].interval.at_time: not a time of day; "
         'use "HH:MM" or "HH:MM:SS", from 00:00 to 23:59:59',
         "tasks.yaml:4:64: tasks[0].interval.timezone: timezone 'Europe/Berln': unknown; "
@@ -159,6 +167,11 @@ tasks:
         ("{type: monthly, day: true}", "3:36: tasks[0].interval.day: not a day of the month"),
         ("{cron: '* * * *'}", "3:22: tasks[0].interval.cron: cron '* * * *': 4 fields"),
         ("{type: daily, cron: '@daily'}", "3:22: tasks[0].interval.type: cannot be 'daily'"),
+        ("{type: daily, dst: {gap: leap}}", "3:40: tasks[0].interval.dst.gap: cannot be 'leap'"),
+        ("{type: daily, dst: skip}", "3:34: tasks[0].interval.dst: must be a mapping, not text"),
+        ("{type: daily, dst: {fold: first, gab: skip}}", "3:48: tasks[0].interval.dst.gab: unknown key 'gab'; did you"),
+        ("{type: hourly, dst: {gap: skip}}", "3:15: tasks[0].interval: dst: hourly has no fixed time"),
+        ("{cron: '*/5 * * * *', dst: {gap: skip}}", "3:15: tasks[0].interval: dst: cron '*/5 * * * *' follows real"),
         ("{type: once, at: 2030-01-01T00:00:00Z}", "3:22: tasks[0].interval.type: unknown type 'once'"),
     ],
 )
@@ -182,6 +195,12 @@ def test_a_wrong_interval_is_explained_where_it_stands(interval: str, problem: s
         'name: "a\\nb"',
         "description: [x]",
         "source: api",
+        "start_at: 2024",
+        "start_at: 2024-01-15",
+        "start_at: 2024-01-15T10:00:00",
+        "start_at: 1969-12-31T23:59:59Z",
+        "end_at: 9999-01-01T00:00:00Z",
+        "end_at: tomorrow",
     ],
 )
 def test_a_value_out_of_its_range_or_type_is_refused(line: str) -> None:
@@ -217,6 +236,15 @@ def test_an_id_used_twice_is_refused_beside_other_problems() -> None:
 def test_secrets_do_not_appear_in_problems(entry: str) -> None:
     text = "tasks:\n  - id: a\n    interval: {type: daily}\n    " + entry + "\n"
     assert "hunter2" not in "\n".join(problems_of(text))
+
+
+def test_an_end_before_the_start_is_refused() -> None:
+    bounds = "    start_at: 2024-02-01T00:00:00Z\n    end_at: 2024-02-01T00:30:00+01:00\n"
+    (problem,) = problems_of(MINIMAL + bounds)
+    assert problem == (
+        "tasks.yaml:2:5: tasks[0]: end_at 2024-01-31T23:30:00Z lies before start_at 2024-02-01T00:00:00Z; "
+        "it would never run: exchange them"
+    )
 
 
 def test_no_tasks_must_be_said_with_an_empty_list() -> None:
@@ -280,6 +308,7 @@ def test_equal_content_has_an_equal_revision_and_other_content_another() -> None
     assert parse_catalog(MINIMAL, "t").revision != revision
 
 
+dsts = st.builds(Dst, gap=st.sampled_from(Gap), fold=st.sampled_from(Fold))
 durations = st.integers(1, 900_000).map(lambda milliseconds: timedelta(milliseconds=milliseconds))
 intervals = st.one_of(
     st.builds(Every, kind=st.just(EveryKind.HOURLY), value=st.integers(1, 48)),
@@ -296,7 +325,9 @@ intervals = st.one_of(
         kind=st.just(EveryKind.MONTHLY),
         value=st.integers(1, 12),
         day=st.integers(1, 31) | st.just("last"),
+        dst=dsts,
     ),
+    st.builds(Cron, expression=st.sampled_from(["30 2 * * *", "0 9 * * 1-5"]), dst=dsts),
     st.builds(Cron, expression=st.sampled_from(["*/5 * * * *", "@daily", "0 9 * * 1-5"])),
     st.builds(Once, at=st.datetimes(datetime(1971, 1, 1), datetime(9000, 1, 1), timezones=st.just(UTC))),  # noqa: DTZ001 - hypothesis wants naive bounds
 )
@@ -324,6 +355,8 @@ tasks = st.builds(
     default_enabled=st.booleans(),
     catch_up=st.sampled_from(CatchUp),
     max_age=durations,
+    start_at=st.none() | instants(1971, 2000),
+    end_at=st.none() | instants(2000, 9000),
 )
 
 
@@ -341,50 +374,3 @@ def test_fields_of_a_newer_version_are_ignored() -> None:
 def test_what_is_no_stored_task_is_an_invalid_value(text: str | bytes) -> None:
     with pytest.raises(InvalidValueError, match="stored task"):
         task_from_json(text)
-
-
-@pytest.mark.parametrize(
-    ("given_interval", "interval"),
-    [
-        ({"type": "daily", "value": 2}, Every(kind=EveryKind.DAILY, value=2)),
-        (
-            {"type": "daily", "value": 1, "timezone": "", "at_time": "0000-01-01T08:00:00Z"},
-            Every(kind=EveryKind.DAILY, value=1, at_time=time(8)),
-        ),
-        (
-            {"type": "daily", "value": 1, "timezone": "Europe/Berlin", "at_time": "2024-01-15T08:00:30.5+01:00"},
-            Every(kind=EveryKind.DAILY, value=1, at_time=time(8, 0, 30), timezone="Europe/Berlin"),
-        ),
-        ({"type": "hourly", "value": 6, "timezone": "", "at_time": None}, Every(kind=EveryKind.HOURLY, value=6)),
-        ({"cron": "0 9 * * 1-5"}, Cron(expression="0 9 * * 1-5")),
-    ],
-)
-def test_a_custom_interval_may_be_what_go_writes(given_interval: dict[str, object], interval: Interval) -> None:
-    assert interval_from_dict(given_interval) == interval
-
-
-@pytest.mark.parametrize(
-    ("given_interval", "problem"),
-    [
-        ({}, "interval.type: is missing"),
-        ({"type": "daily", "value": 0}, "interval.value: cannot be 0"),
-        ({"type": "daily", "value": "2"}, "interval.value: must be a whole number"),
-        ({"type": "daily", "at_time": "0000-01-01T25:00:00Z"}, "interval.at_time: not a time of day"),
-        ({"type": "daily", "timezone": "Nowhere"}, "interval.timezone: timezone 'Nowhere': unknown"),
-        ({"type": ["daily"]}, "interval.type: unknown type"),
-        ({"type": "once", "at": "2030-01-01T00:00:00Z"}, "interval.type: unknown type 'once'"),
-        ({"cron": 5}, "interval.cron: must be text"),
-    ],
-)
-def test_what_is_no_custom_interval_is_an_invalid_value(given_interval: dict[str, object], problem: str) -> None:
-    with pytest.raises(InvalidValueError) as caught:
-        interval_from_dict(given_interval)
-    assert problem in str(caught.value)
-
-
-@pytest.mark.parametrize(
-    "interval_dict", [lambda: Cron(expression="@daily"), lambda: Every(kind=EveryKind.DAILY, value=1)]
-)
-def test_an_interval_survives_being_a_dict(interval_dict: Callable[[], Interval]) -> None:
-    interval = interval_dict()
-    assert interval_from_dict(interval.as_dict()) == interval

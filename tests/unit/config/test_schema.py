@@ -48,7 +48,9 @@ def test_shipped_files_name_their_schema_in_the_first_line(kind: str) -> None:
     [
         {"type": "dayly"},
         {"type": "hourly", "at_time": "08:00"},
+        {"type": "hourly", "dst": {"gap": "skip"}},
         {"type": "daily", "at_time": "25:00"},
+        {"type": "daily", "dst": {"gap": "leap"}},
         {"type": "monthly", "day": 32},
         {"type": "daily", "evry": 2},
         {"value": 2},

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from taskqueue.config.user_file import MAX_RECORD_BYTES, UserFileFormat, read_users
+from taskqueue.config.user_file import MAX_RECORD_BYTES, UserFileFormat, read_switches, read_users
 from taskqueue.core.preference import UserPreference
 
 JSONL, CSV = UserFileFormat.JSONL, UserFileFormat.CSV
@@ -247,3 +247,29 @@ def test_user_ids_of_any_characters_come_back(user_ids: list[str]) -> None:
     lines = "".join(json.dumps({"user_id": user_id}) + "\n" for user_id in user_ids)
 
     assert [stated for _, stated in read(lines, JSONL)] == [UserPreference(user_id=user_id) for user_id in user_ids]
+
+
+# --- bare ids ---------------------------------------------------------------------------------------------------------
+
+
+def read_ids(content: bytes) -> list[tuple[int, UserPreference | str]]:
+    return [
+        (entry.line, entry.stated if isinstance(entry.stated, UserPreference) else str(entry.stated))
+        for entry in read_switches(io.BytesIO(content), "t", enabled=False)
+    ]
+
+
+def test_each_line_is_a_user_whose_switch_is_set() -> None:
+    assert read_ids(b"a\r\n\n b c \nd") == [
+        (1, enabled("a", {"t": False})),
+        (3, enabled(" b c ", {"t": False})),
+        (4, enabled("d", {"t": False})),
+    ]
+
+
+def test_a_line_that_is_no_id_does_not_spoil_the_next() -> None:
+    assert read_ids(b"x" * 513 + b"\n\xff\nb\n") == [
+        (1, "user id of 513 bytes: use 1 to 512"),
+        (2, "byte 1 is not UTF-8; save the file as UTF-8"),
+        (3, enabled("b", {"t": False})),
+    ]

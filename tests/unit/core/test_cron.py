@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import copy
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, date, datetime, time, timedelta
 from threading import Barrier
@@ -13,8 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from taskqueue.core.cron import Cron
+from taskqueue.core.dst import DEFAULT_DST, Dst, Fold, Gap
 from taskqueue.errors import InvalidValueError
-from tests.support.minute_oracle import CLOCK_CHANGES, Matches, due_instants, real_minutes
+from tests.support import wall_rules
+from tests.support.minute_oracle import CLOCK_CHANGES, due_instants, real_minutes
 
 DAY = timedelta(days=1)
 
@@ -47,41 +49,6 @@ def refusal(expression: str) -> str | None:
     return None
 
 
-def values(field: str, low: int, high: int) -> set[int]:
-    """Read lists, ranges and steps as crontab(5) describes them."""
-    found: set[int] = set()
-    for item in field.split(","):
-        span, _, step = item.partition("/")
-        first, _, last = span.partition("-")
-        if span == "*":
-            bounds = (low, high)
-        elif last:
-            bounds = (int(first), int(last))
-        else:
-            bounds = (int(first), high if step else int(first))
-        found.update(range(bounds[0], bounds[1] + 1, int(step or 1)))
-    return found
-
-
-def matcher(expression: str) -> Matches:
-    """Return crontab(5)'s rule for `expression` as a test of wall times: two restricted day fields are an or."""
-    minute, hour, day_of_month, month, day_of_week = expression.split()
-    minutes, hours = values(minute, 0, 59), values(hour, 0, 23)
-    days, months = values(day_of_month, 1, 31), values(month, 1, 12)
-    weekdays = {number % 7 for number in values(day_of_week, 0, 7)}
-    combine: Callable[[list[bool]], bool] = all if "*" in {day_of_month[0], day_of_week[0]} else any
-
-    def matches(wall: datetime) -> bool:
-        return (
-            wall.minute in minutes
-            and wall.hour in hours
-            and wall.month in months
-            and combine([wall.day in days, wall.isoweekday() % 7 in weekdays])
-        )
-
-    return matches
-
-
 @st.composite
 def fields(draw: st.DrawFn, low: int, high: int, favourites: tuple[int, ...]) -> str:
     """One field of an expression; its numbers are often `favourites`."""
@@ -106,6 +73,7 @@ minute_fields = st.sampled_from(["0", "30", "*", "*/15", "59"]) | fields(0, 59, 
 hour_fields = st.sampled_from(["0", "1", "2", "3", "23", "*", "*/2"]) | fields(0, 23, (0, 1, 2, 3, 22, 23))
 day_fields = st.sampled_from(["*", "*", "1", "31"]) | fields(1, 31, (1, 28, 29, 30, 31))
 month_fields = st.sampled_from(["*", "*", "2"]) | fields(1, 12, (2, 4, 12))
+dsts = st.builds(Dst, gap=st.sampled_from(Gap), fold=st.sampled_from(Fold))
 weekday_fields = st.sampled_from(["*", "*", "0", "7", "1-5"]) | fields(0, 7, (0, 1, 6, 7))
 
 
@@ -119,15 +87,21 @@ def test_around_clock_changes_it_runs_when_an_oracle_over_real_minutes_does(
     expression = f"{minute} {hour} {days}"
     minutes = real_minutes(zone, day)
     real_time = "*" in {minute[0], hour[0]}
-    expected = due_instants(minutes, matcher(expression), after_a_gap=not real_time, again_in_a_fold=real_time)[:100]
+    dst = DEFAULT_DST if real_time else data.draw(dsts)
+    expected = due_instants(
+        minutes,
+        wall_rules.cron(expression),
+        after_a_gap=not real_time and dst.gap is Gap.RUN_AFTER,
+        fold="both" if real_time else dst.fold.value,
+    )[:100]
     until = expected[-1] if len(expected) == 100 else minutes[-1].instant
-    assert runs(Cron(expression=expression, timezone=zone), minutes[0].instant, until) == expected
+    assert runs(Cron(expression=expression, timezone=zone, dst=dst), minutes[0].instant, until) == expected
 
 
 @given(day=day_fields, month=month_fields, weekday=weekday_fields, start=st.dates(date(1971, 1, 1), date(2090, 1, 1)))
 def test_its_days_are_those_of_a_calendar_read_day_by_day(day: str, month: str, weekday: str, start: date) -> None:
     expression = f"0 12 {day} {month} {weekday}"
-    matches = matcher(expression)
+    matches = wall_rules.cron(expression)
     noon = datetime.combine(start, time(12), tzinfo=UTC)
     expected = next((noon + n * DAY for n in range(1, 1500) if matches(noon + n * DAY)), None)
     if expected is not None:
@@ -315,7 +289,25 @@ def test_blanks_make_no_difference() -> None:
 def test_an_expression_is_written_as_in_tasks_yaml() -> None:
     cron = Cron(expression="0 8 * * MON-FRI", timezone="Asia/Tokyo")
     assert cron.as_dict() == {"type": "cron", "cron": "0 8 * * MON-FRI", "timezone": "Asia/Tokyo"}
-    assert repr(cron) == "Cron(expression='0 8 * * MON-FRI', timezone='Asia/Tokyo')"
+    assert repr(cron).startswith("Cron(expression='0 8 * * MON-FRI', timezone='Asia/Tokyo', ")
+
+
+@pytest.mark.parametrize("expression", ["*/5 * * * *", "0 * * * *", "@hourly", "*/30 2 * * *"])
+def test_what_follows_real_time_has_no_dst(expression: str) -> None:
+    with pytest.raises(InvalidValueError, match="follows real time, for its minute or hour starts with"):
+        Cron(expression=expression, dst=Dst(gap=Gap.SKIP))
+
+
+def test_a_dst_that_is_not_the_default_is_written_as_in_tasks_yaml() -> None:
+    entry = Cron(expression="0 2 * * *", dst=Dst(fold=Fold.BOTH)).as_dict()
+    assert entry["dst"] == {"gap": "run_after", "fold": "both"}
+    assert "dst" not in Cron(expression="0 2 * * *", dst=Dst()).as_dict()
+
+
+def test_a_wall_time_that_every_year_skips_is_never_due() -> None:
+    # Egypt puts its clocks forward at midnight before the last Friday of April.
+    skipped = Cron(expression="0 0 * 4 L5", timezone="Africa/Cairo", dst=Dst(gap=Gap.SKIP))
+    assert skipped.next_after(utc("2026-01-01T00:00")) is None
 
 
 def test_equal_expressions_are_interchangeable() -> None:

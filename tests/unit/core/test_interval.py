@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import copy
-from calendar import monthrange
 from datetime import UTC, date, datetime, time, timedelta, timezone
 from itertools import pairwise
 from typing import Any, Literal
@@ -10,9 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from taskqueue.core.dst import Dst, Fold, Gap
 from taskqueue.core.interval import Every, EveryKind, Once
 from taskqueue.core.task import Interval
 from taskqueue.errors import InvalidValueError
+from tests.support import wall_rules
 from tests.support.minute_oracle import CLOCK_CHANGES, Matches, due_instants, real_minutes
 
 HOURLY, DAILY, WEEKLY, MONTHLY = EveryKind
@@ -37,40 +38,26 @@ def texts(interval: Interval, after: str, until: str) -> list[str]:
     return [f"{instant:%Y-%m-%dT%H:%M}" for instant in runs(interval, utc(after), utc(until))]
 
 
+dsts = st.builds(Dst, gap=st.sampled_from(Gap), fold=st.sampled_from(Fold))
+
+
 @st.composite
 def rules(draw: st.DrawFn, near: date) -> tuple[dict[str, Any], Matches]:
     """An Every without its zone, and the same rule as a test of wall times; many are due close to `near`."""
     kind = draw(st.sampled_from(EveryKind))
-    value = draw(st.sampled_from([1, 2, 3, 4, 6, 8, 12, 24] if kind is HOURLY else [1, 1, 2, 3, 5]))
     if kind is HOURLY:
-        return {"kind": kind, "value": value}, lambda wall: wall.minute == 0 and wall.hour % value == 0
+        value = draw(st.sampled_from([1, 2, 3, 4, 6, 8, 12, 24]))
+        return {"kind": kind, "value": value}, wall_rules.hourly(value)
+    value = draw(st.sampled_from([1, 1, 2, 3, 5]))
     at_time = time(draw(st.sampled_from([0, 1, 2, 3, 12, 22, 23])), draw(st.sampled_from([0, 1, 15, 30, 59])))
+    rule = {"kind": kind, "value": value, "at_time": at_time, "dst": draw(dsts)}
     if kind is DAILY:
-
-        def on_day(day: date) -> bool:
-            return (day - date(1970, 1, 5)).days % value == 0
-
-        choice: dict[str, Any] = {}
-    elif kind is WEEKLY:
+        return rule, wall_rules.daily(value, at_time)
+    if kind is WEEKLY:
         weekday = draw(st.integers(0, 6))
-
-        def on_day(day: date) -> bool:
-            return day.weekday() == weekday and (day - date(1970, 1, 5)).days // 7 % value == 0
-
-        choice = {"weekday": weekday}
-    else:
-        wanted: int | Literal["last"] = draw(st.sampled_from([near.day, near.day, 1, 28, 31, "last"]))
-
-        def on_day(day: date) -> bool:
-            length = monthrange(day.year, day.month)[1]
-            right_month = (day.year * 12 + day.month - (1970 * 12 + 1)) % value == 0
-            return right_month and day.day == (length if wanted == "last" else min(wanted, length))
-
-        choice = {"day": wanted}
-    return (
-        {"kind": kind, "value": value, "at_time": at_time, **choice},
-        lambda wall: (wall.hour, wall.minute) == (at_time.hour, at_time.minute) and on_day(wall.date()),
-    )
+        return rule | {"weekday": weekday}, wall_rules.weekly(value, at_time, weekday)
+    wanted: int | Literal["last"] = draw(st.sampled_from([near.day, near.day, 1, 28, 31, "last"]))
+    return rule | {"day": wanted}, wall_rules.monthly(value, at_time, wanted)
 
 
 @settings(deadline=None)  # the first look at a clock's minutes takes longer than the others
@@ -82,7 +69,8 @@ def test_around_clock_changes_it_runs_when_an_oracle_over_real_minutes_does(
     rule, matches = data.draw(rules(day))
     minutes = real_minutes(zone, day)
     every_hour = rule["kind"] is HOURLY and rule["value"] == 1
-    expected = due_instants(minutes, matches, after_a_gap=True, again_in_a_fold=every_hour)
+    dst = rule.get("dst", Dst(fold=Fold.BOTH if every_hour else Fold.FIRST))
+    expected = due_instants(minutes, matches, after_a_gap=dst.gap is Gap.RUN_AFTER, fold=dst.fold.value)
     assert runs(Every(**rule, timezone=zone), minutes[0].instant, minutes[-1].instant) == expected
 
 
@@ -245,6 +233,7 @@ def test_the_longest_interval_ends_with_the_calendar(kind: EveryKind) -> None:
         ({"kind": HOURLY, "value": 1, "at_time": time(0, 30)}, "at_time: hourly runs at full hours"),
         ({"kind": DAILY, "value": 1, "at_time": time(8, tzinfo=UTC)}, "use HH:MM"),
         ({"kind": DAILY, "value": 1, "at_time": time(8, 0, 0, 1)}, "use HH:MM"),
+        ({"kind": HOURLY, "value": 2, "dst": Dst(gap=Gap.SKIP)}, "dst: hourly has no fixed time"),
         ({"kind": DAILY, "value": 1, "timezone": "Europe/Londn"}, "did you mean Europe/London"),
     ],
 )
@@ -265,9 +254,14 @@ def test_a_setting_out_of_range_is_refused_with_its_remedy(rule: dict[str, Any],
             Every(kind=MONTHLY, value=3, timezone="Asia/Tokyo", day="last"),
             {"type": "monthly", "value": 3, "timezone": "Asia/Tokyo", "day": "last"},
         ),
+        (
+            Every(kind=DAILY, value=1, dst=Dst(fold=Fold.SECOND)),
+            {"type": "daily", "value": 1, "timezone": "UTC", "dst": {"gap": "run_after", "fold": "second"}},
+        ),
+        (Every(kind=DAILY, value=1, dst=Dst()), {"type": "daily", "value": 1, "timezone": "UTC"}),
     ],
 )
-def test_an_interval_is_written_as_in_tasks_yaml(interval: Every, entry: dict[str, str | int]) -> None:
+def test_an_interval_is_written_as_in_tasks_yaml(interval: Every, entry: dict[str, object]) -> None:
     assert interval.as_dict() == entry
 
 

@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from taskqueue.core.preference import UserPreference
+from taskqueue.core.preference import Enablement, Rule, UserPreference, enablement
 from taskqueue.errors import InvalidValueError
 
 
@@ -35,3 +35,21 @@ def test_the_later_statement_counts_where_two_differ() -> None:
     assert first.merged(later) == UserPreference(
         user_id="u", enabled_tasks={"a": False, "b": True}, parameters={"a": {"x": "1"}}, last_modified=stated
     )
+
+
+@pytest.mark.parametrize("switch", [True, False])
+@pytest.mark.parametrize("default_enabled", [True, False])
+def test_the_own_switch_outweighs_the_default(switch: bool, default_enabled: bool) -> None:
+    decided = enablement(switch=switch, known=True, default_enabled=default_enabled)
+    assert decided == Enablement(enabled=switch, rule=Rule.OWN_SWITCH)
+
+
+@pytest.mark.parametrize("default_enabled", [True, False])
+def test_without_an_own_switch_the_default_counts(default_enabled: bool) -> None:
+    decided = enablement(switch=None, known=True, default_enabled=default_enabled)
+    assert decided == Enablement(enabled=default_enabled, rule=Rule.DEFAULT_ENABLED)
+
+
+def test_no_default_counts_for_a_user_without_any_switch() -> None:
+    decided = enablement(switch=None, known=False, default_enabled=True)
+    assert decided == Enablement(enabled=False, rule=Rule.NO_PREFERENCES)

@@ -6,7 +6,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from taskqueue.core.zones import FIRST_INSTANT, LAST_INSTANT, clamp, first_instant, load_zone, offset_change, wall_at
+from taskqueue.core.zones import (
+    FIRST_INSTANT,
+    LAST_INSTANT,
+    clamp,
+    first_instant,
+    last_instant,
+    load_zone,
+    offset_change,
+    wall_at,
+)
 from taskqueue.errors import InvalidValueError
 from tests.support.minute_oracle import CLOCK_CHANGES, real_minutes
 
@@ -23,11 +32,21 @@ def test_a_wall_time_means_the_first_instant_that_shows_it(change: tuple[str, da
 
 
 @settings(deadline=None)
+@given(change=changes, number=st.integers(0, 3 * 24 * 60 - 2))
+def test_a_wall_time_is_last_shown_at_the_last_instant_that_shows_it(change: tuple[str, date], number: int) -> None:
+    minutes = real_minutes(*change)
+    wall = minutes[number].wall
+    expected = [minute.instant for minute in minutes if minute.wall == wall][-1]
+    assert last_instant(wall, load_zone(change[0])) == expected
+
+
+@settings(deadline=None)
 @given(change=changes)
 def test_a_wall_time_in_a_gap_means_the_gaps_end(change: tuple[str, date]) -> None:
     for minute in real_minutes(*change):
         for skipped in {*minute.skipped[:1], *minute.skipped[-1:]}:
             assert first_instant(skipped, load_zone(change[0])) == minute.instant
+            assert last_instant(skipped, load_zone(change[0])) == minute.instant
             assert first_instant(skipped + timedelta(seconds=59.9), load_zone(change[0])) == minute.instant
 
 

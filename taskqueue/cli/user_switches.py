@@ -1,0 +1,126 @@
+"""`taskqueue users enable` and `disable`: set one task's switch of some users."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from taskqueue.cli.terminal import printable
+from taskqueue.cli.user_batches import Stated, Write, batches, redis_writer
+from taskqueue.config.catalog import load_catalog
+from taskqueue.config.problems import did_you_mean
+from taskqueue.config.settings import load_scheduler_settings
+from taskqueue.config.user_file import read_switches
+from taskqueue.core.ids import check_task_id
+from taskqueue.core.preference import UserPreference
+from taskqueue.errors import ConfigError, InvalidValueError, StoreError
+
+_STDIN = "-"
+_AGAIN = "what was written stays; to finish, run the same command again"
+
+TaskId = Annotated[str, typer.Argument(metavar="TASK", help="The id of a task of the tasks file.")]
+UserIds = Annotated[
+    list[str], typer.Argument(metavar="USER", help="User ids; - reads them from standard input, one on a line.")
+]
+ConfigPath = Annotated[Path, typer.Option(help="Names Redis and the tasks file, with the environment's overrides.")]
+
+DEFAULT_CONFIG = Path("config/scheduler.yaml")
+
+
+def enable(task: TaskId, users: UserIds, config: ConfigPath = DEFAULT_CONFIG) -> None:
+    """Switch a task on for users; their other switches and settings stay. Running schedulers follow within seconds.
+
+    Exit 1 when a line of standard input was bad (the good ones are written) or Redis failed, 2 for wrong usage.
+    """
+    _run(_Order(task_id=task, enabled=True), users, config)
+
+
+def disable(task: TaskId, users: UserIds, config: ConfigPath = DEFAULT_CONFIG) -> None:
+    """Switch a task off for users, also where the task is on by default. Jobs that are already planned are skipped.
+
+    Exit 1 when a line of standard input was bad (the good ones are written) or Redis failed, 2 for wrong usage.
+    """
+    _run(_Order(task_id=task, enabled=False), users, config)
+
+
+@dataclass(slots=True, kw_only=True)
+class _Order:
+    task_id: str
+    enabled: bool
+    bad_lines: int = 0
+    #: counted per batch, as by `import`
+    written: int = 0
+
+    def __str__(self) -> str:
+        """`enabled daily_report for 3 users`."""
+        verb = "enabled" if self.enabled else "disabled"
+        return f"{verb} {self.task_id} for {self.written} user{'' if self.written == 1 else 's'}"
+
+    def stated(self, users: Sequence[str]) -> Iterator[Stated]:
+        """Yield the switch of each user, those on standard input included; tell each bad line of it at once."""
+        for number, user_id in enumerate(users, start=1):
+            if user_id == _STDIN:
+                yield from self._stated_on_stdin()
+            else:
+                yield Stated(place=f"USER {number}", size=len(user_id), preference=self.preference(user_id))
+
+    def preference(self, user_id: str) -> UserPreference:
+        """Return the user's switch. Raises InvalidValueError for an id that is none."""
+        return UserPreference(user_id=user_id, enabled_tasks={self.task_id: self.enabled})
+
+    def _stated_on_stdin(self) -> Iterator[Stated]:
+        for entry in read_switches(sys.stdin.buffer, self.task_id, enabled=self.enabled):
+            place = f"<stdin>:{entry.line}"
+            if isinstance(entry.stated, UserPreference):
+                yield Stated(place=place, size=entry.size, preference=entry.stated)
+            else:
+                typer.echo(f"{place}: {entry.stated}", err=True)
+                self.bad_lines += 1
+
+
+def _run(order: _Order, users: Sequence[str], config: Path) -> None:
+    _check(order, users)
+    settings = load_scheduler_settings(config)
+    tasks = load_catalog(settings.tasks.config_file).tasks
+    if order.task_id not in tasks:
+        remedy = did_you_mean(order.task_id, tasks)
+        typer.echo(f"warning: {settings.tasks.config_file} has no task {order.task_id}; {remedy}", err=True)
+    with redis_writer(settings.redis, client_name="taskqueue-users-switch") as write:
+        complete = _write(order, users, write)
+    typer.echo(str(order))
+    if order.bad_lines or not complete:
+        raise typer.Exit(1)
+
+
+def _check(order: _Order, users: Sequence[str]) -> None:
+    """Raise ConfigError for arguments that cannot be used, before anything is written."""
+    if users.count(_STDIN) > 1:
+        raise ConfigError("-: stands twice; standard input can be read only once")
+    try:
+        check_task_id(order.task_id)
+        for user_id in users:
+            order.preference(user_id)
+    except InvalidValueError as error:
+        raise ConfigError(str(error)) from None
+
+
+def _write(order: _Order, users: Sequence[str], write: Write) -> bool:
+    """Write everything; return False when Redis ended it before, which is told."""
+    place = "USER 1"
+    try:
+        for batch in batches(order.stated(users)):
+            place = batch.place
+            write(batch.preferences)
+            order.written += len(batch.preferences)
+    except StoreError as error:
+        typer.echo(printable(f"stopped at {place}: {error}; {_AGAIN}"), err=True)
+        return False
+    except KeyboardInterrupt:
+        typer.echo(f"interrupted: {order}; {_AGAIN}", err=True)
+        raise
+    return True

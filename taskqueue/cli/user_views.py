@@ -1,0 +1,251 @@
+"""`taskqueue users show` and `list`: look at the preferences of users."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from itertools import islice
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from taskqueue.cli.terminal import printable
+from taskqueue.cli.user_switches import DEFAULT_CONFIG, ConfigPath
+from taskqueue.cli.user_view import TaskState, TaskView, task_views
+from taskqueue.config.catalog import load_catalog
+from taskqueue.config.problems import did_you_mean
+from taskqueue.config.sections import RedisSettings
+from taskqueue.config.settings import load_scheduler_settings
+from taskqueue.core.ids import check_task_id, check_user_id
+from taskqueue.core.instants import rfc3339
+from taskqueue.core.preference import Rule, enablement
+from taskqueue.errors import ConfigError, InvalidValueError
+from taskqueue.runtime import utc_now
+from taskqueue.store.connection import RedisStore
+from taskqueue.store.users import StoredUser, Switches, UserStore
+
+#: columns of a table that no terminal shows
+_FILE_WIDTH = 160
+
+
+class ShowFormat(StrEnum):
+    """How `show` prints."""
+
+    TABLE = "table"
+    JSON = "json"
+
+
+class ListFormat(StrEnum):
+    """How `list` prints: bare user ids, or an object in each line."""
+
+    TEXT = "text"
+    JSON = "json"
+
+
+# --- show -------------------------------------------------------------------------------------------------------------
+
+
+def show(
+    user: Annotated[str, typer.Argument(metavar="USER", help="A user id.")],
+    config: ConfigPath = DEFAULT_CONFIG,
+    output: Annotated[
+        ShowFormat | None,
+        typer.Option("--output", "-o", help="A table on a terminal and JSON elsewhere, when left out."),
+    ] = None,
+) -> None:
+    """Show which tasks a user gets and from which rule, when they run next, and the user's settings.
+
+    A user about whom nothing is stored is shown too. Exit 1 when Redis failed, 2 for wrong usage or configuration.
+    """
+    _check(check_user_id, user)
+    settings = load_scheduler_settings(config)
+    tasks = load_catalog(settings.tasks.config_file).tasks
+    stored = asyncio.run(_read(settings.redis, user, tasks))
+    views = task_views(stored, tasks, utc_now())
+    if (output or (ShowFormat.TABLE if sys.stdout.isatty() else ShowFormat.JSON)) is ShowFormat.JSON:
+        known = stored.switches.exists
+        _echo([_json({"user_id": user, "known": known, "tasks": [view.as_dict() for view in views]})])
+    else:
+        _print_table(stored, views)
+
+
+async def _read(settings: RedisSettings, user_id: str, task_ids: Iterable[str]) -> StoredUser:
+    store = RedisStore(settings, client_name="taskqueue-users-show")
+    try:
+        return await UserStore(store).read_user(user_id, task_ids)
+    finally:
+        await store.close()
+
+
+def _print_table(stored: StoredUser, views: Sequence[TaskView]) -> None:
+    console = Console(file=sys.stdout, width=None if sys.stdout.isatty() else _FILE_WIDTH)
+    known = "" if stored.switches.exists else ", who has no switches: not even tasks that are on by default count"
+    console.print(Text(printable(f"user {stored.switches.user_id}") + known))
+    table = Table(box=SIMPLE_HEAD)
+    for heading in ("task", "gets it", "because", "interval", "next"):
+        table.add_column(heading, overflow="fold", no_wrap=heading == "next")
+    for view in views:
+        table.add_row(*(Text(cell) for cell in _cells(view)))
+    console.print(table)
+    for line in _setting_lines(views):
+        console.print(Text(printable(line)), soft_wrap=True)
+
+
+def _cells(view: TaskView) -> tuple[str, ...]:
+    interval = "" if view.interval is None else _plain_json(view.interval)
+    return (
+        printable(view.task_id),
+        "yes" if view.gets else "no",
+        _because(view),
+        f"own: {interval}" if view.custom else interval,
+        "\n".join(rfc3339(instant) for instant in view.next_instants),
+    )
+
+
+def _because(view: TaskView) -> str:
+    match view.rule:
+        case Rule.OWN_SWITCH:
+            decided = f"own switch is {'on' if view.switch else 'off'}"
+        case Rule.DEFAULT_ENABLED:
+            decided = "no own switch, so the task's default_enabled"
+        case Rule.NO_PREFERENCES:
+            decided = "no switches at all"
+    match view.state:
+        case TaskState.ENABLED:
+            return decided
+        case TaskState.DISABLED:
+            return f"{decided}; the task is disabled"
+        case TaskState.MISSING:
+            return f"{decided}; not in the tasks file"
+
+
+def _setting_lines(views: Iterable[TaskView]) -> Iterator[str]:
+    for view in views:
+        if view.parameters is not None:
+            yield f"{view.task_id}: parameters {_plain_json(view.parameters)}"
+        if view.last_modified is not None:
+            yield f"{view.task_id}: settings last modified {view.last_modified}"
+        for problem in view.problems:
+            yield f"{view.task_id}: {problem}"
+
+
+# --- list -------------------------------------------------------------------------------------------------------------
+
+
+def list_users(
+    task: Annotated[str | None, typer.Option(help="Only the users who get this task.")] = None,
+    enabled: Annotated[
+        bool | None,
+        typer.Option(
+            "--enabled/--disabled", help="With --task: those who get it, or those who do not.", show_default=False
+        ),
+    ] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="Stop after this many.", show_default=False)] = None,
+    config: ConfigPath = DEFAULT_CONFIG,
+    output: Annotated[ListFormat, typer.Option("--output", "-o")] = ListFormat.TEXT,
+) -> None:
+    """List the users who have switches, in no order. While Redis resizes its tables, a user may come twice.
+
+    Exit 1 when Redis failed, 2 for wrong usage or configuration.
+    """
+    if enabled is not None and task is None:
+        raise ConfigError("--enabled and --disabled say how a task is switched; name it with --task")
+    settings = load_scheduler_settings(config)
+    listing = _Listing(task=_listed_task(task, settings.tasks.config_file), enabled=enabled is not False, output=output)
+    asyncio.run(_list(settings.redis, listing, limit))
+
+
+def _listed_task(task_id: str | None, tasks_file: Path) -> _ListedTask | None:
+    """Return what the list needs to know about the task; warn where nobody gets it for another reason."""
+    if task_id is None:
+        return None
+    _check(check_task_id, task_id)
+    tasks = load_catalog(tasks_file).tasks
+    task = tasks.get(task_id)
+    if task is None:
+        remedy = did_you_mean(task_id, tasks)
+        typer.echo(f"warning: {tasks_file} has no task {task_id}, only switches count; {remedy}", err=True)
+    elif not task.enabled:
+        typer.echo(f"warning: {task_id} is disabled in {tasks_file}: nobody gets it, whatever the switches", err=True)
+    return _ListedTask(id=task_id, default_enabled=task is not None and task.default_enabled)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _ListedTask:
+    id: str
+    default_enabled: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Listing:
+    task: _ListedTask | None
+    #: which users of the task
+    enabled: bool
+    output: ListFormat
+
+    def lines(self, piece: Iterable[Switches]) -> Iterator[str]:
+        """Yield a line for each user that belongs to the list."""
+        for switches in piece:
+            fields: dict[str, object] = {"user_id": switches.user_id}
+            if self.task is not None:
+                decided = enablement(
+                    switch=switches.switch(self.task.id), known=True, default_enabled=self.task.default_enabled
+                )
+                if decided.enabled is not self.enabled:
+                    continue
+                fields |= {"task_id": self.task.id, "enabled": decided.enabled, "rule": decided.rule.value}
+            yield _json(fields) if self.output is ListFormat.JSON else _shown(switches.user_id)
+
+
+async def _list(settings: RedisSettings, listing: _Listing, limit: int | None) -> None:
+    store = RedisStore(settings, client_name="taskqueue-users-list")
+    remaining = limit
+    try:
+        async for piece in UserStore(store).scan_known():
+            lines = list(islice(listing.lines(piece), remaining))
+            _echo(lines)
+            if remaining is not None:
+                remaining -= len(lines)
+                if remaining == 0:
+                    return
+    finally:
+        await store.close()
+
+
+# --- both -------------------------------------------------------------------------------------------------------------
+
+
+def _check(check: Callable[[str], str], value: str) -> None:
+    """Raise ConfigError for an argument that is no id."""
+    try:
+        check(value)
+    except InvalidValueError as error:
+        raise ConfigError(str(error)) from None
+
+
+def _echo(lines: Iterable[str]) -> None:
+    """Print lines as UTF-8, whatever the locale: ids must not change on their way into another program."""
+    if text := "\n".join(lines):
+        typer.echo(text.encode())
+
+
+def _shown(text: str) -> str:
+    return printable(text) if sys.stdout.isatty() else text
+
+
+def _json(value: object) -> str:
+    """Return `value` as one line of JSON; on a terminal in ASCII, where it escapes what a terminal would act on."""
+    return json.dumps(value, ensure_ascii=sys.stdout.isatty(), separators=(",", ":"))
+
+
+def _plain_json(value: object) -> str:
+    return printable(json.dumps(value, ensure_ascii=False))

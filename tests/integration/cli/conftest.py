@@ -1,0 +1,65 @@
+"""A directory with configuration files, and the Redis that `taskqueue users` is told to use there."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+from textwrap import dedent
+
+import pytest
+import redis
+
+from taskqueue.cli.main import main
+
+#: nothing listens on it
+DEAD_ADDRESS = "127.0.0.1:1"
+
+TASKS = """\
+    tasks:
+      - id: daily_report
+        name: Daily report
+        interval: {type: daily, value: 1}
+        config: {endpoint: 'http://127.0.0.1:9/'}
+"""
+
+Run = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The working directory, with config/ in it."""
+    (tmp_path / "config").mkdir()
+    (tmp_path / "config" / "scheduler.yaml").write_text("scheduler: {}\n", encoding="utf-8")
+    (tmp_path / "config" / "tasks.yaml").write_text(dedent(TASKS), encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("TASKQUEUE_REDIS__ADDRESSES", json.dumps([DEAD_ADDRESS]))
+    return tmp_path
+
+
+@pytest.fixture
+def store(redis_address: str, redis_db: int, directory: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[redis.Redis]:
+    """A client of the empty database that the command is told to use."""
+    password = os.environ.get("TASKQUEUE_REDIS__PASSWORD")
+    monkeypatch.setenv("TASKQUEUE_REDIS__ADDRESSES", json.dumps([redis_address]))
+    monkeypatch.setenv("TASKQUEUE_REDIS__DB", str(redis_db))
+    host, _, port = redis_address.rpartition(":")
+    client = redis.Redis(host=host, port=int(port), db=redis_db, password=password, decode_responses=True)
+    with closing(client):
+        yield client
+
+
+@pytest.fixture
+def run_users(capsys: pytest.CaptureFixture[str]) -> Run:
+    """Run `taskqueue users` here with arguments; return its exit code, output and errors."""
+
+    def run(*arguments: str) -> tuple[int, str, str]:
+        with pytest.raises(SystemExit) as left:
+            main(["users", *arguments])
+        output = capsys.readouterr()
+        assert isinstance(left.value.code, int)
+        return left.value.code, output.out, output.err
+
+    return run
