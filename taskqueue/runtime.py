@@ -11,8 +11,8 @@ import random
 import signal
 import sys
 import traceback
-from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from types import FrameType
@@ -24,6 +24,9 @@ _T = TypeVar("_T")
 
 #: stop(deadline) should return by its deadline; a service that does not is cut this much later
 _STOP_MARGIN_S = 2.0
+
+#: a cancelled task may tidy up for so long; Redis answers or fails within 2 s
+_CANCEL_AGAIN_S = 3.0
 
 _STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
@@ -158,10 +161,19 @@ async def _drain(service: Service, reason: str, timeout_s: float, emit: Emit) ->
 
 
 async def cancel_and_wait(*tasks: asyncio.Future[Any]) -> None:
-    """Cancel `tasks` and return when all have ended; what they raised is not raised again."""
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)
+    """Cancel `tasks` and return when all have ended; what they raised is not raised again.
+
+    A cancellation can get lost on its way: Python 3.11's wait_for and TaskGroup let a result or an error of the same
+    moment win. So a task that goes on is cancelled again.
+    """
+    pending = set(tasks)
+    while pending:
+        for task in pending:
+            task.cancel()
+        done, pending = await asyncio.wait(pending, timeout=_CANCEL_AGAIN_S)
+        for task in done:
+            if not task.cancelled():
+                task.exception()
 
 
 # --- supervision ------------------------------------------------------------------------------------------------------
@@ -258,8 +270,24 @@ def utc_now() -> datetime:
     return datetime.now(UTC)
 
 
-def first_error(group: BaseExceptionGroup[BaseException]) -> BaseException:
-    """Return the first error of a task group that is not itself a group: the cause that took the others along."""
+@asynccontextmanager
+async def loops_together() -> AsyncIterator[asyncio.TaskGroup]:
+    """A task group of loops that stand and fall together: the first error ends them all and comes out alone.
+
+    Python 3.11's group leaves its own cancellation of the surrounding task standing, as if somebody had asked for it.
+    """
+    task = asyncio.current_task()
+    before = task.cancelling() if task else 0
+    try:
+        async with asyncio.TaskGroup() as group:
+            yield group
+    except BaseExceptionGroup as errors:
+        while task and task.cancelling() > before:
+            task.uncancel()
+        raise _first_error(errors) from None
+
+
+def _first_error(group: BaseExceptionGroup[BaseException]) -> BaseException:
     error: BaseException = group
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]

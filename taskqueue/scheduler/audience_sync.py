@@ -8,7 +8,7 @@ from datetime import timedelta
 from itertools import islice
 
 from taskqueue.errors import InvalidValueError
-from taskqueue.runtime import first_error
+from taskqueue.runtime import loops_together
 from taskqueue.scheduler.audience import AudienceIndex
 from taskqueue.store.users import UserStore
 from taskqueue.telemetry.events import Emit, PreferenceIgnored
@@ -48,7 +48,7 @@ class AudienceSync:
         """Load everything, then follow the changes. Raises StoreUnavailableError when the connection is lost."""
         self.ready.clear()
         try:
-            async with asyncio.TaskGroup() as group:
+            async with loops_together() as group:
                 listening = asyncio.Event()
                 group.create_task(self._listen(listening), name="audience-changes")
                 await listening.wait()
@@ -56,8 +56,6 @@ class AudienceSync:
                 self.ready.set()
                 group.create_task(self._reconcile_for_ever(keys_read), name="audience-reconcile")
                 await self._follow()
-        except BaseExceptionGroup as errors:
-            raise first_error(errors) from None
         finally:
             self.ready.clear()
 

@@ -9,7 +9,7 @@ from datetime import timedelta
 from typing import NoReturn
 
 from taskqueue.errors import BrokerError, LeaseLostError, StoreError, StoreUnavailableError
-from taskqueue.runtime import Now, first_error
+from taskqueue.runtime import Now, loops_together
 from taskqueue.scheduler.audience_sync import AudienceSync
 from taskqueue.scheduler.catalog_watch import CatalogWatch
 from taskqueue.scheduler.planner import Planner
@@ -94,14 +94,11 @@ class Leader:
         self._emit(LeaderChanged(leading=leading, instance=self._instance, reason=reason))
 
     async def _lead(self) -> None:
-        try:
-            async with asyncio.TaskGroup() as group:
-                group.create_task(self._keep_lease(), name="lease")
-                group.create_task(self._keep_broker(), name="broker")
-                group.create_task(self._each("plan", self._plan_for_ever), name="plan")
-                group.create_task(self._each("release", self._release_for_ever), name="release")
-        except BaseExceptionGroup as errors:
-            raise first_error(errors) from None
+        async with loops_together() as group:
+            group.create_task(self._keep_lease(), name="lease")
+            group.create_task(self._keep_broker(), name="broker")
+            group.create_task(self._each("plan", self._plan_for_ever), name="plan")
+            group.create_task(self._each("release", self._release_for_ever), name="release")
 
     async def _keep_lease(self) -> NoReturn:
         while True:

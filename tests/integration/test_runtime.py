@@ -7,7 +7,16 @@ from collections.abc import Callable
 import pytest
 
 from taskqueue import runtime
-from taskqueue.runtime import RestartDelay, Supervisor, run, run_service, stop_signals, supervise
+from taskqueue.runtime import (
+    RestartDelay,
+    Supervisor,
+    cancel_and_wait,
+    loops_together,
+    run,
+    run_service,
+    stop_signals,
+    supervise,
+)
 from taskqueue.telemetry.events import Event, LoopFailed, ProcessDraining, ProcessStopped
 
 AT_ONCE = RestartDelay(first_s=0.0, longest_s=0.0)
@@ -111,7 +120,16 @@ async def test_a_second_signal_ends_the_process_even_when_its_loop_hangs(second:
     program = """
 import time
 from taskqueue import runtime
-from taskqueue.runtime import run, stop_signals
+from taskqueue.runtime import (
+    RestartDelay,
+    Supervisor,
+    cancel_and_wait,
+    loops_together,
+    run,
+    run_service,
+    stop_signals,
+    supervise,
+)
 
 async def main():
     with stop_signals() as stop:
@@ -241,3 +259,43 @@ async def test_starting_a_running_loop_again_changes_nothing() -> None:
 @pytest.mark.parametrize(("failures", "low", "high"), [(1, 0.1, 0.2), (2, 0.2, 0.4), (6, 2.5, 5.0), (10_000, 2.5, 5.0)])
 def test_the_rest_doubles_up_to_its_limit(failures: int, low: float, high: float) -> None:
     assert low <= RestartDelay().after(failures) <= high
+
+
+async def test_loops_together_end_with_the_first_error_alone_and_leave_no_cancellation_behind() -> None:
+    task = asyncio.current_task()
+    assert task is not None
+
+    async def fail() -> None:
+        raise RuntimeError("the first")
+
+    async def together() -> None:
+        async with loops_together() as group:
+            group.create_task(asyncio.Event().wait())
+            group.create_task(fail())
+
+    with pytest.raises(RuntimeError, match="the first"):
+        await together()
+
+    assert task.cancelling() == 0
+
+
+async def test_a_task_that_swallows_its_cancellation_is_cancelled_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(runtime, "_CANCEL_AGAIN_S", 0.05)
+    swallowed = 0
+
+    async def stubborn() -> None:
+        nonlocal swallowed
+        while swallowed < 2:
+            try:
+                await asyncio.Event().wait()
+            except asyncio.CancelledError:
+                swallowed += 1
+        await asyncio.Event().wait()
+
+    task = asyncio.create_task(stubborn())
+    await asyncio.sleep(0)
+
+    async with asyncio.timeout(5):
+        await cancel_and_wait(task)
+
+    assert task.cancelled()
