@@ -57,7 +57,8 @@ def install_uv() -> bool:
 
 def install_locked() -> bool:
     """Install what the lock names and remove what it does not."""
-    os.environ.setdefault("UV_DEFAULT_INDEX", configured_index())
+    if index := configured_index():
+        os.environ.setdefault("UV_DEFAULT_INDEX", index)
     if run(VENV / "bin" / "uv", "pip", "sync", "--quiet", "--require-hashes", "--python", PYTHON, LOCK):
         return True
     print("uv could not install everything; pip tries", file=sys.stderr)
@@ -65,13 +66,13 @@ def install_locked() -> bool:
 
 
 def configured_index() -> str:
-    """Return the index that pip is told to use, or the public one."""
+    """Return the index that pip is told to use; empty where it is told nothing, and uv then knows its own."""
     if index := os.environ.get("PIP_INDEX_URL"):
         return index
     asked = subprocess.run(
         [PYTHON, "-m", "pip", "config", "get", "global.index-url"], capture_output=True, text=True, check=False
     )
-    return asked.stdout.strip() or "https://pypi.org/simple"
+    return asked.stdout.strip()
 
 
 def install_this() -> bool:

@@ -58,3 +58,13 @@ def test_no_committed_text_has_a_conflict_marker() -> None:
 @pytest.mark.parametrize("program", [".ci/run"])
 def test_programs_are_executable(program: str) -> None:
     assert (ROOT / program).stat().st_mode & 0o111
+
+
+def test_no_file_of_ours_names_the_host_of_a_package_registry() -> None:
+    hosts = ("pypi" + ".org", "python" + "hosted.org", "registry.npm" + "js.org")
+    tracked = [ROOT / name for name in ("Makefile", "pyproject.toml", "README.md", "requirements/dev.lock")]
+    sources = [path for folder in ("taskqueue", "tools", "docs") for path in (ROOT / folder).rglob("*.[pm][yd]")]
+
+    found = [path.name for path in (*tracked, *sources) if any(host in path.read_text("utf-8") for host in hosts)]
+
+    assert found == []
