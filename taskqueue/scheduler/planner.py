@@ -40,6 +40,10 @@ class PlanDefaults:
     distribution_window: timedelta
     batch_size: int
 
+    def window_of(self, task: Task) -> timedelta:
+        """Return how long the task's jobs are spread over; what the task says wins."""
+        return self.distribution_window if task.distribution_window is None else task.distribution_window
+
 
 class Planner:
     """Plans occurrences while its process leads. Every method that writes takes the leader's token."""
@@ -167,7 +171,7 @@ class Planner:
         now = from_unix_ms(to_unix_ms(self._now()))
         starts_at = max(instant, now)
         following = interval.next_after(starts_at)
-        window = self._defaults.distribution_window if task.distribution_window is None else task.distribution_window
+        window = self._defaults.window_of(task)
         if following is not None:
             window = min(window, following - starts_at)
         occurrence_id = scheduled_occurrence_id(cohort, instant)

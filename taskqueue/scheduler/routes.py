@@ -76,7 +76,7 @@ class SchedulerRoutes:
     async def _trigger(self, request: Request) -> Response:
         trigger = parse_trigger(await read_json_object(request))
         task = self._task(trigger.task_type_id)
-        window = timedelta(0) if trigger.execute_immediately else self._window(task)
+        window = timedelta(0) if trigger.execute_immediately else self._defaults.window_of(task)
         if not task.enabled:
             raise HTTPException(409, f"task type {task.id!r} is disabled; set enabled: true in tasks.yaml to run it")
         occurrence = self._triggered(trigger, window, request.headers)
@@ -106,9 +106,6 @@ class SchedulerRoutes:
             known = ", ".join(sorted(self._catalog.tasks)[:10])
             raise HTTPException(404, f"no task type {task_type_id[:80]!r} in tasks.yaml; there are: {known}")
         return task
-
-    def _window(self, task: Task) -> timedelta:
-        return self._defaults.distribution_window if task.distribution_window is None else task.distribution_window
 
     def _triggered(self, trigger: TriggerRequest, window: timedelta, headers: Headers) -> Occurrence:
         now = from_unix_ms(to_unix_ms(self._now()))
