@@ -4,6 +4,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
+# The peers that we are measured beside have an environment of their own: nothing else needs them.
+BENCH_VENV := .venv-bench
+BENCH_READY := $(BENCH_VENV)/.ready
+
 # The newest Python from 3.11 on; `make PYTHON=/path/to/python …` chooses another.
 PYTHON ?= $(shell for name in python3.14 python3.13 python3.12 python3.11 python3; do \
 	"$$name" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo "$$name" && break; done)
@@ -13,10 +17,10 @@ PROGRAMS := $(wildcard cmd tools benchmarks)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo dev test check oracle bench lint lock schemas clean
+.PHONY: help demo dev test check oracle faults bench bench-full lint lock schemas clean
 
 help: ## Print this
-	@awk 'BEGIN {FS = ":.*## "} /^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: $(READY) ## Install what is missing, start RabbitMQ and Redis, run tasks for users, show what happened
 	@$(BIN)/python -m taskqueue.dev.demo
@@ -33,8 +37,14 @@ check: lint ## The fast part of it: format, lint, types, layers, sizes, unit tes
 oracle: $(READY) ## Compare intervals with the clocks of fifty zones, minute by minute, for some minutes
 	$(BIN)/pytest -m oracle tests/unit/core --durations=3
 
-bench: $(READY) ## Measure, beside a peer or a bare loop in the same run
+faults: $(READY) ## Kill a leader twenty times at each step of its work, and judge at the endpoint, for half an hour
+	$(BIN)/pytest --require-services tests/faults -m "faults or not faults"
+
+bench: $(READY) $(BENCH_READY) ## Measure, beside peers and bare loops in the same run: a quarter of an hour
 	@$(BIN)/python benchmarks/run.py
+
+bench-full: $(READY) $(BENCH_READY) ## The same with a million users: an hour
+	@$(BIN)/python benchmarks/run.py --full
 
 lint: $(READY)
 	$(BIN)/ruff format --check .
@@ -47,15 +57,22 @@ lint: $(READY)
 lock: $(READY) ## Write requirements/dev.lock anew from pyproject.toml
 	$(BIN)/uv pip compile pyproject.toml --group dev --universal --python-version 3.11 \
 		--generate-hashes --no-annotate --no-header --quiet --upgrade -o requirements/dev.lock
+	$(BIN)/uv pip compile --group pyproject.toml:bench --universal --python-version 3.11 \
+		--generate-hashes --no-annotate --no-header --quiet --upgrade -o requirements/bench.lock
 
 schemas: $(READY) ## Write the JSON Schemas in config/ anew from the models
 	$(BIN)/python -m taskqueue.config.schema
 
 clean: ## Remove everything that make and the tools made
-	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache .taskqueue-dev
+	rm -rf $(VENV) $(BENCH_VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache .taskqueue-dev
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(READY): requirements/dev.lock pyproject.toml tools/bootstrap.py
 	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed; install it or set PYTHON=" >&2; exit 1; }
 	@"$(PYTHON)" tools/bootstrap.py
+	@touch $@
+
+$(BENCH_READY): requirements/bench.lock $(READY)
+	@$(BIN)/python -m venv --clear $(BENCH_VENV)
+	@$(BENCH_VENV)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $<
 	@touch $@

@@ -2,14 +2,36 @@
 --
 -- KEYS[1]  done marker   KEYS[2]  claim   KEYS[3]  execution (STRING, JSON)
 -- KEYS[4]  executions of the day (HASH)   KEYS[5]  failures of the day (HASH)   KEYS[6]  durations of the task (ZSET)
+-- KEYS[7]  places of the task (ZSET)       only for a job that the scheduler planned:
+-- KEYS[8]  its occurrence (HASH)   KEYS[9]  held due work (ZSET)   KEYS[10] instants of the held (HASH)
 -- ARGV[1]  the word for the done marker    ARGV[2]  milliseconds it is kept
 -- ARGV[3]  execution as JSON               ARGV[4]  milliseconds it is kept
 -- ARGV[5]  task id                         ARGV[6]  1: the endpoint was called, count it
 -- ARGV[7]  1: it failed for good           ARGV[8]  completion, unix ms
 -- ARGV[9]  member of the duration ZSET     ARGV[10] milliseconds the metrics are kept
--- ARGV[11] entries the duration ZSET keeps
+-- ARGV[11] entries the duration ZSET keeps ARGV[12] incarnation of the worker
+-- ARGV[13] delivery, unique within it      ARGV[14] job id
 -- Returns  the word that stands now: ARGV[1], or the earlier end's. O(log durations).
 
+--@ include places.lua#place
+
+-- [count_ends
+-- Note that `count` jobs of an occurrence have ended, or never were, and let the due work that waits for its end be
+-- looked at. Only occurrences that others wait for or yield to are counted. What cannot be read, for a key holds
+-- another type, is left alone: it must not keep a job from its end.
+local function count_ends(occurrence, held, instants, count)
+  local record = redis.pcall('HMGET', occurrence, 'counted_for', 'state', 'planned')
+  if record.err or not record[1] then return end
+  local ended = redis.call('HINCRBY', occurrence, 'ended', count)
+  if record[2] == 'planning' or ended < tonumber(record[3]) then return end
+  local instant = redis.pcall('HGET', instants, record[1])
+  if type(instant) == 'string' then
+    redis.pcall('ZADD', held, 'XX', 'LT', string.match(instant, '^%d+'), record[1])
+  end
+end
+-- count_ends]
+
+place_give_back(KEYS[7], place_name(ARGV[12], ARGV[13], ARGV[14]))
 local done = redis.call('GET', KEYS[1])
 if done then return done end
 
@@ -27,4 +49,5 @@ if ARGV[7] == '1' then
   redis.call('HINCRBY', KEYS[5], ARGV[5], 1)
   redis.call('PEXPIRE', KEYS[5], ARGV[10])
 end
+if KEYS[8] then count_ends(KEYS[8], KEYS[9], KEYS[10], 1) end
 return ARGV[1]

@@ -5,8 +5,12 @@
 -- Returns  1, or 0 when it is not planned or not released to the end. O(log live).
 
 --@ include lease.lua#lease
+--@ include set_aside.lua#require_type
 
 require_lease(KEYS[1], ARGV[1])
+require_type(KEYS[2], 'hash')
+require_type(KEYS[3], 'zset')
+require_type(KEYS[4], 'hash')
 local record = redis.call('HMGET', KEYS[2], 'state', 'planned', 'released')
 if record[1] and (record[1] ~= 'planned' or tonumber(record[3]) < tonumber(record[2])) then return 0 end
 redis.call('ZREM', KEYS[3], ARGV[2])

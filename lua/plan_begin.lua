@@ -1,32 +1,87 @@
 -- Move the due entry of a (task, cohort) to its next instant and open the record of the occurrence: compare and set.
+-- With an overlap of "skip" or "queue" only if the occurrence before it is over: else the entry moves without one, or
+-- is held until then.
 --
 -- KEYS[1]  lease   KEYS[2]  due work (ZSET)   KEYS[3]  occurrence (HASH)   KEYS[4]  live occurrences (ZSET)
 -- KEYS[5]  owners of the plain slot lists (HASH: task id -> occurrence)   KEYS[6]  planning lock of the task
--- ARGV[1]  token            ARGV[2]  member of the due ZSET      ARGV[3]  its score as it was read
--- ARGV[4]  its next score, empty when the task is never due again
--- ARGV[5]  member of the live occurrences; empty: only move      ARGV[6]  occurrence id
--- ARGV[7]  task id          ARGV[8]  1: may use the plain slot lists   ARGV[9]  first due instant, unix ms
--- ARGV[10] milliseconds the record is kept                       ARGV[11] milliseconds the planning lock is kept
--- ARGV[12..] fields and values of the record
--- Returns  1 planned, 0 the entry had moved already, 2 the occurrence existed already. O(log due).
+-- KEYS[7]  held due work (ZSET)   KEYS[8]  instants of the held (HASH)
+-- KEYS[9]  the cohort's latest occurrence (STRING: its id)
+-- ARGV[1]  token            ARGV[2]  member of the due work      ARGV[3]  its instant as it was read, unix ms
+-- ARGV[4]  1: it is held    ARGV[5]  its next instant, empty when the task is never due again
+-- ARGV[6]  member of the live occurrences; empty: only move      ARGV[7]  occurrence id
+-- ARGV[8]  task id          ARGV[9]  1: may use the plain slot lists   ARGV[10] first due instant, unix ms
+-- ARGV[11] milliseconds the record is kept                       ARGV[12] milliseconds the planning lock is kept
+-- ARGV[13] overlap: "allow", "skip", "queue"                     ARGV[14] now, unix ms
+-- ARGV[15] what the key of an occurrence of the task begins with
+-- ARGV[16..] fields and values of the record
+-- Returns  1 planned, 0 the entry had moved already, 2 the occurrence existed already, 3 held until the one before it
+-- is over, 4 moved without an occurrence, for the one before it is not over. O(log due).
 
 --@ include lease.lua#lease
+--@ include set_aside.lua#require_type
 
 require_lease(KEYS[1], ARGV[1])
-local score = redis.call('ZSCORE', KEYS[2], ARGV[2])
-if not score or tonumber(score) ~= tonumber(ARGV[3]) then return 0 end
-if ARGV[4] == '' then
-  redis.call('ZREM', KEYS[2], ARGV[2])
-else
-  redis.call('ZADD', KEYS[2], ARGV[4], ARGV[2])
+for index, wanted in ipairs({'zset', 'hash', 'zset', 'hash', 'string', 'zset', 'hash', 'string'}) do
+  require_type(KEYS[index + 1], wanted)
 end
-if ARGV[5] == '' then return 1 end
-if redis.call('EXISTS', KEYS[3]) == 1 then return 2 end
 
-local suffix = ':' .. ARGV[6]
-if ARGV[8] == '1' and redis.call('HSETNX', KEYS[5], ARGV[7], ARGV[6]) == 1 then suffix = '' end
-redis.call('HSET', KEYS[3], 'suffix', suffix, 'cursor', '', 'planned', 0, 'released', 0, unpack(ARGV, 12))
-redis.call('PEXPIRE', KEYS[3], ARGV[10])
-redis.call('ZADD', KEYS[4], ARGV[9], ARGV[5])
-redis.call('SET', KEYS[6], ARGV[1], 'PX', ARGV[11])
+local function instant_of_entry()
+  if ARGV[4] ~= '1' then return redis.call('ZSCORE', KEYS[2], ARGV[2]) end
+  return string.match(redis.call('HGET', KEYS[8], ARGV[2]) or '', '^%d+')
+end
+
+local function move()
+  redis.call('ZREM', KEYS[7], ARGV[2])
+  redis.call('HDEL', KEYS[8], ARGV[2])
+  if ARGV[5] == '' then
+    redis.call('ZREM', KEYS[2], ARGV[2])
+  else
+    redis.call('ZADD', KEYS[2], ARGV[5], ARGV[2])
+  end
+end
+
+local function hold(until_ms)
+  redis.call('ZREM', KEYS[2], ARGV[2])
+  redis.call('HSET', KEYS[8], ARGV[2], ARGV[3] .. ':waited')
+  redis.call('ZADD', KEYS[7], until_ms, ARGV[2])
+end
+
+-- When the occurrence before this one is over at the latest; nil: it is over.
+local function runs_until()
+  local latest = redis.call('GET', KEYS[9])
+  if not latest then return nil end
+  local key = ARGV[15] .. latest
+  require_type(key, 'hash')
+  local record = redis.call('HMGET', key, 'over_by', 'state', 'planned', 'ended')
+  local over_by = tonumber(record[1] or 0)
+  if over_by <= tonumber(ARGV[14]) then return nil end
+  if record[2] ~= 'planning' and tonumber(record[4] or 0) >= tonumber(record[3] or 0) then return nil end
+  return over_by
+end
+
+local instant = instant_of_entry()
+if not instant or tonumber(instant) ~= tonumber(ARGV[3]) then return 0 end
+local exists = redis.call('EXISTS', KEYS[3]) == 1
+if ARGV[6] ~= '' and not exists and ARGV[13] ~= 'allow' then
+  local over_by = runs_until()
+  if over_by and ARGV[13] == 'queue' then
+    hold(over_by)
+    return 3
+  elseif over_by then
+    move()
+    return 4
+  end
+end
+
+move()
+if ARGV[6] == '' then return 1 end
+if exists then return 2 end
+
+local suffix = ':' .. ARGV[7]
+if ARGV[9] == '1' and redis.call('HSETNX', KEYS[5], ARGV[8], ARGV[7]) == 1 then suffix = '' end
+redis.call('HSET', KEYS[3], 'suffix', suffix, 'cursor', '', 'planned', 0, 'released', 0, unpack(ARGV, 16))
+redis.call('PEXPIRE', KEYS[3], ARGV[11])
+redis.call('ZADD', KEYS[4], ARGV[10], ARGV[6])
+redis.call('SET', KEYS[6], ARGV[1], 'PX', ARGV[12])
+if ARGV[13] ~= 'allow' then redis.call('SET', KEYS[9], ARGV[7], 'PX', ARGV[11]) end
 return 1

@@ -1,16 +1,23 @@
 -- Put a job back to wait: for its next attempt (a retry) or for the same one (a park). Harmless when asked again.
 -- A stored job gets a new generation each time, so that the leader removes only what it has published.
 --
--- KEYS[1]  claim   KEYS[2]  done marker   KEYS[3]  waiting jobs (ZSET: job id by unix ms)
--- KEYS[4]  the waiting job (HASH: message, attempt, generation)   KEYS[5]  execution (STRING, JSON)
+-- KEYS[1]  claim   KEYS[2]  done marker   KEYS[3]  jobs that wait for their time (ZSET: job id by unix ms)
+-- KEYS[4]  the waiting job (HASH: message, attempt, generation, list, place)   KEYS[5]  execution (STRING, JSON)
+-- KEYS[6]  places of the task (ZSET)       KEYS[7]  limits that have a list (SET)
+-- KEYS[8]  where it is to wait: KEYS[3], or the list of a limit (ZSET: job id by place)
 -- ARGV[1]  incarnation   ARGV[2]  delivery   ARGV[3]  attempt of the message in hand
 -- ARGV[4]  attempt to run next: one more for a retry, the same for a park
 -- ARGV[5]  when, unix ms                   ARGV[6]  message
--- ARGV[7]  job id                          ARGV[8]  milliseconds job and claim are kept, counted from then or now
+-- ARGV[7]  job id                          ARGV[8]  milliseconds the claim is kept, counted from then or now
 -- ARGV[9]  execution as JSON, or empty     ARGV[10] milliseconds it is kept
+-- ARGV[11] place in the list of any limit  ARGV[12] milliseconds the job is kept, counted as the claim's
 -- Returns  "stored", or why nothing was: "done", "stale" (a later attempt exists), "lost" (somebody else runs it).
 -- O(log waiting).
 
+--@ include delayed_move.lua#lists
+--@ include places.lua#place
+
+place_give_back(KEYS[6], place_name(ARGV[1], ARGV[2], ARGV[7]))
 if redis.call('EXISTS', KEYS[2]) == 1 then return 'done' end
 
 local attempt, following = tonumber(ARGV[3]), tonumber(ARGV[4])
@@ -24,7 +31,7 @@ if waiting > following then return 'stale' end
 
 -- What waits longer than that must still be there when its time comes.
 local time = redis.call('TIME')
-local kept_until = math.max(tonumber(time[1]) * 1000, tonumber(ARGV[5])) + tonumber(ARGV[8])
+local kept_from = math.max(tonumber(time[1]) * 1000, tonumber(ARGV[5]))
 
 local mine = claim[2] == ARGV[1] and claim[3] == ARGV[2]
 if following > attempt then
@@ -34,13 +41,15 @@ if following > attempt then
 end
 if mine then
   redis.call('HSET', KEYS[1], 'attempt', following, 'owner', '', 'delivery', '')
-  redis.call('PEXPIREAT', KEYS[1], kept_until)
+  redis.call('PEXPIREAT', KEYS[1], kept_from + tonumber(ARGV[8]))
 end
 
-redis.call('HSET', KEYS[4], 'message', ARGV[6], 'attempt', following)
+local before = list_of(KEYS[4], KEYS[3])
+if before ~= KEYS[8] then list_leave(KEYS[7], before, ARGV[7]) end
+redis.call('HSET', KEYS[4], 'message', ARGV[6], 'attempt', following, 'list', KEYS[8], 'place', ARGV[11])
 redis.call('HINCRBY', KEYS[4], 'generation', 1)
-redis.call('PEXPIREAT', KEYS[4], kept_until)
-redis.call('ZADD', KEYS[3], ARGV[5], ARGV[7])
+redis.call('PEXPIREAT', KEYS[4], kept_from + tonumber(ARGV[12]))
+list_enter(KEYS[7], KEYS[8], ARGV[7], KEYS[8] == KEYS[3] and ARGV[5] or ARGV[11])
 if ARGV[9] ~= '' then
   redis.call('SET', KEYS[5], ARGV[9], 'PX', ARGV[10])
 end

@@ -6,6 +6,9 @@
 -- Returns  {user, parameters, user, parameters, ...}; parameters empty where there are none, nil where there are more
 -- than a message may carry. O(users).
 
+--@ include set_aside.lua#require_type
+
+require_type(KEYS[1], 'list')
 local answer = {}
 for _, user in ipairs(redis.call('LRANGE', KEYS[1], 0, tonumber(ARGV[1]) - 1)) do
   local settings = ARGV[2] .. user .. ARGV[3]

@@ -8,6 +8,14 @@
 -- Returns  1, or 0 when this piece was there already: asked again, it is not appended again. O(users).
 -- No lease is needed: the lists belong to this trigger alone until the record names them.
 
+--@ include set_aside.lua#require_type
+
+require_type(KEYS[1], 'hash')
+require_type(KEYS[2], 'zset')
+for index = 3, #KEYS do
+  require_type(KEYS[index], 'list')
+end
+
 if (redis.call('HGET', KEYS[1], 'planned') or '0') ~= ARGV[5] then return 0 end
 
 local fields = tonumber(ARGV[6])

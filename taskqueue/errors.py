@@ -10,6 +10,7 @@
     │   └── TopologyError              a queue or exchange exists with other arguments, or rights are missing
     ├── StoreError            Redis said no, or nothing
     │   ├── StoreUnavailableError      connection lost or not there yet; try again
+    │   ├── DamagedKeyError            a key of ours holds what does not belong there; `key` and `member` say where
     │   └── LeaseLostError             somebody else leads now; whatever was being written was not
     └── ServiceError          RabbitMQ or Redis for development could not be found or started
 
@@ -69,6 +70,22 @@ class StoreError(TaskqueueError):
 
 class StoreUnavailableError(StoreError):
     """No usable connection. Whether the last command ran is unknown."""
+
+
+class DamagedKeyError(StoreError):
+    """A key holds another type, or a value that is none of ours; nothing was written.
+
+    `member` is the entry of a sorted set that cannot be read, None when it is the whole key. `unreadable`: the type is
+    right, but what it holds is not what we write.
+    """
+
+    def __init__(self, key: str, problem: str, *, member: bytes | None = None, unreadable: bool = False) -> None:
+        self.key = key
+        self.member = member
+        self.unreadable = unreadable
+        self.problem = problem
+        remedy = f"redis-cli DEL {key}" if member is None else f"redis-cli ZREM {key} {str(member[:100])[1:]}"
+        super().__init__(f"{key} {problem}; see who writes there, then remove it: {remedy}")
 
 
 class LeaseLostError(StoreError):

@@ -22,7 +22,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
-from taskqueue.errors import BrokerUnavailableError, ConfigError, InvalidValueError, StoreUnavailableError
+from taskqueue.errors import BrokerUnavailableError, ConfigError, InvalidValueError, StoreError
 from taskqueue.runtime import Supervisor
 from taskqueue.telemetry.events import Emit, PortBound, PortBusy
 from taskqueue.telemetry.metrics import Metrics
@@ -138,7 +138,7 @@ def _application(routes: Sequence[BaseRoute]) -> Starlette:
             HTTPException: _on_http_error,
             InvalidValueError: _on_invalid_value,
             BrokerUnavailableError: _on_unavailable,
-            StoreUnavailableError: _on_unavailable,
+            StoreError: _on_unavailable,
             Exception: _on_unexpected_error,
         },
     )

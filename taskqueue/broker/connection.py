@@ -151,20 +151,25 @@ class Session:
         return channel
 
     @asynccontextmanager
-    async def passing_channel(self, doing: str) -> AsyncIterator[Channel]:
-        """Open a channel for one operation that the broker may punish by closing it; the session goes on.
+    async def side_channel(self, doing: str) -> AsyncIterator[Channel]:
+        """Open a channel that the broker may close without an end to the session.
 
-        `doing` starts the text of the BrokerUnavailableError raised when the operation fails or takes more than 5 s.
+        `doing` starts the text of the BrokerUnavailableError raised when what is done on it fails.
         """
         channel = await self._open(confirms=False)
         try:
             with unavailable_errors(f"{self.place}: {doing}"):
-                async with asyncio.timeout(_OPERATION_TIMEOUT):
-                    yield channel
+                yield channel
         finally:
             with suppress(BrokerError), unavailable_errors("closing a channel"):
                 async with asyncio.timeout(_CLOSE_TIMEOUT):
                     await channel.close()
+
+    @asynccontextmanager
+    async def passing_channel(self, doing: str) -> AsyncIterator[Channel]:
+        """Open a side channel for one operation of at most 5 s."""
+        async with self.side_channel(doing) as channel, asyncio.timeout(_OPERATION_TIMEOUT):
+            yield channel
 
     async def is_blocked(self) -> bool:
         """Return whether the broker accepts no messages at the moment (memory or disk alarm)."""

@@ -14,6 +14,9 @@ DELAY_EXCHANGE: Final = "taskqueue.delay"
 DELAYED_QUEUE: Final = "taskqueue.jobs.delayed"
 FAILED_QUEUE: Final = "taskqueue.jobs.failed"
 FAILED_ROUTING_KEY: Final = "jobs.failed"
+#: the key of the messages with which a leader measures the delayed queue, and the queue that swallows them
+LANE_WATCH_ROUTING_KEY: Final = "lane"
+LANE_WATCH_QUEUE: Final = "taskqueue.lane"
 
 #: the AMQP property `app_id` of what we publish; messages without it come from another system
 APP_ID: Final = "taskqueue"

@@ -140,6 +140,25 @@ async def queue_depths(session: Session, queues: Iterable[str] = QUEUES) -> dict
     return {queue: await _depth(session, queue) for queue in queues}
 
 
+async def ready_depths(session: Session) -> dict[str, int]:
+    """Return how many messages are ready in each ready queue; a queue that is missing or hidden is left out.
+
+    Five round trips on a channel that lasts as long, where `queue_depths` takes nine. Raises BrokerUnavailableError,
+    after 5 s at the latest.
+    """
+    depths: dict[str, int] = {}
+    async with session.passing_channel("reading queue depths") as channel:
+        try:
+            for queue in READY_QUEUES:
+                depths[queue] = (await channel.queue_declare(queue, passive=True)).message_count or 0
+        except (ChannelNotFoundEntity, ChannelAccessRefused):
+            # The broker has closed the channel: each of the others gets one of its own.
+            rest = READY_QUEUES[len(depths) + 1 :]
+            others = await queue_depths(session, rest)
+            depths |= {queue: depth for queue, depth in others.items() if depth is not None}
+    return depths
+
+
 async def _depth(session: Session, queue: str) -> int | None:
     # A channel of its own: asking for a missing queue closes the channel.
     async with session.passing_channel("reading queue depths") as channel:

@@ -91,6 +91,8 @@ def task_to_json(task: Task) -> str:
         "enabled": task.enabled,
         "default_enabled": task.default_enabled,
         "catch_up": task.catch_up.value,
+        "overlap": task.overlap.value,
+        "max_concurrency": task.max_concurrency,
         "max_age": _duration_text(task.max_age),
         "start_at": _instant_text(task.start_at),
         "end_at": _instant_text(task.end_at),

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import datetime, time, timedelta
 from typing import Annotated, Literal, Self, TypeVar
 
@@ -30,7 +31,17 @@ from taskqueue.core.dst import DEFAULT_DST, Dst, Fold, Gap
 from taskqueue.core.ids import check_task_id
 from taskqueue.core.instants import parse_rfc3339
 from taskqueue.core.interval import HOURLY_HAS_NO_DST, WEEKDAYS, Every, EveryKind, Once
-from taskqueue.core.task import CatchUp, Interval, Priority, Target, Task, TaskSource, check_bounds
+from taskqueue.core.task import (
+    MAX_CONCURRENCY,
+    CatchUp,
+    Interval,
+    Overlap,
+    Priority,
+    Target,
+    Task,
+    TaskSource,
+    check_bounds,
+)
 from taskqueue.core.zones import load_zone
 from taskqueue.errors import InvalidValueError
 
@@ -295,6 +306,10 @@ class _TaskFields(_Strict):
     """Whether it runs for users whose preferences say nothing."""
     catch_up: Literal["none", "latest", "all"] = "latest"
     """Which of the occurrences missed while no scheduler ran are made up for."""
+    overlap: Literal["skip", "allow", "queue"] = "allow"
+    """What an occurrence does while jobs of the one before it are not done: not run, run beside it, or wait for it."""
+    max_concurrency: Annotated[int, Field(ge=1, le=MAX_CONCURRENCY)] | None = None
+    """How many jobs of it may run at a time, over all workers; any number when left out."""
     max_age: Duration = timedelta(days=1)
     """A job older than this is not run any more but put into taskqueue.jobs.failed."""
     start_at: _Instant | None = None
@@ -324,6 +339,8 @@ class _TaskFields(_Strict):
             enabled=self.enabled,
             default_enabled=self.default_enabled,
             catch_up=CatchUp(self.catch_up),
+            overlap=Overlap(self.overlap),
+            max_concurrency=self.max_concurrency,
             max_age=self.max_age,
             start_at=self.start_at,
             end_at=self.end_at,
@@ -353,10 +370,11 @@ class StoredTask(_TaskFields):
 
     interval: _StoredIntervalEntry
     source: Literal["file", "api"]
+    removed: bool = False
 
     def task(self) -> Task:
         """Return the value of core/."""
-        return self._task(interval_of(self.interval), TaskSource(self.source))
+        return replace(self._task(interval_of(self.interval), TaskSource(self.source)), removed=self.removed)
 
 
 class CustomInterval(_Strict):

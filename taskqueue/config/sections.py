@@ -142,6 +142,8 @@ class PlanningSettings(Section):
     """Users planned in one step."""
     lead: _Lead = timedelta(seconds=60)
     """How long before they are due jobs go to RabbitMQ. Occurrences are planned 60 s ahead in any case."""
+    max_ready: Annotated[int, Field(ge=1, le=10_000_000)] = 50_000
+    """Messages that may stand ready in one queue; further jobs wait in Redis until workers have caught up."""
     lease_ttl: _LeaseTtl = timedelta(seconds=10)
     """How long a leader that has vanished keeps the others out."""
     instance_id: _InstanceId = Field(default_factory=_host_and_pid)
@@ -212,6 +214,8 @@ class TasksSettings(Section):
     """How often tasks.yaml is looked at for a change."""
     allow_mass_delete: bool = False
     """Whether a reload may remove more than half of the task types."""
+    removed: Literal["finish", "drain"] = "finish"
+    """What becomes of a removed task's planned occurrences and jobs: finish runs them, drain drops them."""
 
 
 class SchedulerServerSettings(Section):

@@ -38,6 +38,10 @@ _MAX_ATTEMPT = 1_000_000
 _GO_ZERO_TIME = datetime(1, 1, 1, tzinfo=UTC)
 
 
+#: text as a JSON string, every character as itself where JSON allows it
+quoted = json.JSONEncoder(ensure_ascii=False).encode
+
+
 def encode_message(message: JobMessage) -> bytes:
     """Return `message` as UTF-8 JSON in the spec's field order."""
     job, metadata = message.job, message.metadata
@@ -61,6 +65,35 @@ def encode_message(message: JobMessage) -> bytes:
         },
     }
     return json.dumps(document, separators=(",", ":"), ensure_ascii=False).encode()
+
+
+class MessageMold:
+    """Encodes the messages of one occurrence: they differ in user, job id, due instant, payload and slot alone.
+
+    What is the same in all of them is encoded once, which makes it several times as fast as `encode_message`.
+    """
+
+    __slots__ = ("_after_id", "_after_payload", "_after_time", "_after_user", "_before_id")
+
+    def __init__(self, example: JobMessage) -> None:
+        job, metadata = example.job, example.metadata
+        self._before_id = f'{{"version":{quoted(VERSION)},"job":{{"id":"'
+        self._after_id = f'","task_type_id":{quoted(job.task_type_id)},"user_id":'
+        self._after_user = f',"scheduled_at":"{rfc3339(job.scheduled_at)}","execute_after":"'
+        self._after_time = f'","attempt":{job.attempt},"priority":{int(job.priority)},"payload":"'
+        self._after_payload = (
+            f'","created_at":"{rfc3339(job.created_at)}"}},"metadata":{{'
+            f'"correlation_id":{quoted(metadata.correlation_id)},"source":{quoted(metadata.source)},'
+            '"distribution_slot":'
+        )
+
+    def encode(self, *, job_id: str, user_id: str, execute_after: datetime, payload: bytes, slot: int) -> bytes:
+        """Return what `encode_message` would; `job_id` is a UUID."""
+        encoded = base64.b64encode(payload).decode()
+        return (
+            f"{self._before_id}{job_id}{self._after_id}{quoted(user_id)}{self._after_user}{rfc3339(execute_after)}"
+            f"{self._after_time}{encoded}{self._after_payload}{slot}}}}}"
+        ).encode()
 
 
 def decode_message(body: bytes, max_bytes: int = MAX_BODY_BYTES) -> JobMessage:

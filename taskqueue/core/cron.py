@@ -12,13 +12,13 @@ import re
 from collections.abc import Iterator, Mapping
 from copy import copy
 from dataclasses import dataclass, field
-from datetime import date, datetime, time, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from functools import lru_cache
 from zoneinfo import ZoneInfo
 
 from croniter import croniter
 
-from taskqueue.core.dst import DEFAULT_DST, Dst, next_fixed_time
+from taskqueue.core.dst import DEFAULT_DST, Dst, Gap, next_fixed_time
 from taskqueue.core.zones import LAST_DAY, LAST_INSTANT, clamp, load_zone, offset_at, offset_change, wall_at
 from taskqueue.errors import InvalidValueError
 
@@ -75,6 +75,8 @@ class Cron:
         rule = _rule(self.expression)
         if rule.real_time:
             due = _next_in_real_time(rule, after, zone)
+        elif self.dst.gap is Gap.SKIP and _is_over(self, after.year):
+            due = None
         else:
             due = next_fixed_time(rule.walls_after, after, zone, self.dst)
         return due if due is not None and due <= LAST_INSTANT else None
@@ -83,6 +85,16 @@ class Cron:
         """Return the interval as it would stand in tasks.yaml; a default `dst` is left out."""
         entry: dict[str, object] = {"type": "cron", "cron": self.expression, "timezone": self.timezone}
         return entry if self.dst == DEFAULT_DST else entry | {"dst": self.dst.as_dict()}
+
+
+@lru_cache(maxsize=4096)
+def _is_over(cron: Cron, year: int) -> bool:
+    """Return whether nothing is due any more from that year on.
+
+    It takes a search through decades to find out that every wall time to come is skipped: once is enough.
+    """
+    start = clamp(datetime(year, 1, 1, tzinfo=UTC))
+    return next_fixed_time(_rule(cron.expression).walls_after, start, load_zone(cron.timezone), cron.dst) is None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

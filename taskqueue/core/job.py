@@ -52,6 +52,13 @@ class JobMessage:
     job: Job
     metadata: Metadata
 
+    @property
+    def occurrence(self) -> str | None:
+        """The id of the occurrence in which the scheduler planned the job; None for any other job."""
+        task_id, _, occurrence_id = self.metadata.correlation_id.partition(":")
+        planned = self.metadata.source == JobSource.SCHEDULER and task_id == self.job.task_type_id
+        return occurrence_id or None if planned else None
+
     def received(self, now: datetime) -> JobMessage:
         """Return the message as due now at the earliest: its age counts from here, whatever its times say."""
         if self.job.execute_after >= now:

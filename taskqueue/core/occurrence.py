@@ -7,7 +7,7 @@ import json
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from taskqueue.core.ids import scheduled_job_id, triggered_job_id
+from taskqueue.core.ids import JobIds, scheduled_jobs, triggered_jobs
 from taskqueue.core.job import JobSource
 from taskqueue.core.slots import Spread
 from taskqueue.core.task import Interval
@@ -33,6 +33,8 @@ class Occurrence:
     correlation_id: str
     #: False for an `execute_immediately` trigger: its jobs carry no slot
     distributed: bool = True
+    #: the ends of its jobs are counted, for the next one waits for it or yields to it, but not longer than until then
+    over_by: datetime | None = None
 
     @property
     def member(self) -> str:
@@ -48,11 +50,15 @@ class Occurrence:
         """Return when the user at `index` of the order is due."""
         return self.starts_at + self.spread.offset(index)
 
-    def job_id(self, user_id: str) -> str:
-        """Return the id of that user's job: the same whenever it is computed."""
+    def job_ids(self) -> JobIds:
+        """Return the ids of its users' jobs: the same whenever they are computed."""
         if self.source is JobSource.TRIGGER:
-            return triggered_job_id(self.task_id, user_id, self.id)
-        return scheduled_job_id(self.task_id, user_id, self.scheduled_at)
+            return triggered_jobs(self.task_id, self.id)
+        return scheduled_jobs(self.task_id, self.scheduled_at)
+
+    def job_id(self, user_id: str) -> str:
+        """Return the id of one user's job; for many, `job_ids` gives the same and is faster."""
+        return self.job_ids()(user_id)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

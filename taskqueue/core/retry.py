@@ -51,10 +51,11 @@ class Fail:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Park:
-    """The job waits until `until` without spending an attempt."""
+    """The job waits without spending an attempt: until `until`, or for its turn at the limit `waits_for`."""
 
     until: datetime
     reason: str
+    waits_for: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

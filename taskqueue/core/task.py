@@ -16,6 +16,9 @@ from taskqueue.core.instants import rfc3339
 from taskqueue.core.zones import FIRST_INSTANT, LAST_INSTANT
 from taskqueue.errors import InvalidValueError
 
+#: more calls of one task at a time than any fleet of workers makes
+MAX_CONCURRENCY = 100_000
+
 
 class Priority(IntEnum):
     """The spec's Priority: the number that stands in messages."""
@@ -38,6 +41,21 @@ class CatchUp(StrEnum):
     NONE = "none"
     LATEST = "latest"
     ALL = "all"
+
+
+class Overlap(StrEnum):
+    """What an occurrence does whose predecessor, of the same task and cohort, is not over at its instant."""
+
+    SKIP = "skip"
+    ALLOW = "allow"
+    QUEUE = "queue"
+
+
+class Removed(StrEnum):
+    """What becomes of the planned occurrences and jobs of a task that is gone from tasks.yaml."""
+
+    FINISH = "finish"
+    DRAIN = "drain"
 
 
 class Interval(Protocol):
@@ -85,7 +103,8 @@ class Target:
 class Task:
     """One task. Durations left None are the worker's or scheduler's defaults.
 
-    Raises InvalidValueError for an id that is not a task id and for bounds that check_bounds refuses.
+    Raises InvalidValueError for an id that is not a task id, for bounds that check_bounds refuses, and for a
+    `max_concurrency` out of range.
     """
 
     id: str
@@ -109,16 +128,23 @@ class Task:
     #: whether a user whose preferences say nothing gets the task
     default_enabled: bool = False
     catch_up: CatchUp = CatchUp.LATEST
+    overlap: Overlap = Overlap.ALLOW
+    #: jobs of the task that may run at a time, over all workers, 1 to MAX_CONCURRENCY; None: any number
+    max_concurrency: int | None = None
     #: a job older than this is not run any more but parked in `taskqueue.jobs.failed` as `expired`
     max_age: timedelta = timedelta(days=1)
     #: no occurrence is due before it
     start_at: datetime | None = None
     #: no occurrence is due after it
     end_at: datetime | None = None
+    #: gone from tasks.yaml, and jobs of it that are on their way are to be drained
+    removed: bool = False
 
     def __post_init__(self) -> None:
         check_task_id(self.id)
         check_bounds(self.start_at, self.end_at)
+        if self.max_concurrency is not None and not 1 <= self.max_concurrency <= MAX_CONCURRENCY:
+            raise InvalidValueError(f"max_concurrency {self.max_concurrency}: use 1 to {MAX_CONCURRENCY}, or null")
 
     def rule(self, interval: Interval | None = None) -> Interval:
         """Return when the task is due: its own interval or a cohort's, from `start_at` to `end_at`."""

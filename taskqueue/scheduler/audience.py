@@ -7,16 +7,23 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Set
 from functools import lru_cache
 
 from taskqueue.config.catalog import interval_from_dict
 from taskqueue.core.occurrence import DEFAULT_COHORT, cohort_id
-from taskqueue.core.slots import OrderKeys
 from taskqueue.core.task import Interval, Task
 from taskqueue.errors import InvalidValueError
+from taskqueue.scheduler.switchboard import Switchboard
 from taskqueue.store import keys
+from taskqueue.store.preferences import MAX_SWITCHES, Preference
 from taskqueue.store.users import CustomInterval, Switches
+
+#: users who are looked at in one go: a few milliseconds, in which the event loop does nothing else
+_PIECE = 2000
+
+#: characters of an interval that is kept with what it means; a longer one is nonsense or an oddity
+_MOST_KEPT = 512
 
 _NOBODY: frozenset[str] = frozenset()
 
@@ -26,21 +33,20 @@ class AudienceIndex:
 
     def __init__(self) -> None:
         self.cohorts_revision = 0
-        self._users: set[str] = set()
-        self._on: defaultdict[str, set[str]] = defaultdict(set)
-        self._off: defaultdict[str, set[str]] = defaultdict(set)
+        self._switches = Switchboard()
         self._cohort_of: defaultdict[str, dict[str, str]] = defaultdict(dict)
         self._members: defaultdict[str, dict[str, set[str]]] = defaultdict(dict)
         self._intervals: defaultdict[str, dict[str, Interval]] = defaultdict(dict)
 
     def __len__(self) -> int:
         """How many users have preferences at all."""
-        return len(self._users)
+        return len(self._switches)
 
-    def apply(self, found: Switches | CustomInterval) -> None:
-        """Take over what now stands at one key. Raises InvalidValueError for a custom interval that is none.
+    def apply(self, found: Preference) -> None:
+        """Take over what now stands at one key. Raises InvalidValueError for what cannot be taken at its word.
 
-        Such an interval says nothing: the user belongs to the default cohort until it is mended.
+        A custom interval that is none says nothing: the user belongs to the default cohort until it is mended. Nor do
+        switches for more tasks than there can be: the user counts as one without any.
         """
         if isinstance(found, Switches):
             self._apply_switches(found)
@@ -49,59 +55,77 @@ class AudienceIndex:
 
     def enabled(self, task: Task, user_id: str) -> bool:
         """Return whether `user_id` gets the task."""
-        return user_id in self._on.get(task.id, _NOBODY) or (
-            task.default_enabled and user_id in self._users and user_id not in self._off.get(task.id, _NOBODY)
-        )
+        switch = self._switches.switch(user_id, task.id)
+        return bool(switch) or (task.default_enabled and switch is None and user_id in self._switches)
 
     def count(self, task: Task) -> int:
         """Return how many users have the task enabled, in all cohorts."""
-        if not task.default_enabled:
-            return len(self._on.get(task.id, _NOBODY))
-        return len(self._users) - len(self._off.get(task.id, _NOBODY))
+        on, off = self._switches.count(task.id)
+        return len(self._switches) - off if task.default_enabled else on
+
+    def most(self, task: Task, cohort: str) -> int:
+        """Return how many users of the cohort may have the task enabled: no more than that."""
+        return self.count(task) if cohort == DEFAULT_COHORT else len(self._members_of(task, cohort))
 
     def cohorts(self, task_id: str) -> Mapping[str, Interval]:
         """Return the intervals of the task's cohorts of users with a custom one."""
         return self._intervals.get(task_id, {})
 
-    def ordered(self, task: Task, cohort: str) -> list[tuple[int, str]]:
-        """Return (order key, user) of the cohort's enabled users, in the order in which they are spread."""
-        key_of = OrderKeys(task.id)
-        return sorted((key_of(user), user) for user in self._cohort(task, cohort))
+    def enabled_users(self, task: Task, cohort: str) -> Iterator[list[str]]:
+        """Yield the cohort's enabled users in no order, in pieces, also empty ones, of a few milliseconds' work.
+
+        Changes may be applied between two pieces: a user comes at most once, as one who was enabled in the meantime.
+        """
+        for users in self._of_cohort(task, cohort):
+            yield from (users[start : start + _PIECE] for start in range(0, len(users) or 1, _PIECE))
+
+    def holds(self, key: str) -> bool:
+        """Return whether the index holds what stands at this Redis key, so that `known_keys` tells of it."""
+        user = keys.user_of_key(key)
+        if user is None:
+            return False
+        if key.endswith(keys.TASKS_SUFFIX):
+            return user in self._switches
+        return user in self._cohort_of.get(keys.task_of_settings(key), {})
 
     def known_keys(self) -> Iterator[str]:
         """Yield the Redis keys that the index is built from, to look at them again."""
-        for user in tuple(self._users):
-            yield keys.user_tasks(user)
-        for task_id, users in tuple(self._cohort_of.items()):
-            for user in tuple(users):
+        for users in self._switches.users():
+            yield from map(keys.user_tasks, users)
+        for task_id, cohort_of in tuple(self._cohort_of.items()):
+            for user in tuple(cohort_of):
                 yield keys.user_settings(user, task_id)
 
-    def _cohort(self, task: Task, cohort: str) -> set[str]:
+    def _of_cohort(self, task: Task, cohort: str) -> Iterable[list[str]]:
         if cohort != DEFAULT_COHORT:
-            # Copied in one step: a large audience is ordered in a thread, while changes go on arriving.
-            members = tuple(self._members.get(task.id, {}).get(cohort, _NOBODY))
-            return {user for user in members if self.enabled(task, user)}
-        everybody = (
-            self._users - self._off.get(task.id, _NOBODY) if task.default_enabled else self._on.get(task.id, set())
-        )
-        return everybody - self._cohort_of.get(task.id, {}).keys()
+            members = list(self._members_of(task, cohort))
+            for start in range(0, len(members), _PIECE):
+                yield [user for user in members[start : start + _PIECE] if self.enabled(task, user)]
+            return
+        switches = self._switches
+        everybody = switches.not_switched_off if task.default_enabled else switches.switched_on
+        for users in everybody(task.id):
+            others = self._cohort_of.get(task.id)
+            yield [user for user in users if user not in others] if others else users
+
+    def _members_of(self, task: Task, cohort: str) -> Set[str]:
+        return self._members.get(task.id, {}).get(cohort, _NOBODY)
 
     def _apply_switches(self, found: Switches) -> None:
-        user = found.user_id
-        if user in self._users:
-            for users in (*self._on.values(), *self._off.values()):
-                users.discard(user)
-        if not found.exists:
-            self._users.discard(user)
+        if found.exists:
+            self._switches.set(found.user_id, found.on, found.off)
             return
-        self._users.add(user)
-        for task_id in found.on:
-            self._on[task_id].add(user)
-        for task_id in found.off:
-            self._off[task_id].add(user)
+        self._switches.discard(found.user_id)
+        if found.unread:
+            raise InvalidValueError(
+                f"switches of user {found.user_id!r}: {found.unread} fields; the user gets nothing until there are "
+                f"{MAX_SWITCHES} at most"
+            )
 
     def _apply_interval(self, found: CustomInterval) -> None:
-        parsed = None if found.text is None else _parse(found.text)
+        parsed = None
+        if found.text is not None:
+            parsed = _parse_again(found.text) if len(found.text) <= _MOST_KEPT else _parse(found.text)
         cohort, interval = parsed if isinstance(parsed, tuple) else (DEFAULT_COHORT, None)
         self._move(found.task_id, found.user_id, cohort)
         if interval is not None:
@@ -128,7 +152,6 @@ class AudienceIndex:
             members[cohort].add(user)
 
 
-@lru_cache(maxsize=100_000)
 def _parse(text: str) -> tuple[str, Interval] | str:
     """Return cohort and interval of a `custom_interval`, or what is wrong with it."""
     try:
@@ -141,3 +164,6 @@ def _parse(text: str) -> tuple[str, Interval] | str:
     except (ValueError, RecursionError):
         return "not JSON"
     return cohort_id(interval), interval
+
+
+_parse_again = lru_cache(maxsize=100_000)(_parse)

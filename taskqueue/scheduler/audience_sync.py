@@ -5,16 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable
 from datetime import timedelta
-from itertools import islice
 
 from taskqueue.errors import InvalidValueError
 from taskqueue.runtime import loops_together
 from taskqueue.scheduler.audience import AudienceIndex
-from taskqueue.store.users import UserStore
-from taskqueue.telemetry.events import Emit, PreferenceIgnored
-
-#: preference keys read in one round trip
-_PIECE = 500
+from taskqueue.store.preferences import FIRST, LAST, Preference, PreferenceStore, pieces
+from taskqueue.telemetry.events import Emit
+from taskqueue.telemetry.scheduler_events import PreferenceIgnored
 
 #: changes that come together are read together; well below the 5 s within which a change counts
 _GATHER_S = 0.2
@@ -30,10 +27,16 @@ class AudienceSync:
     """
 
     def __init__(
-        self, index: AudienceIndex, users: UserStore, changes: Changes, *, reload_interval: timedelta, emit: Emit
+        self,
+        index: AudienceIndex,
+        preferences: PreferenceStore,
+        changes: Changes,
+        *,
+        reload_interval: timedelta,
+        emit: Emit,
     ) -> None:
         self._index = index
-        self._users = users
+        self._preferences = preferences
         self._changes = changes
         self._reload_s = reload_interval.total_seconds()
         self._emit = emit
@@ -86,27 +89,44 @@ class AudienceSync:
             keys_read = await self._read_all(pause_s=self._reload_s * 0.8 / max(1, keys_read))
 
     async def _read_all(self, *, pause_s: float) -> int:
-        """Read every key that is known or found, resting `pause_s` for each; return how many there were.
+        """Read every key that is known or found, resting `pause_s` for each; return how many were looked at.
 
-        The known ones come first: what was deleted unheard is found only there.
+        The known ones come first: what was deleted unheard is found only there. Of those that Redis finds, only the
+        others are read; to read all again would cost as much once more.
         """
         count = await self._read_again(self._index.known_keys(), pause_s=pause_s)
-        async for found in self._users.scan():
-            count += await self._read_again(found, pause_s=pause_s)
+        if count == 0:
+            return await self._read_found()
+        async for found in self._preferences.scan():
+            new = [key for key in found if not self._index.holds(key)]
+            count += len(found) - len(new)
+            await asyncio.sleep(pause_s * (len(found) - len(new)))
+            count += await self._read_again(new, pause_s=pause_s)
         return count
 
+    async def _read_found(self) -> int:
+        """Read every key that Redis finds, as fast as it can; return how many are to be looked at the next time."""
+        count, cursor = 0, FIRST
+        while True:
+            async with self._reading:
+                cursor, found = await self._preferences.read_next(cursor)
+                self._apply(found)
+            count += len(found)
+            if cursor == LAST:
+                return 2 * count  # as known ones, and as found ones
+
     async def _read_again(self, user_keys: Iterable[str], *, pause_s: float) -> int:
-        count, remaining = 0, iter(user_keys)
-        while piece := list(islice(remaining, _PIECE)):
+        count = 0
+        for piece in pieces(user_keys):
             count += len(piece)
-            await self._read(piece)
+            async with self._reading:
+                self._apply(await self._preferences.read(piece))
             await asyncio.sleep(pause_s * len(piece))
         return count
 
-    async def _read(self, user_keys: list[str]) -> None:
-        async with self._reading:
-            for found in await self._users.read(user_keys):
-                try:
-                    self._index.apply(found)
-                except InvalidValueError as error:
-                    self._emit(PreferenceIgnored(user_id=found.user_id, error=str(error)))
+    def _apply(self, told: Iterable[Preference]) -> None:
+        for found in told:
+            try:
+                self._index.apply(found)
+            except InvalidValueError as error:
+                self._emit(PreferenceIgnored(user_id=found.user_id, error=str(error)))

@@ -3,26 +3,39 @@
 from __future__ import annotations
 
 import asyncio
+import traceback
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import NoReturn
 
-from taskqueue.errors import BrokerError, LeaseLostError, StoreError, StoreUnavailableError
+from taskqueue.errors import (
+    BrokerError,
+    DamagedKeyError,
+    LeaseLostError,
+    StoreError,
+    StoreUnavailableError,
+)
 from taskqueue.runtime import Now, loops_together
 from taskqueue.scheduler.audience_sync import AudienceSync
 from taskqueue.scheduler.catalog_watch import CatalogWatch
+from taskqueue.scheduler.gate_watch import GateWatch
 from taskqueue.scheduler.planner import Planner
 from taskqueue.scheduler.release import Releaser
 from taskqueue.store.catalog import CatalogStore
+from taskqueue.store.damage import DamagedKeys
 from taskqueue.store.lease import Lease
-from taskqueue.telemetry.events import Emit, LeaderChanged, LeaseLost, LoopFailed
+from taskqueue.telemetry.events import Emit, LoopFailed
+from taskqueue.telemetry.scheduler_events import LeaderChanged, LeaseLost
 
 #: how often a follower asks for the lease; a clean hand-over takes at most this long
 _CONTEND_EVERY_S = 1.0
 
 #: rest after a round that failed, for instance because RabbitMQ is away
 _FAILED_REST_S = 1.0
+
+#: a round that fails in the same words as the one before it is told again only after so long
+_TOLD_AGAIN_S = 30.0
 
 
 #: a leader without RabbitMQ for so long lets others try, and tries again itself after as long
@@ -31,7 +44,7 @@ BROKER_PATIENCE_S = 10.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LeaderWork:
-    """What a leader does with the lease; `broker_connected` says whether it could publish now."""
+    """What a leader does with the lease; `broker_connected` says whether it could publish now, as far as it knows."""
 
     broker_connected: Callable[[], bool]
 
@@ -40,6 +53,8 @@ class LeaderWork:
     audience: AudienceSync
     planner: Planner
     releaser: Releaser
+    gates: GateWatch
+    damaged: DamagedKeys
 
 
 class Leader:
@@ -80,7 +95,7 @@ class Leader:
             return False
         try:
             return await self._lease.acquire()
-        except StoreUnavailableError:
+        except StoreError:
             return False  # told by whoever watches Redis; asked again as if somebody else led
 
     async def _give_back(self) -> None:
@@ -99,6 +114,8 @@ class Leader:
             group.create_task(self._keep_broker(), name="broker")
             group.create_task(self._each("plan", self._plan_for_ever), name="plan")
             group.create_task(self._each("release", self._release_for_ever), name="release")
+            for name, loop in self._work.gates.loops().items():
+                group.create_task(self._each(name, loop), name=name)
 
     async def _keep_lease(self) -> NoReturn:
         while True:
@@ -126,16 +143,31 @@ class Leader:
 
     async def _each(self, loop: str, body: Callable[[], Awaitable[None]]) -> NoReturn:
         """Run a leader's loop; what fails for a while is tried again for as long as the lease can be trusted."""
+        clock, told, told_at = asyncio.get_running_loop().time, "", 0.0
         while True:
+            failure: Exception | None = None
             try:
                 await body()
             except LeaseLostError:
                 raise
-            except (StoreError, BrokerError) as error:
-                self._emit(LoopFailed(loop=loop, error=str(error), restart_in_s=_FAILED_REST_S))
+            except Exception as error:  # noqa: BLE001 - what one loop cannot do must not stop the others
+                failure = error
+            if failure and (str(failure) != told or clock() - told_at > _TOLD_AGAIN_S):
+                told, told_at = str(failure), clock()
+                self._emit(_loop_failed(loop, failure))
+            if isinstance(failure, DamagedKeyError):
+                await self._set_aside(failure)
             if not self._lease.trusted:
                 raise LeaseLostError("the lease could not be renewed in time")
             await asyncio.sleep(_FAILED_REST_S)
+
+    async def _set_aside(self, error: DamagedKeyError) -> None:
+        try:
+            await self._work.damaged.set_aside(self._lease.token, error)
+        except LeaseLostError:
+            raise
+        except StoreError:
+            return  # the loop meets the key again, and so does this
 
     async def _plan_for_ever(self) -> None:
         work, token = self._work, self._lease.token
@@ -169,3 +201,11 @@ class Leader:
         while True:
             rest = await releaser.round()
             await asyncio.sleep(rest.total_seconds())
+
+
+def _loop_failed(loop: str, failure: Exception) -> LoopFailed:
+    # Of an outage the words say all; of anything else nobody but the traceback knows.
+    expected = isinstance(failure, StoreError | BrokerError)
+    trace = "" if expected else "".join(traceback.format_exception(failure))
+    error = str(failure) if expected else f"{type(failure).__name__}: {failure}"
+    return LoopFailed(loop=loop, error=error, restart_in_s=_FAILED_REST_S, exception=trace)

@@ -7,14 +7,18 @@ from datetime import timedelta
 
 from taskqueue import __version__
 from taskqueue.assets import asset_dir
+from taskqueue.broker.lane_watch import LaneWatch
 from taskqueue.broker.publisher import Publisher
-from taskqueue.broker.topology import declare
+from taskqueue.broker.topology import declare, ready_depths
 from taskqueue.config.settings import SchedulerSettings
+from taskqueue.core.task import Removed
 from taskqueue.ops_server import OpsServer
 from taskqueue.runtime import Now, Supervisor, utc_now
 from taskqueue.scheduler.audience import AudienceIndex
 from taskqueue.scheduler.audience_sync import AudienceSync
 from taskqueue.scheduler.catalog_watch import CatalogWatch
+from taskqueue.scheduler.gate_watch import GateWatch
+from taskqueue.scheduler.gates import Gates
 from taskqueue.scheduler.leader import Leader, LeaderWork
 from taskqueue.scheduler.planner import PlanDefaults, Planner
 from taskqueue.scheduler.release import Releaser, ReleaseTerms
@@ -22,14 +26,17 @@ from taskqueue.scheduler.routes import SchedulerRoutes, scheduler_health
 from taskqueue.store.catalog import CatalogStore
 from taskqueue.store.changes import user_changes
 from taskqueue.store.connection import RedisStore
+from taskqueue.store.damage import DamagedKeys
 from taskqueue.store.delayed import DelayedStore
 from taskqueue.store.health import StoreHealth
 from taskqueue.store.lease import Lease
+from taskqueue.store.limits import LimitStore
 from taskqueue.store.plan import PlanStore
+from taskqueue.store.preferences import PreferenceStore
 from taskqueue.store.scripts import Scripts
-from taskqueue.store.users import UserStore
-from taskqueue.telemetry.events import AudienceCounted, Emit, ProcessStarted
+from taskqueue.telemetry.events import Emit, ProcessStarted
 from taskqueue.telemetry.metrics import Metrics
+from taskqueue.telemetry.scheduler_events import AudienceCounted
 
 #: a scheduler has nothing of its own in flight: what it has not published stays in Redis
 SHUTDOWN_TIMEOUT = timedelta(seconds=10)
@@ -38,15 +45,15 @@ SHUTDOWN_TIMEOUT = timedelta(seconds=10)
 class Scheduler:
     """One scheduler: start, quiet, stop. Raises ConfigError when tasks.yaml has no valid first version."""
 
-    def __init__(self, settings: SchedulerSettings, metrics: Metrics, emit: Emit, *, now: Now = utc_now) -> None:
+    def __init__(self, settings: SchedulerSettings, metrics: Metrics, emit: Emit, *, now: Now | None = None) -> None:
         instance = settings.scheduler.instance_id
         self._settings = settings
         self._emit = emit
-        self._now = now
-        self._started_at = now()
+        self._started_at = utc_now()
         self._store = RedisStore(settings.redis, client_name=f"taskqueue-scheduler-{instance}")
         scripts = Scripts(self._store, asset_dir("lua"))
         self._store_health = StoreHealth(self._store, emit)
+        self._now: Now = now or self._store_health.clock
         self.catalog = CatalogWatch(
             settings.tasks.config_file,
             poll_interval=settings.tasks.poll_interval,
@@ -63,7 +70,7 @@ class Scheduler:
         self.index = AudienceIndex()
         self.audience = AudienceSync(
             self.index,
-            UserStore(self._store),
+            PreferenceStore(self._store, scripts),
             lambda: user_changes(self._store),
             reload_interval=settings.tasks.reload_interval,
             emit=emit,
@@ -80,7 +87,7 @@ class Scheduler:
         self._supervisor.start("catalog", self.catalog.run)
         self._supervisor.start("audience", self._store_health.outlasting(self.audience.run))
         self._supervisor.start("audience-count", self._count_audience)
-        self._supervisor.start("leader", self._leader.run)
+        self._supervisor.start("leader", self._lead_when_the_time_is_known)
         self._emit(ProcessStarted(process="scheduler", version=__version__))
 
     async def quiet(self) -> None:
@@ -114,11 +121,16 @@ class Scheduler:
         return scheduler_health(
             healthy=all(checks.values()),
             started=self._started_at,
-            now=self._now(),
+            now=utc_now(),
             leader=self._leader.leading,
             checks=checks,
             tasks={"revision": self.catalog.revision, "count": len(self.catalog.tasks), "error": self.catalog.error},
         )
+
+    async def _lead_when_the_time_is_known(self) -> None:
+        # A host whose clock is off must not plan anything by it, not even once.
+        await self._store_health.clock.known.wait()
+        await self._leader.run()
 
     async def _count_audience(self) -> None:
         while True:
@@ -129,21 +141,22 @@ class Scheduler:
     def _build_leader(self, scripts: Scripts, plan: PlanStore) -> Leader:
         settings, section = self._settings, self._settings.scheduler
         lease = Lease(self._store, scripts, name=section.instance_id, ttl=section.lease_ttl)
+        gates, delayed = Gates(section.max_ready), DelayedStore(self._store, scripts)
+        terms = ReleaseTerms(lead=section.lead, batch_size=section.batch_size)
+        releaser = Releaser(
+            (plan, delayed), self.publisher, self.catalog, lease, gates, terms, now=self._now, emit=self._emit
+        )
+        lane = LaneWatch(self.publisher, instance=section.instance_id, ahead=releaser.lane_ahead, emit=self._emit)
+        limits = LimitStore(self._store, scripts)
         work = LeaderWork(
-            broker_connected=lambda: self.publisher.connection.connected,
+            broker_connected=lambda: self.publisher.answering,
             catalog=self.catalog,
-            catalog_store=CatalogStore(self._store, scripts),
+            catalog_store=CatalogStore(self._store, scripts, Removed(settings.tasks.removed)),
+            gates=GateWatch(gates, limits, delayed.running, self._ready_depths, lane, self.catalog, self._emit),
+            damaged=DamagedKeys(self._store, scripts, self._emit),
             audience=self.audience,
             planner=Planner(plan, self.index, self.catalog, self._defaults(), now=self._now, emit=self._emit),
-            releaser=Releaser(
-                (plan, DelayedStore(self._store, scripts)),
-                self.publisher,
-                self.catalog,
-                lease,
-                ReleaseTerms(lead=section.lead, batch_size=section.batch_size),
-                now=self._now,
-                emit=self._emit,
-            ),
+            releaser=releaser,
         )
         return Leader(
             lease,
@@ -153,6 +166,9 @@ class Scheduler:
             now=self._now,
             emit=self._emit,
         )
+
+    async def _ready_depths(self) -> dict[str, int]:
+        return await ready_depths(self.publisher.connection.session)
 
     def _build_server(self, metrics: Metrics, plan: PlanStore) -> OpsServer:
         routes = SchedulerRoutes(
@@ -165,4 +181,9 @@ class Scheduler:
 
     def _defaults(self) -> PlanDefaults:
         section = self._settings.scheduler
-        return PlanDefaults(distribution_window=section.distribution_window, batch_size=section.batch_size)
+        return PlanDefaults(
+            distribution_window=section.distribution_window,
+            batch_size=section.batch_size,
+            check_interval=section.check_interval,
+            removed=Removed(self._settings.tasks.removed),
+        )

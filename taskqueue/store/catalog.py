@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from datetime import timedelta
 
 from taskqueue.config.catalog import task_from_json, task_to_json
-from taskqueue.core.task import Task
+from taskqueue.core.task import Removed, Task
 from taskqueue.errors import ConfigError, InvalidValueError
 from taskqueue.store import keys
 from taskqueue.store.connection import RedisStore
@@ -15,22 +15,37 @@ from taskqueue.store.scripts import Scripts
 #: a removed task stays this long, for jobs of it that still wait; above every max_age and window
 _REMOVED_KEPT = timedelta(days=45)
 
+#: begins the JSON of a removed task whose jobs are drained; older workers ignore the field
+_DRAINED = '{"removed":true,'
+
 
 class CatalogStore:
     """The definitions that every worker sees."""
 
-    def __init__(self, store: RedisStore, scripts: Scripts) -> None:
+    def __init__(self, store: RedisStore, scripts: Scripts, removed: Removed = Removed.FINISH) -> None:
         self._store = store
         self._scripts = scripts
+        self._drains = removed is Removed.DRAIN
         self.unreadable: dict[str, str] = {}
 
     async def write(self, token: str, tasks: Mapping[str, Task], revision: str) -> None:
-        """Replace the definitions. Raises LeaseLostError unless `token` is the leader's."""
+        """Replace the definitions. Raises LeaseLostError unless `token` is the leader's.
+
+        Removed tasks stay for their jobs, marked where those are to be drained.
+        """
         definitions = [text for task in tasks.values() for text in (task.id, task_to_json(task))]
         await self._scripts.call(
             "catalog_write",
             [keys.LEASE, keys.CATALOG, keys.CATALOG_REVISION, keys.CATALOG_REMOVED],
-            [token, revision, _REMOVED_KEPT // timedelta(milliseconds=1), *definitions],
+            [
+                token,
+                # Another policy is another revision: workers read the definitions again.
+                f"{revision}.drain" if self._drains else revision,
+                _REMOVED_KEPT // timedelta(milliseconds=1),
+                _DRAINED,
+                int(self._drains),
+                *definitions,
+            ],
         )
 
     async def revision(self) -> str | None:

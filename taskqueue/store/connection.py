@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -13,7 +14,7 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
 from taskqueue.config.sections import RedisSettings
-from taskqueue.errors import LeaseLostError, StoreError, StoreUnavailableError
+from taskqueue.errors import DamagedKeyError, LeaseLostError, StoreError, StoreUnavailableError
 
 Argument = str | bytes | int | float
 
@@ -21,9 +22,13 @@ Argument = str | bytes | int | float
 COMMAND_TIMEOUT_S = 2.0
 
 _LEASE_LOST = "LEASELOST"
+_WRONG_TYPE = "WRONGTYPE"
+#: of scripts that looked before they wrote; the key follows, then the type that it holds
+_WRONG_KEY = re.compile(r"WRONGKEY (.*) holds a ([a-z]+)", re.DOTALL)
 _REMEDIES = {
     "OOM": "Redis is out of memory; raise maxmemory (its policy must be noeviction)",
     "MISCONF": "Redis cannot write its append-only file; free disk space on its host",
+    "NOREPLICAS": "Redis wants more replicas before it takes writes; bring them back, or lower min-replicas-to-write",
     "READONLY": "this Redis is a replica; point redis.addresses at the primary",
     "MOVED": "this Redis is part of a Redis Cluster, whose nodes cannot run scripts over all our keys; use a plain one",
     "CROSSSLOT": "this is a Redis Cluster, whose nodes cannot run scripts over all our keys; use a plain Redis",
@@ -71,13 +76,18 @@ class RedisStore:
     async def command(self, *arguments: Argument) -> Any:
         """Run one command and return its reply.
 
-        Raises StoreUnavailableError when no answer came, StoreError when Redis refused, LeaseLostError from scripts.
+        Raises StoreUnavailableError when no answer came, StoreError when Redis refused, DamagedKeyError when the key
+        holds another type.
         """
         with translated_errors():
             try:
                 return await self._execute(*arguments)
             except redis.exceptions.ReadOnlyError:
                 await self._leave_replica()
+                raise
+            except redis.exceptions.ResponseError as error:
+                if len(arguments) > 1:
+                    raise refused_for(str(arguments[1]), error) from None
                 raise
 
     async def pipeline(self, commands: Sequence[Sequence[Argument]]) -> list[Any]:
@@ -193,11 +203,23 @@ def checked(reply: Any) -> Any:
     return reply
 
 
+def damaged(key: str, found: str = "") -> DamagedKeyError:
+    """Return the error for a key that holds another type than belongs there; `found`, where that is known."""
+    return DamagedKeyError(key, f"holds a {found}, which does not belong there" if found else "holds another type")
+
+
+def refused_for(key: str, error: Exception) -> StoreError:
+    """Return the error for a reply in which Redis refused a command on `key`."""
+    return damaged(key) if str(error).startswith(_WRONG_TYPE) else refused(error)
+
+
 def refused(error: Exception) -> StoreError:
     """Return the error that stands for a reply in which Redis refused a command."""
     text = str(error)
     if _LEASE_LOST in text:
         return LeaseLostError("the lease is held by another scheduler now")
+    if wrong_key := _WRONG_KEY.match(text):
+        return damaged(wrong_key[1], wrong_key[2])
     remedy = next((remedy for code, remedy in _REMEDIES.items() if code in _codes(error, text)), None)
     # Redis repeats the arguments of a command it does not know: with AUTH renamed, that is the password.
     text = text.partition(", with args beginning")[0]

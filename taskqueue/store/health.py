@@ -1,47 +1,68 @@
-"""Whether Redis answers, asked every second, told once per change."""
+"""Whether Redis answers and takes writes, asked every second, told once per change."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
 from typing import NoReturn
 
 from taskqueue.errors import StoreError, StoreUnavailableError
+from taskqueue.store import keys
+from taskqueue.store.clock import ServerClock
 from taskqueue.store.connection import RedisStore
-from taskqueue.telemetry.events import ConnectionLost, ConnectionRestored, Emit
+from taskqueue.telemetry.events import ClockDiffers, ConnectionLost, ConnectionRestored, Emit
 
 _ASK_EVERY_S = 1.0
 
+#: a host whose clock is further off than this has no working time service, or Redis's has not
+_CLOCKS_DIFFER_S = 5.0
+
+#: A write of nothing, which changes nothing and leaves no key. It is refused where any write would be: by a replica, by
+#: a Redis out of memory or one that cannot write its file. Such a one still answers PING.
+_WRITE_NOTHING = ("SETRANGE", keys.PROBE, 0, "")
+
 
 class StoreHealth:
-    """`reachable` says whether the last question got its answer."""
+    """`reachable` says whether the last question got its answer, and Redis would have taken a write."""
 
     def __init__(self, store: RedisStore, emit: Emit) -> None:
         self._store = store
         self._emit = emit
         self.reachable = False
+        #: what all instants of this process are read from
+        self.clock = ServerClock(store)
         self._lost_at: float | None = None
+        self._differs = False
 
     async def run(self) -> NoReturn:
         """Ask for ever."""
         clock = asyncio.get_running_loop().time
         while True:
             try:
-                await self._store.command("PING")
+                await self._store.command(*_WRITE_NOTHING)
+                await self.clock.sync()
             except StoreError as error:
                 self._unreachable(str(error), clock())
             else:
                 self._answered(clock())
+                self._compare_clocks()
             await asyncio.sleep(_ASK_EVERY_S)
 
     def outlasting(self, body: Callable[[], Awaitable[None]]) -> Callable[[], Awaitable[None]]:
-        """Return a loop that begins `body` again after each outage, which is told here once, not there at each try."""
+        """Return a loop that begins `body` again after each outage, which is told here once, not there at each try.
+
+        An outage is also that Redis refuses writes; any other refusal comes out of the loop.
+        """
 
         async def loop() -> NoReturn:
             while True:
-                with suppress(StoreUnavailableError):
+                try:
                     await body()
+                except StoreUnavailableError:
+                    pass
+                except StoreError:
+                    if self.reachable:
+                        raise
                 await asyncio.sleep(_ASK_EVERY_S)
 
         return loop
@@ -57,3 +78,10 @@ class StoreHealth:
             outage_s = 0.0 if self._lost_at is None else now - self._lost_at
             self._emit(ConnectionRestored(service="redis", outage_s=round(outage_s, 3)))
         self.reachable, self._lost_at = True, None
+
+    def _compare_clocks(self) -> None:
+        ahead_s = self.clock.ahead_s
+        differs = abs(ahead_s) > _CLOCKS_DIFFER_S
+        if differs and not self._differs:
+            self._emit(ClockDiffers(ahead_s=round(ahead_s, 1)))
+        self._differs = differs

@@ -13,8 +13,11 @@ from taskqueue.core.execution import ExecutionResult
 from taskqueue.core.instants import to_unix_ms
 from taskqueue.core.job import Job
 from taskqueue.core.state import Status
+from taskqueue.core.waiting import waiting_place
 from taskqueue.store import keys
 from taskqueue.store.connection import Argument, RedisStore
+from taskqueue.store.delayed import WAITING_KEPT
+from taskqueue.store.limits import Limit
 from taskqueue.store.scripts import Scripts
 
 _MILLISECOND = timedelta(milliseconds=1)
@@ -48,14 +51,8 @@ class Switch(StrEnum):
     NONE = "none"
     #: the task itself is disabled
     OFF = "off"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Limit:
-    """A token bucket: `rate` jobs per second, and at most `burst` at once."""
-
-    rate: float
-    burst: float
+    #: the task is gone from tasks.yaml, and its jobs are drained
+    REMOVED = "removed"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,6 +61,14 @@ class Claimant:
 
     incarnation: str
     delivery: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Places:
+    """At most `most` jobs of the task run at a time. `kept`: longer than an attempt, so it never lapses during one."""
+
+    most: int
+    kept: timedelta
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,6 +84,8 @@ class AdmitTerms:
     heartbeat_ttl: timedelta
     #: whether an attempt is run again after its worker died
     rerun_lost: bool
+    #: None: any number of the task's jobs may run at a time
+    places: Places | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,7 +105,7 @@ class JobStore:
         self._scripts = scripts
 
     async def admit(self, job: Job, claimant: Claimant, terms: AdmitTerms) -> Admission:
-        """Ask whether `job` may be called now; RUN has claimed it and taken its tokens."""
+        """Ask whether `job` may be called now; RUN has claimed it, and taken its tokens and its place."""
         reply = await self._scripts.call_again(
             "admit",
             [
@@ -108,6 +115,7 @@ class JobStore:
                 keys.user_tasks(job.user_id),
                 keys.GLOBAL_LIMIT,
                 keys.task_limit(job.task_type_id),
+                keys.running(job.task_type_id),
             ],
             [
                 claimant.incarnation,
@@ -123,6 +131,8 @@ class JobStore:
                 keys.WORKER_PREFIX,
                 terms.heartbeat_ttl // _MILLISECOND,
                 "run" if terms.rerun_lost else "fail",
+                *_place_arguments(terms.places),
+                job.id,
             ],
         )
         verdict, milliseconds, word = reply
@@ -138,8 +148,11 @@ class JobStore:
         body: bytes,
         record: ExecutionResult | None,
         kept: timedelta,
+        waits_for: str | None = None,
     ) -> str:
         """Let `job` wait `until` then for `next_attempt`; `body` is the message to publish for it.
+
+        With `waits_for` it waits in the list of that limit (core/waiting) instead, until the leader lets it go.
 
         Returns `stored`, or why nothing needed to be stored: `done`, `stale` or `lost` (see lua/postpone.lua).
         """
@@ -151,6 +164,9 @@ class JobStore:
                 keys.DELAYED,
                 keys.delayed_job(job.id),
                 keys.execution(job.id),
+                keys.running(job.task_type_id),
+                keys.WAITING,
+                keys.DELAYED if waits_for is None else keys.waiting(waits_for),
             ],
             [
                 claimant.incarnation,
@@ -163,28 +179,34 @@ class JobStore:
                 kept // _MILLISECOND,
                 record.to_json() if record else "",
                 EXECUTION_KEPT // _MILLISECOND,
+                waiting_place(job.priority, job.execute_after),
+                max(kept, WAITING_KEPT) // _MILLISECOND,
             ],
         )
         return str(reply.decode())
 
     async def finish(
-        self, job: Job, record: ExecutionResult, *, fail_reason: str = "", called: bool, kept: timedelta
+        self,
+        job: Job,
+        claimant: Claimant,
+        record: ExecutionResult,
+        *,
+        fail_reason: str = "",
+        called: bool,
+        kept: timedelta,
+        occurrence: str | None = None,
     ) -> bool:
-        """Record how `job` ended; return whether this is how it ended: False when an earlier end says otherwise."""
+        """Record how `job` ended; return whether this is how it ended: False when an earlier end says otherwise.
+
+        `occurrence` is the id of the occurrence that the scheduler planned the job in, None for any other job.
+        """
         ended = record.completed_at
         failed = record.status is Status.FAILED
         duration_ms = record.duration // _MILLISECOND
         word = FAILING + fail_reason if failed else record.status.value
         reply = await self._scripts.call_again(
             "finish",
-            [
-                keys.done(job.id),
-                keys.claim(job.id),
-                keys.execution(job.id),
-                keys.executions_of_day(ended),
-                keys.failures_of_day(ended),
-                keys.durations(job.task_type_id),
-            ],
+            _finish_keys(job, ended, occurrence),
             [
                 word,
                 kept // _MILLISECOND,
@@ -197,6 +219,9 @@ class JobStore:
                 f"{job.id}:{duration_ms}",
                 METRICS_KEPT // _MILLISECOND,
                 DURATIONS_KEPT,
+                claimant.incarnation,
+                claimant.delivery,
+                job.id,
             ],
         )
         return bool(reply.decode() == word)
@@ -219,5 +244,24 @@ class JobStore:
         await self._store.command("DEL", keys.worker(incarnation))
 
 
+def _finish_keys(job: Job, ended: datetime, occurrence: str | None) -> list[str]:
+    found = [
+        keys.done(job.id),
+        keys.claim(job.id),
+        keys.execution(job.id),
+        keys.executions_of_day(ended),
+        keys.failures_of_day(ended),
+        keys.durations(job.task_type_id),
+        keys.running(job.task_type_id),
+    ]
+    if occurrence is not None:
+        found += [keys.occurrence(job.task_type_id, occurrence), keys.DUE_HELD, keys.DUE_HELD_INSTANTS]
+    return found
+
+
 def _limit_arguments(limit: Limit | None) -> tuple[Argument, Argument]:
     return ("", "") if limit is None else (limit.burst, limit.rate)
+
+
+def _place_arguments(places: Places | None) -> tuple[Argument, Argument]:
+    return ("", "") if places is None else (places.most, places.kept // _MILLISECOND)

@@ -15,37 +15,54 @@ PREFIX = "taskqueue:"
 USERS_PREFIX = "taskqueue:users:"
 WORKER_PREFIX = "taskqueue:worker:"
 DELAYED_JOB_PREFIX = "taskqueue:delayed:job:"
+OCCURRENCE_PREFIX = "taskqueue:occurrence:"
+SCHEDULE_PREFIX = "taskqueue:schedule:"
+SLOT_PREFIX = "taskqueue:distribution:"
 
 #: the leader's lease (spec: distribution process lock)
 LEASE = "taskqueue:distribution:lock"
 GLOBAL_LIMIT = "taskqueue:ratelimit:global"
 DUE = "taskqueue:due"
 DUE_RULES = "taskqueue:due:rules"
+#: due work that waits: for its exact instant, or for the occurrence before it
+DUE_HELD = "taskqueue:due:held"
+#: the instants of that due work
+DUE_HELD_INSTANTS = "taskqueue:due:held:instants"
+LATEST_OCCURRENCE_PREFIX = "taskqueue:due:latest:"
 OCCURRENCES = "taskqueue:occurrences"
 PLAIN_SLOT_OWNERS = "taskqueue:distribution:owners"
 DELAYED = "taskqueue:delayed"
+#: never there: what is asked to learn whether a write would be taken
+PROBE = "taskqueue:probe"
 LANE_TAIL = "taskqueue:lane_tail"
+#: the limits that have a list of waiting jobs
+WAITING = "taskqueue:waiting"
+WAITING_PREFIX = "taskqueue:waiting:"
+RUNNING_PREFIX = "taskqueue:running:"
+#: the limits that workers hold
+LIMITS = "taskqueue:limits"
 CATALOG = "taskqueue:catalog"
 CATALOG_REVISION = "taskqueue:catalog:revision"
 CATALOG_REMOVED = "taskqueue:catalog:removed"
 
-_TASKS_SUFFIX = ":tasks"
+#: what the key of a user's switches ends in
+TASKS_SUFFIX = ":tasks"
 _SETTINGS_MARK = ":settings"
 
 
 def last_execution(task_id: str) -> str:
     """Spec, STRING: when the task was last executed, RFC 3339."""
-    return f"taskqueue:schedule:{task_id}"
+    return f"{SCHEDULE_PREFIX}{task_id}"
 
 
 def planning_lock(task_id: str) -> str:
     """Spec, STRING: the token of whoever plans the task now."""
-    return f"taskqueue:schedule:lock:{task_id}"
+    return f"{SCHEDULE_PREFIX}lock:{task_id}"
 
 
 def user_tasks(user_id: str) -> str:
     """Spec, HASH: task id -> 0 or 1."""
-    return f"{USERS_PREFIX}{user_id}{_TASKS_SUFFIX}"
+    return f"{USERS_PREFIX}{user_id}{TASKS_SUFFIX}"
 
 
 def user_settings(user_id: str, task_id: str) -> str:
@@ -58,6 +75,11 @@ def settings_suffix(task_id: str) -> str:
     return f"{_SETTINGS_MARK}:{task_id}"
 
 
+def task_of_settings(key: str) -> str:
+    """Return the task whose settings stand at `key`, which `user_settings` has built."""
+    return key.rpartition(":")[2]
+
+
 def user_of_key(key: str) -> str | None:
     """Return the user whose preferences or settings `key` holds; None when it is neither, or of no possible user.
 
@@ -66,7 +88,7 @@ def user_of_key(key: str) -> str | None:
     if not key.startswith(USERS_PREFIX):
         return None
     owner, mark, task_id = key.removeprefix(USERS_PREFIX).rpartition(":")
-    if mark + task_id != _TASKS_SUFFIX:
+    if mark + task_id != TASKS_SUFFIX:
         if not owner.endswith(_SETTINGS_MARK) or not task_id:
             return None
         owner = owner.removesuffix(_SETTINGS_MARK)
@@ -95,12 +117,17 @@ def durations(task_id: str) -> str:
 
 def slot(task_id: str, slot_number: int, suffix: str) -> str:
     """Spec, LIST: the users of the slot. `suffix` is empty or `:{occurrence}`."""
-    return f"taskqueue:distribution:{task_id}:{slot_number}{suffix}"
+    return f"{SLOT_PREFIX}{task_id}:{slot_number}{suffix}"
 
 
 def occurrence(task_id: str, occurrence_id: str) -> str:
     """HASH: what was decided about the occurrence and how far it got."""
-    return f"taskqueue:occurrence:{task_id}:{quote(occurrence_id, safe='')}"
+    return f"{OCCURRENCE_PREFIX}{task_id}:{quote(occurrence_id, safe='')}"
+
+
+def latest_occurrence(due_member: str) -> str:
+    """STRING: the id of the latest occurrence of a cohort that later ones do not overlap with."""
+    return LATEST_OCCURRENCE_PREFIX + due_member
 
 
 def claim(job_id: str) -> str:
@@ -124,13 +151,28 @@ def execution(job_id: str) -> str:
 
 
 def delayed_job(job_id: str) -> str:
-    """HASH: the message of a job that waits in `taskqueue:delayed`, its attempt and its generation."""
+    """HASH: the message of a job that waits, its attempt and generation, and the list it waits in."""
     return DELAYED_JOB_PREFIX + _encoded(job_id)
+
+
+def waiting(limit: str) -> str:
+    """ZSET: the jobs that wait for the limit, by their place."""
+    return WAITING_PREFIX + limit
+
+
+def running(task_id: str) -> str:
+    """ZSET: the jobs of the task that run now, each with its worker, by the unix ms at which the place lapses."""
+    return RUNNING_PREFIX + task_id
 
 
 def worker(incarnation: str) -> str:
     """STRING: the heartbeat of one worker process."""
     return WORKER_PREFIX + incarnation
+
+
+def damaged(key: str) -> str:
+    """What stood at `key` and did not belong there, of whatever type."""
+    return f"taskqueue:damaged:{key.removeprefix(PREFIX)}"
 
 
 def _encoded(text: str) -> str:

@@ -15,6 +15,9 @@ from taskqueue.store import keys
 from taskqueue.store.connection import RedisStore
 from taskqueue.store.scripts import Scripts
 
+#: what PTTL says of a key that never expires
+_NO_END = -1
+
 
 class Lease:
     """The lease as one process sees it; `name` is the process's name, which the token begins with.
@@ -54,6 +57,9 @@ class Lease:
         self._unanswered = False
         if taken is not None:
             self._trusted_until = asked + self._trust_s
+        elif await self._store.command("PTTL", keys.LEASE) == _NO_END:
+            # Ours always have one: this was written by hand, and would keep everybody out for ever.
+            await self._store.command("PEXPIRE", keys.LEASE, self._ttl_ms)
         return taken is not None
 
     async def renew(self) -> None:

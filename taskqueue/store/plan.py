@@ -9,13 +9,19 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from enum import IntEnum
 from itertools import groupby
+from typing import Any
 
+from taskqueue.core.ids import check_user_id
 from taskqueue.core.instants import from_unix_ms, rfc3339, to_unix_ms
 from taskqueue.core.job import JobSource
 from taskqueue.core.occurrence import DEFAULT_COHORT, Occurrence, Progress
+from taskqueue.core.task import Overlap
+from taskqueue.errors import DamagedKeyError, InvalidValueError
 from taskqueue.store import keys
-from taskqueue.store.connection import Argument, RedisStore, checked
+from taskqueue.store.connection import Argument, RedisStore, refused_for
+from taskqueue.store.due import DueEntry, DueStore, score_of, scored
 from taskqueue.store.scripts import Scripts
 
 _MILLISECOND = timedelta(milliseconds=1)
@@ -26,22 +32,11 @@ MAX_PARAMETERS_BYTES = 128 * 1024
 #: a slot list or record outlives its window by this much; whatever is released later is too old to run
 _KEPT_AFTER_WINDOW = timedelta(days=7)
 
+#: slot lists deleted at a time, so that Redis is never busy for long
+_LISTS_PER_CALL = 1000
+
 #: a planner that stopped without a word blocks nobody: the lock only tells ops who plans
 _PLANNING_LOCK_MS = 60_000
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DueEntry:
-    """One line of the due work: the next instant of a cohort of a task that is not planned yet."""
-
-    task_id: str
-    cohort: str
-    at: datetime
-
-    @property
-    def member(self) -> str:
-        """Its name in the ZSET."""
-        return due_member(self.task_id, self.cohort)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,15 +44,32 @@ class SlotUser:
     """A user in a slot list, and the parameters (JSON text) that are set for the task; empty without.
 
     None stands for parameters of more than MAX_PARAMETERS_BYTES.
+
+    An entry that is no user id was written by somebody else: it keeps its place in the order, and gets no job. What is
+    not UTF-8 in it stands as lone surrogates, so that it can be found again in the list.
     """
 
     user_id: str
     parameters: str | None
 
+    @property
+    def is_user(self) -> bool:
+        """Whether there is anybody to call."""
+        try:
+            check_user_id(self.user_id)
+        except InvalidValueError:
+            return False
+        return True
 
-def due_member(task_id: str, cohort: str) -> str:
-    """Return the name of a cohort's line in the due work."""
-    return f"{task_id}:{cohort}" if cohort else task_id
+
+class Begun(IntEnum):
+    """What became of a due entry whose instant has come (lua/plan_begin.lua). Falsy: somebody else had moved it."""
+
+    ELSEWHERE = 0
+    OPENED = 1
+    EXISTED = 2
+    HELD = 3
+    SKIPPED = 4
 
 
 class PlanStore:
@@ -66,78 +78,69 @@ class PlanStore:
     def __init__(self, store: RedisStore, scripts: Scripts) -> None:
         self._store = store
         self._scripts = scripts
-
-    # --- due work -----------------------------------------------------------------------------------------------------
-
-    async def due_until(self, instant: datetime, limit: int) -> list[DueEntry]:
-        """Return up to `limit` entries that are due until `instant`, the earliest first."""
-        reply = await self._store.command(
-            "ZRANGEBYSCORE", keys.DUE, "-inf", to_unix_ms(instant), "WITHSCORES", "LIMIT", 0, limit
-        )
-        return [_due_entry(member, score) for member, score in _scored(reply)]
-
-    async def next_due(self) -> datetime | None:
-        """Return the instant of the earliest entry, or None when nothing is ever due."""
-        reply = await self._store.command("ZRANGE", keys.DUE, 0, 0, "WITHSCORES")
-        return next((from_unix_ms(score) for _, score in _scored(reply)), None)
-
-    async def due_rules(self) -> dict[str, str]:
-        """Return the rule (canonical JSON) of every entry by member, as of the last sync."""
-        reply = await self._store.command("HGETALL", keys.DUE_RULES)
-        return _fields(reply)
-
-    async def sync_due(
-        self, token: str, *, remove: Sequence[str], keep: Iterable[tuple[str, str, datetime | None]]
-    ) -> int:
-        """Remove the members in `remove`; set those of `keep` (member, rule, first instant) whose rule is new."""
-        flat = [text for member, rule, first in keep for text in (member, rule, _score(first))]
-        changed = await self._scripts.call(
-            "due_sync", [keys.LEASE, keys.DUE, keys.DUE_RULES], [token, len(remove), *remove, *flat]
-        )
-        return int(changed)
+        self.due = DueStore(store, scripts)
 
     # --- planning -----------------------------------------------------------------------------------------------------
 
     async def move_due(self, token: str, entry: DueEntry, following: datetime | None) -> bool:
         """Move `entry` to its following instant without an occurrence; False when it had moved already."""
-        return await self._begin(token, entry, following, None) == 1
+        arguments: list[Argument] = ["", "", entry.task_id, "0", 0, 0, 0, Overlap.ALLOW.value, 0, ""]
+        return await self._begin(token, entry, following, "", arguments) is Begun.OPENED
 
-    async def begin(self, token: str, entry: DueEntry, following: datetime | None, occurrence: Occurrence) -> bool:
-        """Move `entry` to its following instant and open `occurrence` in the same step; False when it had moved."""
-        return await self._begin(token, entry, following, occurrence) != 0
+    async def begin(
+        self,
+        token: str,
+        entry: DueEntry,
+        following: datetime | None,
+        occurrence: Occurrence,
+        overlap: Overlap = Overlap.ALLOW,
+    ) -> Begun:
+        """Move `entry` to its following instant and open `occurrence` in the same step.
+
+        With an `overlap` of skip or queue only when the cohort's occurrence before it is over.
+        """
+        fields = [*_record_fields(occurrence), "state", "planning"]
+        if occurrence.over_by is not None:
+            fields += ["over_by", to_unix_ms(occurrence.over_by), "counted_for", entry.member, "ended", 0]
+        arguments: list[Argument] = [
+            occurrence.member,
+            occurrence.id,
+            occurrence.task_id,
+            int(occurrence.cohort == DEFAULT_COHORT),
+            to_unix_ms(occurrence.starts_at),
+            _kept_ms(occurrence.window),
+            _PLANNING_LOCK_MS,
+            overlap.value,
+            to_unix_ms(occurrence.created_at),
+            keys.occurrence(occurrence.task_id, ""),
+            *fields,
+        ]
+        return await self._begin(token, entry, following, occurrence.id, arguments)
 
     async def _begin(
-        self, token: str, entry: DueEntry, following: datetime | None, occurrence: Occurrence | None
-    ) -> int:
-        task_id = entry.task_id
-        occurrence_id = occurrence.id if occurrence else ""
-        arguments: list[Argument] = [token, entry.member, to_unix_ms(entry.at), _score(following)]
-        if occurrence is None:
-            arguments += ["", "", task_id, "0", 0, 0, 0]
-        else:
-            plain = "1" if occurrence.cohort == DEFAULT_COHORT else "0"
-            first_due = to_unix_ms(occurrence.starts_at)
-            arguments += [occurrence.member, occurrence.id, task_id, plain, first_due]
-            arguments += [
-                _kept_ms(occurrence.window),
-                _PLANNING_LOCK_MS,
-                *_record_fields(occurrence),
-                "state",
-                "planning",
-            ]
+        self,
+        token: str,
+        entry: DueEntry,
+        following: datetime | None,
+        occurrence_id: str,
+        arguments: Sequence[Argument],
+    ) -> Begun:
         reply = await self._scripts.call(
             "plan_begin",
             [
                 keys.LEASE,
                 keys.DUE,
-                keys.occurrence(task_id, occurrence_id),
+                keys.occurrence(entry.task_id, occurrence_id),
                 keys.OCCURRENCES,
                 keys.PLAIN_SLOT_OWNERS,
-                keys.planning_lock(task_id),
+                keys.planning_lock(entry.task_id),
+                keys.DUE_HELD,
+                keys.DUE_HELD_INSTANTS,
+                keys.latest_occurrence(entry.member),
             ],
-            arguments,
+            [token, entry.member, to_unix_ms(entry.at), int(entry.held), score_of(following), *arguments],
         )
-        return int(reply)
+        return Begun(int(reply))
 
     async def append(
         self, token: str, occurrence: Occurrence, progress: Progress, users: Sequence[str], cursor: str, *, last: bool
@@ -150,6 +153,8 @@ class PlanStore:
                 keys.LEASE,
                 keys.occurrence(occurrence.task_id, occurrence.id),
                 keys.planning_lock(occurrence.task_id),
+                keys.DUE_HELD,
+                keys.DUE_HELD_INSTANTS,
                 *(keys.slot(occurrence.task_id, number, progress.suffix) for number, _ in slots),
             ],
             [
@@ -201,20 +206,27 @@ class PlanStore:
         reply = await self._store.command(
             "ZRANGEBYSCORE", keys.OCCURRENCES, "-inf", highest, "WITHSCORES", "LIMIT", 0, limit
         )
-        return [(member, from_unix_ms(score)) for member, score in _scored(reply)]
+        found = scored(keys.OCCURRENCES, reply)
+        for member, _ in found:
+            if ":" not in member:
+                raise DamagedKeyError(keys.OCCURRENCES, "has an entry without a task", member=member.encode())
+        return found
 
     async def read(self, members: Sequence[str]) -> dict[str, tuple[Occurrence, Progress]]:
-        """Return the occurrences called `members` that still exist."""
+        """Return the occurrences called `members` that still exist. Raises DamagedKeyError for an unreadable record."""
         record_keys = [keys.occurrence(*member.split(":", 1)) for member in members]
         replies = await self._store.pipeline([("HGETALL", key) for key in record_keys])
         return {
-            member: _parse_record(member, fields)
-            for member, reply in zip(members, replies, strict=True)
-            if (fields := _fields(checked(reply)))
+            member: _readable_record(key, member, reply)
+            for member, key, reply in zip(members, record_keys, replies, strict=True)
+            if reply
         }
 
     async def read_slot(self, occurrence: Occurrence, progress: Progress, limit: int) -> list[SlotUser]:
-        """Return up to `limit` users at the head of the slot list that is to be released next."""
+        """Return up to `limit` users at the head of the slot list that is to be released next.
+
+        A list that is gone has none. Raises DamagedKeyError where a key of another type has taken its place.
+        """
         slot = occurrence.spread.slot(progress.released)
         flat = await self._scripts.call(
             "slot_read",
@@ -223,15 +235,26 @@ class PlanStore:
         )
         return [
             SlotUser(
-                user_id=user.decode(), parameters=None if parameters is None else parameters.decode(errors="replace")
+                user_id=user.decode(errors="surrogateescape"),
+                parameters=None if parameters is None else parameters.decode(errors="replace"),
             )
             for user, parameters in zip(flat[::2], flat[1::2], strict=True)
         ]
 
     async def trim_slot(
-        self, token: str, occurrence: Occurrence, progress: Progress, *, first_user: str, count: int
+        self,
+        token: str,
+        occurrence: Occurrence,
+        progress: Progress,
+        *,
+        first_user: str,
+        count: int,
+        without_job: int = 0,
     ) -> bool:
-        """Take `count` published users off the slot list, if `first_user` is still its head; False when it is not."""
+        """Take `count` published users off the slot list, if `first_user` is still its head; False when it is not.
+
+        `without_job` of them were nobody to call. An empty `first_user` stands for a list that is gone with its users.
+        """
         released = progress.released
         slot = occurrence.spread.slot(released)
         reply = await self._scripts.call(
@@ -241,14 +264,17 @@ class PlanStore:
                 keys.occurrence(occurrence.task_id, occurrence.id),
                 keys.slot(occurrence.task_id, slot, progress.suffix),
                 keys.OCCURRENCES,
+                keys.DUE_HELD,
+                keys.DUE_HELD_INSTANTS,
             ],
             [
                 token,
                 occurrence.member,
                 released,
                 count,
-                first_user,
+                first_user.encode(errors="surrogateescape"),
                 to_unix_ms(occurrence.execute_after(released + count)),
+                without_job,
             ],
         )
         return int(reply) == 1
@@ -275,6 +301,24 @@ class PlanStore:
         )
         return int(reply) == 1
 
+    async def abandon(self, token: str, occurrence: Occurrence, progress: Progress) -> None:
+        """Close a live occurrence without releasing the rest of it: its slot lists and its record go.
+
+        Interrupted, it leaves the occurrence live; asked again, it goes on.
+        """
+        occurrence_key = keys.occurrence(occurrence.task_id, occurrence.id)
+        fixed = [keys.LEASE, occurrence_key, keys.OCCURRENCES, keys.PLAIN_SLOT_OWNERS]
+        slots = range(occurrence.spread.slot(progress.released), occurrence.spread.slot(progress.planned) + 1)
+        for start in range(slots.start, slots.stop, _LISTS_PER_CALL):
+            piece = slots[start - slots.start : start - slots.start + _LISTS_PER_CALL]
+            lists = [keys.slot(occurrence.task_id, slot, progress.suffix) for slot in piece]
+            last = int(piece[-1] == slots[-1])
+            await self._scripts.call(
+                "occurrence_abandon",
+                [*fixed, *lists],
+                [token, occurrence.member, occurrence.task_id, occurrence.id, last],
+            )
+
     async def last_execution(self, task_id: str) -> str | None:
         """Return when the task was last executed, RFC 3339, or None before the first time."""
         reply = await self._store.command("GET", keys.last_execution(task_id))
@@ -299,19 +343,6 @@ def _kept_ms(window: timedelta) -> int:
     return (window + _KEPT_AFTER_WINDOW) // _MILLISECOND
 
 
-def _score(instant: datetime | None) -> Argument:
-    return "" if instant is None else to_unix_ms(instant)
-
-
-def _scored(reply: Sequence[bytes]) -> list[tuple[str, int]]:
-    return [(member.decode(), int(float(score))) for member, score in zip(reply[::2], reply[1::2], strict=True)]
-
-
-def _due_entry(member: str, score: int) -> DueEntry:
-    task_id, _, cohort = member.partition(":")
-    return DueEntry(task_id=task_id, cohort=cohort, at=from_unix_ms(score))
-
-
 def _record_fields(occurrence: Occurrence) -> list[Argument]:
     fields: list[Argument] = [
         "cohort", occurrence.cohort,
@@ -331,6 +362,16 @@ def _fields(reply: Mapping[bytes, bytes]) -> dict[str, str]:
     return {name.decode(): value.decode() for name, value in reply.items()}
 
 
+def _readable_record(key: str, member: str, reply: Any) -> tuple[Occurrence, Progress]:
+    if isinstance(reply, Exception):
+        raise refused_for(key, reply)
+    try:
+        return _parse_record(member, _fields(reply))
+    except (KeyError, ValueError, OverflowError) as error:
+        problem = f"cannot be read: {type(error).__name__} {str(error)[:100]}"
+        raise DamagedKeyError(key, problem, unreadable=True) from None
+
+
 def _parse_record(member: str, fields: Mapping[str, str]) -> tuple[Occurrence, Progress]:
     task_id, occurrence_id = member.split(":", 1)
     occurrence = Occurrence(
@@ -345,6 +386,7 @@ def _parse_record(member: str, fields: Mapping[str, str]) -> tuple[Occurrence, P
         users=int(fields["users"]),
         correlation_id=fields["correlation_id"],
         distributed=fields["distributed"] == "1",
+        over_by=from_unix_ms(int(fields["over_by"])) if "over_by" in fields else None,
     )
     progress = Progress(
         suffix=fields["suffix"],

@@ -6,14 +6,14 @@ These hashes are not ours: any field may be missing or hold nonsense, and then i
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping
 from dataclasses import dataclass
 
 from taskqueue.core.instants import rfc3339
 from taskqueue.core.preference import UserPreference
 from taskqueue.errors import StoreError
 from taskqueue.store import keys
-from taskqueue.store.connection import Argument, RedisStore, checked
+from taskqueue.store.connection import RedisStore, checked
 
 _SCAN_COUNT = 1000
 _SETTINGS_FIELDS = ("custom_interval", "parameters", "last_modified")
@@ -27,6 +27,8 @@ class Switches:
     on: frozenset[str] = frozenset()
     off: frozenset[str] = frozenset()
     exists: bool = True
+    #: fields of a hash that holds too many to be switches; it is then left unread, and counts as none
+    unread: int = 0
 
     def switch(self, task_id: str) -> bool | None:
         """Return the user's switch for the task; None without one."""
@@ -60,31 +62,21 @@ class StoredUser:
 
 
 class UserStore:
-    """Reads preferences for the audience index, and reads and writes them for `taskqueue users`."""
+    """Reads and writes preferences for `taskqueue users`. What the audience index reads is in store/preferences.py."""
 
     def __init__(self, store: RedisStore) -> None:
         self._store = store
 
-    async def scan(self) -> AsyncIterator[list[str]]:
-        """Yield the preference and settings keys of all users in pieces; a key may come twice."""
-        async for piece in self._scan("MATCH", keys.USERS_PREFIX + "*"):
-            yield piece
-
     async def scan_known(self) -> AsyncIterator[list[Switches]]:
         """Yield the switches of all users who have any, in pieces and no order; a user may come twice."""
-        async for piece in self._scan("MATCH", keys.user_tasks("*"), "TYPE", "hash"):
-            found = await self.read(piece)
-            if known := [one for one in found if isinstance(one, Switches) and one.exists]:
+        async for piece in scan_keys(self._store, "MATCH", keys.user_tasks("*"), "TYPE", "hash"):
+            owned = [(key, user) for key in piece if (user := keys.user_of_key(key)) is not None]
+            replies = await self._store.pipeline([("HGETALL", key) for key, _ in owned])
+            found = [
+                _switches(user, _unless_wrong_type(reply)) for (_, user), reply in zip(owned, replies, strict=True)
+            ]
+            if known := [one for one in found if one.exists]:
                 yield known
-
-    async def read(self, user_keys: Sequence[str]) -> list[Switches | CustomInterval]:
-        """Return what stands at `user_keys`; keys that hold no preferences are left out.
-
-        Raises StoreError when Redis refused to tell: that must not look like a user without preferences.
-        """
-        owned = [(key, user) for key in user_keys if (user := keys.user_of_key(key)) is not None]
-        replies = await self._store.pipeline([_read_command(key) for key, _ in owned])
-        return [_read_reply(key, user, reply) for (key, user), reply in zip(owned, replies, strict=True)]
 
     async def read_user(self, user_id: str, task_ids: Iterable[str]) -> StoredUser:
         """Return what stands about the user: every switch, and the settings for `task_ids` and for what is switched.
@@ -116,37 +108,29 @@ class UserStore:
             except StoreError as error:
                 raise StoreError(f"{key}: {error}") from None
 
-    async def _scan(self, *filters: str) -> AsyncIterator[list[str]]:
-        cursor: bytes | str = "0"
-        while True:
-            cursor, found = await self._store.command("SCAN", cursor, *filters, "COUNT", _SCAN_COUNT)
-            if piece := decoded_keys(found):
-                yield piece
-            if int(cursor) == 0:
-                return
+
+async def scan_keys(store: RedisStore, *filters: str) -> AsyncIterator[list[str]]:
+    """Yield the keys that pass the `filters` of SCAN, in pieces; a key may come twice."""
+    cursor: bytes | str = "0"
+    while True:
+        cursor, found = await store.command("SCAN", cursor, *filters, "COUNT", _SCAN_COUNT)
+        if piece := decoded_keys(found):
+            yield piece
+        if int(cursor) == 0:
+            return
 
 
 def decoded_keys(found: Iterable[bytes]) -> list[str]:
     """Return the keys that are text. A user id that is not UTF-8 could not stand in a message; it is left out."""
-    return [key for raw in found if (key := _text(raw)) is not None]
+    return [key for raw in found if (key := text_of_key(raw)) is not None]
 
 
-def _text(raw: bytes) -> str | None:
+def text_of_key(raw: bytes) -> str | None:
+    """Return the key as text, or None when it is none."""
     try:
         return raw.decode()
     except UnicodeDecodeError:
         return None
-
-
-def _read_command(key: str) -> tuple[Argument, ...]:
-    return ("HGETALL", key) if _is_switches(key) else ("HGET", key, "custom_interval")
-
-
-def _read_reply(key: str, user_id: str, reply: object) -> Switches | CustomInterval:
-    reply = _unless_wrong_type(reply)
-    if not _is_switches(key):
-        return CustomInterval(user_id=user_id, task_id=key.rpartition(":")[2], text=_field(reply))
-    return _switches(user_id, reply)
 
 
 def _switches(user_id: str, reply: object) -> Switches:
@@ -174,10 +158,6 @@ def _unless_wrong_type(reply: object) -> object:
     if isinstance(reply, Exception) and str(reply).startswith("WRONGTYPE"):
         return None
     return checked(reply)
-
-
-def _is_switches(key: str) -> bool:
-    return key.endswith(":tasks")
 
 
 def _pairs(reply: object) -> list[tuple[bytes, bytes]]:

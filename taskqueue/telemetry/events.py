@@ -8,15 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime
-from typing import Literal
-
-#: what settle did with a delivery: done, tried again later, put back without spending an attempt, sent to the failed
-#: queue, returned to its queue unchanged (core/retry names the same; a skip and a drop have events of their own)
-DecisionName = Literal["complete", "retry", "park", "fail"]
-
-#: how released jobs travel: through the delayed queue ahead of time, or straight to their ready queue
-ReleaseMode = Literal["lane", "direct"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,11 +98,33 @@ class ConnectionRestored(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ClockDiffers(Event):
+    """The host's clock is `ahead_s` ahead of Redis's (negative: behind). Redis's counts for all that is scheduled."""
+
+    ahead_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PublishingBlocked(Event):
     """RabbitMQ takes no messages because of its memory or disk alarm (`blocked`), or takes them again."""
 
     connection: str
     blocked: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LaneStuck(Event):
+    """Jobs do not come out of the delayed queue in time (`stuck`), or do again, or are not watched any more."""
+
+    stuck: bool
+    lag_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LaneUnwatched(Event):
+    """RabbitMQ lets the leader not declare the queue with which it measures the delayed queue."""
+
+    error: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -150,179 +163,6 @@ class CatalogReloaded(Event):
     removed: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
     error: str | None = None
-
-
-# --- scheduler --------------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LeaderChanged(Event):
-    """Whether the process leads has changed; also emitted once at start."""
-
-    leading: bool
-    instance: str
-    reason: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LeaseLost(Event):
-    """The lease went to somebody else, or could not be renewed in time, while this process led."""
-
-    instance: str
-    reason: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OccurrencePlanned(Event):
-    """One due instant of one cohort has its slots: `users` jobs, planned in `seconds`."""
-
-    task: str
-    cohort: str
-    scheduled_at: datetime
-    users: int
-    seconds: float
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OccurrenceSkipped(Event):
-    """One due instant of one cohort gives no jobs; `reason` is a stable code (`missed`, `overlap`, `paused`, ...)."""
-
-    task: str
-    cohort: str
-    scheduled_at: datetime
-    reason: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class JobsReleased(Event):
-    """`count` jobs were published and confirmed; `queue` is the ready queue (high, normal or low) they are for."""
-
-    queue: str
-    mode: ReleaseMode
-    count: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AudienceCounted(Event):
-    """How many users have the task enabled now."""
-
-    task: str
-    users: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PreferenceIgnored(Event):
-    """A user's preference holds nonsense and says nothing until it is mended; `error` names user and field."""
-
-    user_id: str
-    error: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SlotListGone(Event):
-    """A slot list expired or was deleted before it was released: `users` jobs of it will not run."""
-
-    task: str
-    occurrence: str
-    slot: int
-    users: int
-
-
-# --- worker -----------------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AttemptStarted(Event):
-    """The HTTP call begins. Exactly one AttemptEnded follows, also when the attempt is cut by a drain.
-
-    `lateness_s` is the time since the job was due; None for a retry, whose due time is not the schedule's.
-    """
-
-    task: str
-    job_id: str
-    user_id: str
-    attempt: int
-    lateness_s: float | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AttemptEnded(Event):
-    """The HTTP call is over: `outcome_class` is the class of core/outcome, `status` the HTTP status if one came."""
-
-    task: str
-    job_id: str
-    user_id: str
-    attempt: int
-    outcome_class: str
-    status: int | None
-    duration_s: float
-    error_code: str | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class JobSettled(Event):
-    """What was decided for the job is done. `status` is the execution's when this ended it (success or failed).
-
-    `reason` is the stable code of a retry, a park or a failure.
-    """
-
-    task: str
-    job_id: str
-    user_id: str
-    attempt: int
-    decision: DecisionName
-    status: str | None = None
-    reason: str | None = None
-    next_attempt_at: datetime | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class JobSkipped(Event):
-    """The job ended without a call; `reason` is a stable code (`preference_off`, `cancelled`, `disabled`, ...).
-
-    `status` is the execution's: skipped, or cancelled.
-    """
-
-    task: str
-    job_id: str
-    user_id: str
-    reason: str
-    status: str = "skipped"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DuplicateDropped(Event):
-    """A delivery of a job that is already done, or this worker's own, was acknowledged and forgotten."""
-
-    task: str
-    job_id: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MessageRejected(Event):
-    """A message that cannot be read went to the failed queue; `reason` as in MessageError."""
-
-    reason: str
-    queue: str
-    detail: str = ""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LimitWaited(Event):
-    """A job waits for `limit` (`global`, `task` or `host`): slept `seconds`, or parked for about that long."""
-
-    limit: str
-    task: str
-    job_id: str
-    seconds: float
-    parked: bool
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LimitUnused(Event):
-    """rate_limit.per_task of worker.yaml names a task that does not exist: a typing mistake, or a task to come."""
-
-    task: str
 
 
 # --- fan-out ----------------------------------------------------------------------------------------------------------

@@ -20,7 +20,7 @@ import structlog
 
 from taskqueue.core.instants import rfc3339
 from taskqueue.errors import ConfigError
-from taskqueue.telemetry import events
+from taskqueue.telemetry import events, scheduler_events, worker_events
 from taskqueue.telemetry.events import Emit, Event
 
 LogFormat = Literal["auto", "json", "text"]
@@ -68,25 +68,33 @@ _SILENT = frozenset({"aio_pika", "aiormq"})
 
 #: the events that are not INFO: what needs a look is WARNING, what comes several times per job is DEBUG
 _EVENT_LEVELS: Mapping[type[Event], int] = {
-    events.AttemptStarted: logging.DEBUG,
-    events.JobSettled: logging.DEBUG,
-    events.DuplicateDropped: logging.DEBUG,
-    events.LimitWaited: logging.DEBUG,
+    worker_events.AttemptStarted: logging.DEBUG,
+    worker_events.JobSettled: logging.DEBUG,
+    worker_events.DuplicateDropped: logging.DEBUG,
+    worker_events.LimitWaited: logging.DEBUG,
     events.DeliveryReturned: logging.DEBUG,
-    events.JobsReleased: logging.DEBUG,
-    events.AudienceCounted: logging.DEBUG,
+    scheduler_events.JobsReleased: logging.DEBUG,
+    scheduler_events.AudienceCounted: logging.DEBUG,
     events.LoopFailed: logging.ERROR,
     events.SubscriberFailed: logging.ERROR,
     events.PortBusy: logging.WARNING,
     events.ConnectionLost: logging.WARNING,
     events.PublishingBlocked: logging.WARNING,
+    events.LaneStuck: logging.WARNING,
+    events.LaneUnwatched: logging.WARNING,
     events.DeliveryFailed: logging.ERROR,
-    events.LeaseLost: logging.WARNING,
-    events.MessageRejected: logging.WARNING,
-    events.OccurrenceSkipped: logging.WARNING,
-    events.PreferenceIgnored: logging.WARNING,
-    events.SlotListGone: logging.WARNING,
-    events.LimitUnused: logging.WARNING,
+    scheduler_events.LeaseLost: logging.WARNING,
+    worker_events.MessageRejected: logging.WARNING,
+    scheduler_events.DueWorkRebuilt: logging.WARNING,
+    scheduler_events.OccurrenceSkipped: logging.WARNING,
+    scheduler_events.PreferenceIgnored: logging.WARNING,
+    scheduler_events.SlotListGone: logging.WARNING,
+    scheduler_events.LimitIgnored: logging.WARNING,
+    scheduler_events.SlotEntryIgnored: logging.WARNING,
+    scheduler_events.LaneClosed: logging.WARNING,
+    scheduler_events.DamagedKeySetAside: logging.ERROR,
+    events.ClockDiffers: logging.WARNING,
+    worker_events.LimitUnused: logging.WARNING,
 }
 
 
@@ -131,7 +139,7 @@ def level_of(event: Event) -> int:
     match event:
         case events.CatalogReloaded(ok=False):
             return logging.ERROR
-        case events.ProcessStopped(clean=False) | events.JobSettled(decision="fail"):
+        case events.ProcessStopped(clean=False) | worker_events.JobSettled(decision="fail"):
             return logging.WARNING
         case _:
             return _EVENT_LEVELS.get(type(event), logging.INFO)

@@ -20,7 +20,7 @@ from prometheus_client import (
 )
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 
-from taskqueue.telemetry import events
+from taskqueue.telemetry import events, scheduler_events, worker_events
 from taskqueue.telemetry.events import Event
 
 #: tasks beyond this many share the label value OTHER_TASKS: a million API tasks must not make a million series
@@ -104,20 +104,20 @@ class Metrics:
 
     def _handlers_by_event(self) -> Mapping[type[Event], Callable[[Any], None]]:
         return {
-            events.OccurrencePlanned: lambda e: self._planned.labels(self._task(e.task)).inc(e.users),
-            events.JobsReleased: lambda e: self._published.labels(e.queue, e.mode).inc(e.count),
-            events.AudienceCounted: lambda e: self._users.labels(self._task(e.task)).set(e.users),
-            events.AttemptStarted: self._on_attempt_started,
-            events.AttemptEnded: self._on_attempt_ended,
-            events.JobSettled: self._on_job_settled,
-            events.JobSkipped: self._on_job_skipped,
-            events.DuplicateDropped: lambda _: self._duplicates.inc(),
-            events.MessageRejected: self._on_message_rejected,
-            events.LimitWaited: lambda e: self._limit_waits.labels(e.limit).inc(),
+            scheduler_events.OccurrencePlanned: lambda e: self._planned.labels(self._task(e.task)).inc(e.users),
+            scheduler_events.JobsReleased: lambda e: self._published.labels(e.queue, e.mode).inc(e.count),
+            scheduler_events.AudienceCounted: lambda e: self._users.labels(self._task(e.task)).set(e.users),
+            worker_events.AttemptStarted: self._on_attempt_started,
+            worker_events.AttemptEnded: self._on_attempt_ended,
+            worker_events.JobSettled: self._on_job_settled,
+            worker_events.JobSkipped: self._on_job_skipped,
+            worker_events.DuplicateDropped: lambda _: self._duplicates.inc(),
+            worker_events.MessageRejected: self._on_message_rejected,
+            worker_events.LimitWaited: lambda e: self._limit_waits.labels(e.limit).inc(),
             events.ConnectionRestored: self._on_connection_restored,
             events.LoopFailed: lambda e: self._loop_failures.labels(e.loop).inc(),
             events.SubscriberFailed: lambda e: self._telemetry_failures.labels(e.subscriber).inc(),
-            events.LeaderChanged: self._on_leader_changed,
+            scheduler_events.LeaderChanged: self._on_leader_changed,
             events.CatalogReloaded: self._on_catalog_reloaded,
         }
 
@@ -128,18 +128,18 @@ class Metrics:
             self._task_labels.add(task)
         return task
 
-    def _on_attempt_started(self, event: events.AttemptStarted) -> None:
+    def _on_attempt_started(self, event: worker_events.AttemptStarted) -> None:
         self._in_flight.inc()
         if event.lateness_s is not None:
             self._lateness.observe(max(0.0, event.lateness_s))
 
-    def _on_attempt_ended(self, event: events.AttemptEnded) -> None:
+    def _on_attempt_ended(self, event: worker_events.AttemptEnded) -> None:
         task = self._task(event.task)
         self._in_flight.dec()
         self._attempts.labels(task, status_class(event.status)).inc()
         self._request_seconds.labels(task).observe(event.duration_s)
 
-    def _on_job_settled(self, event: events.JobSettled) -> None:
+    def _on_job_settled(self, event: worker_events.JobSettled) -> None:
         task = self._task(event.task)
         if event.decision == "retry":
             self._retries.labels(task).inc()
@@ -148,19 +148,19 @@ class Metrics:
         if event.status is not None:
             self._executions.labels(task, event.status).inc()
 
-    def _on_job_skipped(self, event: events.JobSkipped) -> None:
+    def _on_job_skipped(self, event: worker_events.JobSkipped) -> None:
         task = self._task(event.task)
         self._skipped.labels(task, event.reason).inc()
         self._executions.labels(task, event.status).inc()
 
-    def _on_message_rejected(self, event: events.MessageRejected) -> None:
+    def _on_message_rejected(self, event: worker_events.MessageRejected) -> None:
         self._rejected.labels(event.reason).inc()
 
     def _on_connection_restored(self, event: events.ConnectionRestored) -> None:
         if event.service == "rabbitmq" and event.outage_s > 0:
             self._reconnects.inc()
 
-    def _on_leader_changed(self, event: events.LeaderChanged) -> None:
+    def _on_leader_changed(self, event: scheduler_events.LeaderChanged) -> None:
         self._late_gauge("leader", "1 while this scheduler leads").set(int(event.leading))
 
     def _on_catalog_reloaded(self, event: events.CatalogReloaded) -> None:

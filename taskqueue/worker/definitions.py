@@ -9,7 +9,8 @@ from typing import NoReturn
 from taskqueue.core.task import Task
 from taskqueue.errors import StoreError, StoreUnavailableError
 from taskqueue.store.catalog import CatalogStore
-from taskqueue.telemetry.events import CatalogReloaded, Emit, LimitUnused
+from taskqueue.telemetry.events import CatalogReloaded, Emit
+from taskqueue.telemetry.worker_events import LimitUnused
 
 _LOOK_EVERY_S = 2.0
 

@@ -14,17 +14,21 @@ from taskqueue.core.outcome import Outcome, OutcomeClass
 from taskqueue.core.retry import Complete, Decision, Drop, Fail, Park, Retry, RetryPolicy, Skip, decide
 from taskqueue.core.state import Status
 from taskqueue.core.task import Task
+from taskqueue.core.waiting import GLOBAL, concurrency_limit, task_limit
 from taskqueue.runtime import Now
-from taskqueue.store.jobs import FAILING, Admission, AdmitTerms, Claimant, JobStore, Limit, Switch, Verdict
-from taskqueue.telemetry.events import AttemptEnded, AttemptStarted, Emit, LimitWaited
+from taskqueue.store.jobs import FAILING, Admission, AdmitTerms, Claimant, JobStore, Places, Switch, Verdict
+from taskqueue.store.limits import Limits
+from taskqueue.telemetry.events import Emit
+from taskqueue.telemetry.worker_events import AttemptEnded, AttemptStarted, LimitWaited
 from taskqueue.worker.attempt import CUT, Attempt, AttemptDefaults, Caller
 from taskqueue.worker.perseverance import Perseverance
 
 #: the longest that a job waits for its limit in a pair of hands, in all; longer waits are spent in Redis
 _LONGEST_SLEEP = timedelta(seconds=1)
 
-#: a job that was put back for its limit comes again after this at the earliest: each round costs Redis and RabbitMQ
-_SHORTEST_PARK = timedelta(seconds=3)
+#: a job keeps its place among `max_concurrency` for so much longer than its call may take: Redis may not answer when
+#: the result is to be recorded
+_PLACE_KEPT_BEYOND_CALL = timedelta(minutes=1)
 
 #: claims and done markers outlive the last instant at which the job may still start by this much
 _KEPT_BEYOND_AGE = timedelta(hours=1)
@@ -35,9 +39,7 @@ class HandleTerms:
     """What holds for all jobs of this worker."""
 
     worker_id: str
-    global_limit: Limit | None
-    #: by task id; a task that is not here has no limit of its own
-    task_limits: dict[str, Limit | None]
+    limits: Limits
     heartbeat_ttl: timedelta
     #: how many hands may sleep for a limit at a time; the others stay free for jobs that no limit holds back
     sleepers: int
@@ -110,11 +112,12 @@ class Handler:
         terms = AdmitTerms(
             switch=switch_of(message, task),
             expires_at=job.execute_after + policy.max_age,
-            global_limit=self._terms.global_limit,
-            task_limit=self._terms.task_limits.get(task.id),
+            global_limit=self._terms.limits.global_,
+            task_limit=self._terms.limits.tasks.get(task.id),
             kept=kept,
             heartbeat_ttl=self._terms.heartbeat_ttl,
             rerun_lost=policy.retry_unknown,
+            places=self._places(task),
         )
         patience = _LONGEST_SLEEP
         while True:
@@ -129,7 +132,8 @@ class Handler:
             may_sleep = patience >= timedelta(0) and not self._stopping.is_set() and self._asleep < self._terms.sleepers
             self._waited(job, admission.word, wait, parked=not may_sleep)
             if not may_sleep:
-                return self._parked_for(wait, admission.word)
+                until = to_unix_ms(self._now() + wait)
+                return Admission(verdict=Verdict.PARK, milliseconds=until, word=f"limit_{admission.word}")
             await self._sleep(wait)
 
     async def _sleep(self, wait: timedelta) -> None:
@@ -139,10 +143,11 @@ class Handler:
         finally:
             self._asleep -= 1
 
-    def _parked_for(self, wait: timedelta, limit: str) -> Admission:
-        # Spread over as long again: jobs that were told to wait together would otherwise come back together.
-        until = self._now() + max(wait, _SHORTEST_PARK) * (1 + self._jitter())
-        return Admission(verdict=Verdict.PARK, milliseconds=to_unix_ms(until), word=f"limit_{limit}")
+    def _places(self, task: Task) -> Places | None:
+        if task.max_concurrency is None:
+            return None
+        longest = self._terms.defaults.deadline_of(task) + _PLACE_KEPT_BEYOND_CALL
+        return Places(most=task.max_concurrency, kept=longest)
 
     def _waited(self, job: Job, limit: str, wait: timedelta, *, parked: bool) -> None:
         self._emit(
@@ -153,7 +158,8 @@ class Handler:
         now = self._now()
         match admission:
             case Admission(verdict=Verdict.PARK, milliseconds=until, word=why):
-                return Handled(decision=Park(until=from_unix_ms(until), reason=why), kept=kept)
+                waits_for = _limit_behind(why, job.task_type_id)
+                return Handled(decision=Park(until=from_unix_ms(until), reason=why, waits_for=waits_for), kept=kept)
             case Admission(verdict=Verdict.DROP, word=word) if word.startswith(FAILING):
                 # Whoever ended this job did not live to put it into the failed queue: that is all there is left to do.
                 reason = word.removeprefix(FAILING)
@@ -252,7 +258,22 @@ _SAID = {
 
 def switch_of(message: JobMessage, task: Task) -> Switch:
     """Return how task and preference decide: planned jobs need their user's 1, all others stop at an explicit 0."""
+    if task.removed:
+        return Switch.REMOVED
     if not task.enabled:
         return Switch.OFF
     planned = message.metadata.source == JobSource.SCHEDULER
     return Switch.REQUIRED if planned and not task.default_enabled else Switch.OPTIONAL
+
+
+def _limit_behind(reason: str, task_id: str) -> str | None:
+    """Return the limit in whose list a job waits that was parked for `reason`; None: it waits for an instant."""
+    match reason:
+        case "limit_global":
+            return GLOBAL
+        case "limit_task":
+            return task_limit(task_id)
+        case "limit_concurrency":
+            return concurrency_limit(task_id)
+        case _:
+            return None

@@ -16,16 +16,18 @@ from taskqueue.assets import asset_dir
 from taskqueue.broker.consumer import Consumers
 from taskqueue.broker.publisher import Publisher
 from taskqueue.broker.topology import declare
+from taskqueue.config.sections import RateLimitSettings
 from taskqueue.config.settings import WorkerSettings
 from taskqueue.core.instants import rfc3339
 from taskqueue.core.task import Priority
 from taskqueue.errors import StoreError
 from taskqueue.ops_server import OpsServer
-from taskqueue.runtime import Now, Supervisor, utc_now
+from taskqueue.runtime import Now, Supervisor
 from taskqueue.store.catalog import CatalogStore
 from taskqueue.store.connection import RedisStore
 from taskqueue.store.health import StoreHealth
-from taskqueue.store.jobs import JobStore, Limit
+from taskqueue.store.jobs import JobStore
+from taskqueue.store.limits import Limit, Limits, LimitStore
 from taskqueue.store.scripts import Scripts
 from taskqueue.telemetry.events import Emitter, ProcessStarted
 from taskqueue.telemetry.metrics import Metrics
@@ -45,6 +47,9 @@ from taskqueue.worker.stats import WorkerStats
 #: a worker that was silent for so long counts as dead, and its jobs are taken over
 HEARTBEAT_TTL = timedelta(seconds=15)
 
+#: the leader hears of this worker's limits so often, also one that has lost them with its Redis
+_TELL_LIMITS_EVERY_S = 60.0
+
 #: a delivery that nobody began within this goes back to where other workers can take it
 _LONGEST_WAIT_S = 600.0
 
@@ -62,17 +67,17 @@ class Worker:
         metrics: Metrics,
         emit: Emitter,
         *,
-        now: Now = utc_now,
+        now: Now | None = None,
     ) -> None:
         instance = settings.worker.instance_id
         self._settings = settings
         self._emit = emit
-        self._now = now
         self._identity = Identity(incarnation=f"{instance}:{secrets.token_hex(4)}", heartbeat_ttl=HEARTBEAT_TTL)
         self._store = RedisStore(settings.redis, client_name=f"taskqueue-worker-{instance}")
         scripts = Scripts(self._store, asset_dir("lua"))
         self._store_health = StoreHealth(self._store, emit)
-        self._jobs = JobStore(self._store, scripts)
+        self._now: Now = now or self._store_health.clock
+        self._jobs, self._limits = JobStore(self._store, scripts), LimitStore(self._store, scripts)
         self._stats = WorkerStats(time.monotonic)
         emit.subscribe("worker_stats", self._stats.handle)
         self.publisher = Publisher(
@@ -91,7 +96,7 @@ class Worker:
         self._http = HttpCaller(user_agent=USER_AGENT)
         self._stopping, self._give_up = asyncio.Event(), asyncio.Event()
         self._definitions = Definitions(CatalogStore(self._store, scripts), set(settings.rate_limit.per_task), emit)
-        self._caller = Caller(self._http, References(environ), self._defaults(), now=now)
+        self._caller = Caller(self._http, References(environ), self._defaults(), now=self._now)
         self.hands = self._build_hands()
         self._server = self._build_server(metrics)
         self._supervisor = Supervisor(emit)
@@ -103,6 +108,7 @@ class Worker:
         self._supervisor.start("redis", self._store_health.run)
         self._supervisor.start("definitions", self._store_health.outlasting(self._definitions.run))
         self._supervisor.start("heartbeat", self._store_health.outlasting(self._beat_for_ever))
+        self._supervisor.start("limits", self._store_health.outlasting(self._tell_limits_for_ever))
         self._supervisor.start("give-back", self._give_back_old_for_ever)
         for number in range(self._settings.worker.pool_size):
             self._supervisor.start(f"hands-{number + 1}", self.hands.work)
@@ -180,6 +186,11 @@ class Worker:
             await self._jobs.beat(self._identity.incarnation, json.dumps(status), HEARTBEAT_TTL)
             await asyncio.sleep(HEARTBEAT_TTL.total_seconds() / 4)
 
+    async def _tell_limits_for_ever(self) -> NoReturn:
+        while True:
+            await self._limits.write(_limits(self._settings.rate_limit))
+            await asyncio.sleep(_TELL_LIMITS_EVERY_S)
+
     async def _give_back_old_for_ever(self) -> NoReturn:
         # RabbitMQ closes the channel of a consumer that holds a message for 30 minutes (consumer_timeout).
         while True:
@@ -205,11 +216,9 @@ class Worker:
 
     def _build_hands(self) -> Hands:
         perseverance = Perseverance(self._give_up)
-        limits = self._settings.rate_limit
         terms = HandleTerms(
             worker_id=self._settings.worker.instance_id,
-            global_limit=_limit(limits.global_),
-            task_limits={task_id: _limit(rate) for task_id, rate in limits.per_task.items()},
+            limits=_limits(self._settings.rate_limit),
             heartbeat_ttl=HEARTBEAT_TTL,
             sleepers=max(1, self._settings.worker.pool_size // 4),
             defaults=self._defaults(),
@@ -253,6 +262,11 @@ def _plain(rate: float | None) -> float | int | None:
     return int(rate) if rate is not None and rate.is_integer() else rate
 
 
-def _limit(rate: float | None) -> Limit | None:
+def _limits(settings: RateLimitSettings) -> Limits:
+    tasks = {task_id: _limit(rate) for task_id, rate in settings.per_task.items() if rate is not None}
+    return Limits(global_=None if settings.global_ is None else _limit(settings.global_), tasks=tasks)
+
+
+def _limit(rate: float) -> Limit:
     """Return the bucket of `rate` jobs per second: a second's worth may come at once, and at least one job."""
-    return None if rate is None else Limit(rate=rate, burst=max(1.0, rate))
+    return Limit(rate=rate, burst=max(1.0, rate))

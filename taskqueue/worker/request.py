@@ -17,6 +17,9 @@ from taskqueue.worker.references import References
 
 USER_AGENT = f"taskqueue/{__version__}"
 
+#: RFC 3986 section 5.2.4 takes them out of a path, percent-encoded or not
+_DOT_SEGMENTS = frozenset({".", ".."})
+
 _METHODS_WITH_BODY = frozenset({"POST", "PUT", "PATCH"})
 
 
@@ -39,9 +42,16 @@ def build_request(task: Task, job: Job, references: References) -> HttpRequest:
 
 def _address(task: Task, job: Job) -> str:
     # Everything is encoded, so an id can be one segment or one value and nothing else.
-    return task.target.endpoint.replace("{user_id}", quote(job.user_id, safe="")).replace(
+    address = task.target.endpoint.replace("{user_id}", quote(job.user_id, safe="")).replace(
         "{task_id}", quote(task.id, safe="")
     )
+    path = urlsplit(address).path
+    if job.user_id in _DOT_SEGMENTS and not _DOT_SEGMENTS.isdisjoint(path.split("/")):
+        raise InvalidValueError(
+            f"user id {job.user_id!r} cannot be a segment of a path: proxies and servers take it for a step in the "
+            "tree, and the call would reach another address; put {user_id} into the query, or call it by its body"
+        )
+    return address
 
 
 def _own_headers(job: Job) -> dict[str, str]:

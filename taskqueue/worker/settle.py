@@ -19,15 +19,8 @@ from taskqueue.core.retry import Complete, Decision, Drop, Fail, Park, Retry, Sk
 from taskqueue.errors import MessageError, StoreError
 from taskqueue.runtime import Now
 from taskqueue.store.jobs import Claimant, JobStore
-from taskqueue.telemetry.events import (
-    DecisionName,
-    DeliveryReturned,
-    DuplicateDropped,
-    Emit,
-    JobSettled,
-    JobSkipped,
-    MessageRejected,
-)
+from taskqueue.telemetry.events import DeliveryReturned, Emit
+from taskqueue.telemetry.worker_events import DecisionName, DuplicateDropped, JobSettled, JobSkipped, MessageRejected
 from taskqueue.worker.handle import Handled
 from taskqueue.worker.perseverance import Perseverance
 
@@ -58,7 +51,7 @@ class Settler:
             case Park(until=until):
                 stored = await self._postpone(message, claimant, handled, until=until, attempt=message.job.attempt)
             case _:
-                stored = await self._finish(message.job, handled)
+                stored = await self._finish(message, claimant, handled)
         return handled if stored else replace(handled, decision=Drop(reason="ended_elsewhere"))
 
     async def settle(self, delivery: Delivery, job: Job, handled: Handled) -> None:
@@ -112,6 +105,7 @@ class Settler:
     async def _postpone(
         self, message: JobMessage, claimant: Claimant, handled: Handled, *, until: datetime, attempt: int
     ) -> bool:
+        waits_for = handled.decision.waits_for if isinstance(handled.decision, Park) else None
         reply = await self._persevere(
             lambda: self._jobs.postpone(
                 message.job,
@@ -121,17 +115,26 @@ class Settler:
                 body=encode_message(message.for_attempt(attempt)),
                 record=handled.record,
                 kept=handled.kept,
+                waits_for=waits_for,
             )
         )
         return reply == "stored"
 
-    async def _finish(self, job: Job, handled: Handled) -> bool:
+    async def _finish(self, message: JobMessage, claimant: Claimant, handled: Handled) -> bool:
         record = handled.record
         if record is None:
             return True
         reason = handled.decision.reason if isinstance(handled.decision, Fail) else ""
         return await self._persevere(
-            lambda: self._jobs.finish(job, record, fail_reason=reason, called=handled.called, kept=handled.kept)
+            lambda: self._jobs.finish(
+                message.job,
+                claimant,
+                record,
+                fail_reason=reason,
+                called=handled.called,
+                kept=handled.kept,
+                occurrence=message.occurrence,
+            )
         )
 
     async def _hand_to_failed(self, delivery: Delivery, failure: Fail, attempts: int) -> None:

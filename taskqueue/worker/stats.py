@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 
-from taskqueue.telemetry.events import AttemptEnded, AttemptStarted, Event, JobSettled
+from taskqueue.telemetry.events import Event
+from taskqueue.telemetry.worker_events import AttemptEnded, AttemptStarted, JobSettled
 
 #: `current_rate` is over this sliding window
 RATE_WINDOW_S = 10.0

@@ -17,8 +17,9 @@ from taskqueue.core.occurrence import DEFAULT_COHORT, Occurrence, Progress, sche
 from taskqueue.core.task import Priority
 from taskqueue.runtime import utc_now
 from taskqueue.scheduler.release import Releaser
-from taskqueue.store.plan import DueEntry, PlanStore
-from taskqueue.telemetry.events import JobsReleased
+from taskqueue.store.due import DueEntry
+from taskqueue.store.plan import PlanStore
+from taskqueue.telemetry.scheduler_events import JobsReleased
 from tests.support.inbox import Inbox
 from tests.support.scheduling import EventLog
 

@@ -19,7 +19,8 @@ from taskqueue.dev.services import Redis as RedisService
 from taskqueue.scheduler.catalog_watch import CatalogWatch
 from taskqueue.scheduler.main import Scheduler
 from taskqueue.store.connection import RedisStore
-from taskqueue.telemetry.events import Emit, Event, LeaderChanged
+from taskqueue.telemetry.events import Emit, Event
+from taskqueue.telemetry.scheduler_events import LeaderChanged
 
 DAILY = {"type": "daily", "at_time": "10:00"}
 

@@ -161,6 +161,7 @@ class System:
 
         async def nothing_left() -> bool:
             waiting = await self.redis.zcard("taskqueue:delayed") + await self.redis.zcard("taskqueue:occurrences")
+            waiting += await self.redis.scard("taskqueue:waiting")
             active = [(await worker.http.get("/health")).json()["active_jobs"] for worker in workers]
             return waiting == 0 and not any(active) and not any((await self.depths()).values())
 
@@ -168,7 +169,8 @@ class System:
         for worker in workers:
             assert await worker.terminate() == 0
         assert not any((await self.depths()).values()), "a worker gave jobs back although it was idle"
-        assert scheduler.events("loop_failed") == []
+        failures = scheduler.events("loop_failed")
+        assert failures == [], failures
 
     async def depths(self) -> Mapping[str, int | None]:
         """Return how many messages are ready in each queue that jobs pass through."""

@@ -111,6 +111,31 @@ async def test_depth_of_a_missing_queue_is_unknown_and_the_session_lives_on(amqp
         await session.close()
 
 
+async def test_ready_depths_are_those_of_the_ready_queues(session: Session, publisher: Publisher) -> None:
+    await publisher.publish_all(
+        [Outgoing(body=b"{}", message_id=str(number), routing_key="jobs.low") for number in range(3)], 5
+    )
+    await publisher.publish(Outgoing(body=b"{}", message_id="failed", routing_key="jobs.failed"), 5)
+
+    assert await topology.ready_depths(session) == {
+        "taskqueue.jobs.high": 0,
+        "taskqueue.jobs.normal": 0,
+        "taskqueue.jobs.low": 3,
+    }
+
+
+async def test_ready_depths_leave_out_a_missing_queue_and_disturb_no_publish(publisher: Publisher) -> None:
+    session = publisher.connection.session
+    async with session.passing_channel("spoiling") as channel:
+        await channel.queue_delete("taskqueue.jobs.high")
+
+    depths = await topology.ready_depths(session)
+
+    assert depths == {"taskqueue.jobs.normal": 0, "taskqueue.jobs.low": 0}
+    assert session.alive
+    await publisher.publish(Outgoing(body=b"{}", message_id="m", routing_key="jobs.low"), 5)
+
+
 class TestLeastPrivilege:
     @pytest.fixture
     def limited_url(self, amqp_url: str, management: httpx.Client) -> str:

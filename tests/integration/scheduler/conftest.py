@@ -20,6 +20,7 @@ from taskqueue.dev.services import RabbitMQ
 from taskqueue.dev.services import Redis as RedisService
 from taskqueue.runtime import utc_now
 from taskqueue.scheduler.audience import AudienceIndex
+from taskqueue.scheduler.gates import Gates
 from taskqueue.scheduler.main import Scheduler
 from taskqueue.scheduler.planner import PlanDefaults, Planner
 from taskqueue.scheduler.release import Releaser, ReleaseTerms
@@ -190,7 +191,10 @@ async def new_dock(
     tasks_file.write(task_type("report"), task_type("urgent", priority="high"))
 
     async def new_dock(
-        *, publisher: Publisher = publisher, stores: tuple[PlanStore, DelayedStore] | None = None
+        *,
+        publisher: Publisher = publisher,
+        stores: tuple[PlanStore, DelayedStore] | None = None,
+        gates: Gates | None = None,
     ) -> Dock:
         inbox = await consume(dict.fromkeys(Priority, 5000))
         releaser = Releaser(
@@ -198,6 +202,7 @@ async def new_dock(
             publisher,
             tasks_file.watch(events),
             lease,
+            gates or Gates(100_000),
             ReleaseTerms(lead=60 * SECOND, batch_size=RELEASE_BATCH),
             now=lambda: utc_now() + dock.ahead,
             emit=events,

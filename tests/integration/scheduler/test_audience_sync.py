@@ -15,8 +15,10 @@ from taskqueue.scheduler.audience import AudienceIndex
 from taskqueue.scheduler.audience_sync import AudienceSync, Changes
 from taskqueue.store.changes import user_changes
 from taskqueue.store.connection import RedisStore
-from taskqueue.store.users import CustomInterval, Switches, UserStore
-from taskqueue.telemetry.events import LoopFailed, PreferenceIgnored
+from taskqueue.store.preferences import MAX_SWITCHES, Preference, PreferenceStore
+from taskqueue.store.scripts import Scripts
+from taskqueue.telemetry.events import LoopFailed
+from taskqueue.telemetry.scheduler_events import PreferenceIgnored
 from tests.support.inbox import eventually
 from tests.support.scheduling import EventLog, task_of, task_type
 
@@ -33,16 +35,19 @@ async def mute() -> AsyncIterator[list[str] | None]:
 
 
 @pytest.fixture
-async def start(store: RedisStore, index: AudienceIndex, events: EventLog) -> AsyncIterator[Start]:
+async def start(store: RedisStore, scripts: Scripts, index: AudienceIndex, events: EventLog) -> AsyncIterator[Start]:
     """Call it to have the index follow Redis."""
     supervisor = Supervisor(events, delay=RestartDelay(first_s=0.1, longest_s=0.2))
 
     def start(
-        *, changes: Changes | None = None, users: UserStore | None = None, reload_interval: timedelta = NEVER
+        *,
+        changes: Changes | None = None,
+        preferences: PreferenceStore | None = None,
+        reload_interval: timedelta = NEVER,
     ) -> AudienceSync:
         sync = AudienceSync(
             index,
-            users or UserStore(store),
+            preferences or PreferenceStore(store, scripts),
             changes or (lambda: user_changes(store)),
             reload_interval=reload_interval,
             emit=events,
@@ -68,7 +73,7 @@ async def audience_is(index: AudienceIndex, *users: str, of: Task = REPORT, with
     """Wait until exactly these users get the task; 5 s is how long a change may take."""
 
     async def found() -> bool:
-        return {user for _, user in index.ordered(of, "")} == set(users)
+        return {user for piece in index.enabled_users(of, "") for user in piece} == set(users)
 
     await eventually(found, within)
 
@@ -83,12 +88,12 @@ async def test_everybody_is_there_when_it_is_ready(redis: Redis, index: Audience
 
 
 async def test_it_is_not_ready_before_everything_is_read(
-    redis: Redis, store: RedisStore, index: AudienceIndex, start: Start
+    redis: Redis, store: RedisStore, scripts: Scripts, index: AudienceIndex, start: Start
 ) -> None:
-    held = HeldUserStore(store)
+    held = HeldPreferenceStore(store, scripts)
     held.hold()
     await enable(redis, "ann")
-    sync = start(users=held)
+    sync = start(preferences=held)
 
     await held.has_read()
     assert not sync.ready.is_set()
@@ -121,6 +126,21 @@ async def test_an_interval_that_is_none_is_told_with_its_user(redis: Redis, star
     assert (told.user_id, "custom_interval" in told.error, "report" in told.error) == ("ann", True, True)
 
 
+async def test_a_user_with_more_switches_than_can_be_is_told_and_gets_nothing_until_that_is_mended(
+    redis: Redis, index: AudienceIndex, start: Start, events: EventLog
+) -> None:
+    await enable(redis, "ann", "bob")
+    await ready(start())
+
+    await redis.hset("taskqueue:users:ann:tasks", mapping={f"task-{number}": "1" for number in range(MAX_SWITCHES)})
+
+    told = await events.wait_for(PreferenceIgnored)
+    assert (told.user_id, f"{MAX_SWITCHES + 1} fields" in told.error) == ("ann", True)
+    await audience_is(index, "bob")
+    await redis.hdel("taskqueue:users:ann:tasks", "task-0")
+    await audience_is(index, "ann", "bob")
+
+
 async def test_flushing_redis_empties_the_index(redis: Redis, index: AudienceIndex, start: Start) -> None:
     await enable(redis, "ann", "bob")
     await redis.hset("taskqueue:users:ann:settings:report", "custom_interval", '{"type":"hourly"}')
@@ -133,11 +153,17 @@ async def test_flushing_redis_empties_the_index(redis: Redis, index: AudienceInd
 
 
 async def test_flushing_another_database_leaves_nobody_out_at_any_time(
-    redis: Redis, redis_server: RedisService, redis_db: int, store: RedisStore, index: AudienceIndex, start: Start
+    redis: Redis,
+    redis_server: RedisService,
+    redis_db: int,
+    store: RedisStore,
+    scripts: Scripts,
+    index: AudienceIndex,
+    start: Start,
 ) -> None:
-    held = HeldUserStore(store)
+    held = HeldPreferenceStore(store, scripts)
     await enable(redis, "ann")
-    await ready(start(users=held))
+    await ready(start(preferences=held))
     held.hold()
 
     await flush_a_database_that_is_empty(redis_server, but=redis_db)
@@ -192,11 +218,11 @@ async def test_a_reload_is_no_slower_for_the_keys_of_others_in_between(
 
 
 async def test_an_answer_from_before_a_change_never_wins(
-    redis: Redis, store: RedisStore, index: AudienceIndex, start: Start
+    redis: Redis, store: RedisStore, scripts: Scripts, index: AudienceIndex, start: Start
 ) -> None:
-    held = HeldUserStore(store)
+    held = HeldPreferenceStore(store, scripts)
     await enable(redis, "ann")
-    await ready(start(users=held, reload_interval=timedelta(seconds=1)))
+    await ready(start(preferences=held, reload_interval=timedelta(seconds=1)))
     held.hold()
     await held.has_read()  # the reload holds an answer that says: ann is on
 
@@ -208,11 +234,11 @@ async def test_an_answer_from_before_a_change_never_wins(
     assert not overtaken
 
 
-class HeldUserStore(UserStore):
+class HeldPreferenceStore(PreferenceStore):
     """Keeps an answer of Redis back when it is told to, as a slow network would."""
 
-    def __init__(self, store: RedisStore) -> None:
-        super().__init__(store)
+    def __init__(self, store: RedisStore, scripts: Scripts) -> None:
+        super().__init__(store, scripts)
         self._holding = False
         self._going = asyncio.Event()
         self._kept = asyncio.Event()
@@ -240,15 +266,23 @@ class HeldUserStore(UserStore):
                 await self._passed.wait()
         return self._passed.is_set()
 
-    async def read(self, user_keys: Sequence[str]) -> list[Switches | CustomInterval]:
+    async def read(self, user_keys: Sequence[str]) -> list[Preference]:
         found = await super().read(user_keys)
+        await self._keep()
+        return found
+
+    async def read_next(self, cursor: str) -> tuple[str, list[Preference]]:
+        found = await super().read_next(cursor)
+        await self._keep()
+        return found
+
+    async def _keep(self) -> None:
         if self._holding:
             self._holding = False
             self._kept.set()
             await self._going.wait()
         else:
             self._passed.set()
-        return found
 
 
 async def flush_a_database_that_is_empty(server: RedisService, *, but: int) -> None:

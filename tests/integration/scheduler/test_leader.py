@@ -8,7 +8,9 @@ from redis.asyncio import Redis
 from taskqueue.dev.services import Redis as RedisService
 from taskqueue.scheduler import leader
 from taskqueue.store.lease import Lease
-from taskqueue.telemetry.events import LeaderChanged, LeaseLost
+from taskqueue.store.limits import LimitStore
+from taskqueue.telemetry.events import LoopFailed
+from taskqueue.telemetry.scheduler_events import LeaderChanged, LeaseLost, LimitIgnored
 from tests.support.inbox import eventually
 from tests.support.scheduling import NewScheduler, TasksFile, task_type
 from tests.support.tcp_proxy import TcpProxy
@@ -132,6 +134,7 @@ async def test_a_scheduler_without_redis_says_once_that_it_does_not_lead(
 
     monkeypatch.setattr(Lease, "acquire", counted)
     scheduler = await new_scheduler("alone", addresses=("127.0.0.1:1",))
+    scheduler.scheduler._store_health.clock.known.set()  # without Redis's time it does not even ask
 
     await eventually(asked_three_times)
 
@@ -162,3 +165,38 @@ async def test_where_nobody_sees_rabbitmq_somebody_goes_on_planning(
 
     await only.leads(False, after=led)
     await only.leads(after=led)
+
+
+async def test_a_loop_that_fails_for_an_unknown_reason_stops_no_other_and_tells_where(
+    new_scheduler: NewScheduler, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def broken(*_: object) -> None:
+        raise ValueError("seven is not a colour")
+
+    monkeypatch.setattr(LimitStore, "read", broken)
+    first = await new_scheduler("first")
+    await first.leads()
+
+    async def told() -> bool:
+        return bool(first.events.of(LoopFailed))
+
+    await eventually(told)
+    (failed,) = first.events.of(LoopFailed)
+    assert (failed.loop, failed.error) == ("limits", "ValueError: seven is not a colour")
+    assert "in broken" in failed.exception
+    assert first.events.of(LeaseLost) == []
+
+
+async def test_a_limit_that_is_none_is_told_once(new_scheduler: NewScheduler, redis: Redis) -> None:
+    await redis.hset("taskqueue:limits", "task:report", "ten")
+    first = await new_scheduler("first")
+    await first.leads()
+    asked = 0
+
+    async def asked_often() -> bool:
+        nonlocal asked
+        asked += 1
+        return asked > 150 and bool(first.events.of(LimitIgnored))
+
+    await eventually(asked_often)
+    assert [event.limit for event in first.events.of(LimitIgnored)] == ["task:report"]

@@ -7,7 +7,7 @@ import pytest
 
 from taskqueue.core.instants import to_unix_ms
 from taskqueue.store.users import Switches
-from taskqueue.telemetry.events import OccurrencePlanned, OccurrenceSkipped
+from taskqueue.telemetry.scheduler_events import OccurrencePlanned, OccurrenceSkipped
 from tests.support.plan_desk import (
     DAY,
     HOUR,

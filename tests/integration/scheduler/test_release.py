@@ -14,7 +14,7 @@ from taskqueue.core.occurrence import DEFAULT_COHORT, Occurrence
 from taskqueue.core.task import Priority
 from taskqueue.errors import BrokerError
 from taskqueue.runtime import utc_now
-from taskqueue.telemetry.events import SlotListGone
+from taskqueue.telemetry.scheduler_events import SlotListGone
 from tests.support.release_dock import RELEASE_BATCH, SECOND, Dock, NewDock, names
 
 
@@ -189,6 +189,18 @@ async def test_an_occurrence_without_users_is_noted_and_closed(dock: Dock) -> No
     await dock.releaser.round()
 
     assert (await dock.plan.last_execution("report"), await dock.live()) == (rfc3339(at), [])
+
+
+async def test_an_occurrence_that_was_abandoned_before_its_instant_is_no_execution(dock: Dock) -> None:
+    at = (utc_now() + 30 * SECOND).replace(microsecond=0)
+    occurrence = await dock.planned(["ann", "bob"], at, window=1000 * SECOND)
+    await dock.releaser.round()
+    await dock.plan.abandon(dock.token, occurrence, await dock.progress(occurrence))
+
+    dock.ahead = 31 * SECOND
+    await dock.releaser.round()
+
+    assert await dock.plan.last_execution("report") is None
 
 
 async def test_a_cohort_s_occurrence_is_not_the_task_s_execution(dock: Dock) -> None:

@@ -66,7 +66,7 @@ async def test_nothing_leaves_redis_without_a_confirm_and_all_arrives_later(
     job_id = await dock.delayed("retry", utc_now() - SECOND)
     network.freeze()
     releasing = asyncio.create_task(dock.releaser.round())
-    await eventually(lambda: _is(bool(far_publisher._unconfirmed)))
+    await eventually(lambda: _is(bool(far_publisher.unconfirmed)))
 
     await network.cut()
     with pytest.raises(BrokerError, match="confirmed 0 of 41"):

@@ -14,7 +14,8 @@ from taskqueue.core.instants import rfc3339
 from taskqueue.core.task import Priority
 from taskqueue.errors import ConfigError
 from taskqueue.runtime import utc_now
-from taskqueue.telemetry.events import AudienceCounted, CatalogReloaded, LoopFailed, OccurrencePlanned, PortBound
+from taskqueue.telemetry.events import CatalogReloaded, LoopFailed, PortBound
+from taskqueue.telemetry.scheduler_events import AudienceCounted, OccurrencePlanned
 from tests.support.inbox import Consume, eventually
 from tests.support.scheduling import NewScheduler, RunningScheduler, TasksFile, task_of, task_type
 

@@ -10,7 +10,8 @@ from taskqueue.core.job import Job
 from taskqueue.errors import StoreError
 from taskqueue.store import keys
 from taskqueue.store.connection import RedisStore
-from taskqueue.store.jobs import Admission, JobStore, Limit, Switch, Verdict
+from taskqueue.store.jobs import Admission, JobStore, Switch, Verdict
+from taskqueue.store.limits import Limit
 from taskqueue.store.scripts import Scripts
 from tests.support.claims import AGAIN, FIRST, HEARTBEAT_TTL, KEPT, OTHER, due_job, terms, worker_lives
 
@@ -132,6 +133,10 @@ async def test_a_disabled_task_is_not_called_even_for_who_wants_it(jobs: JobStor
     job = due_job()
     await store.command("HSET", keys.user_tasks(job.user_id), job.task_type_id, "1")
     assert said(await jobs.admit(job, FIRST, terms(switch=Switch.OFF))) == (Verdict.SKIP, "task_disabled")
+
+
+async def test_a_job_of_a_drained_task_is_skipped(jobs: JobStore) -> None:
+    assert said(await jobs.admit(due_job(), FIRST, terms(switch=Switch.REMOVED))) == (Verdict.SKIP, "task_removed")
 
 
 async def test_a_job_that_is_a_little_early_waits(jobs: JobStore, store: RedisStore) -> None:

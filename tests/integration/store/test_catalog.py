@@ -1,10 +1,11 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 
-from taskqueue.core.task import Task
+from taskqueue.core.task import Removed, Task
 from taskqueue.errors import LeaseLostError
 from taskqueue.store import keys
 from taskqueue.store.catalog import CatalogStore
@@ -85,3 +86,27 @@ async def test_a_definition_of_a_later_version_hides_no_other(
 
     assert await catalog.read() == by_id(REPORT)
     assert list(catalog.unreadable) == ["hourly_sync"]
+
+
+async def test_a_removed_task_whose_jobs_are_drained_says_so(store: RedisStore, scripts: Scripts, token: str) -> None:
+    catalog = CatalogStore(store, scripts, Removed.DRAIN)
+    await catalog.write(token, by_id(REPORT, SYNC), "r1")
+    await catalog.write(token, by_id(REPORT), "r2")
+    await catalog.write(token, by_id(REPORT), "r3")
+    assert await catalog.read() == by_id(REPORT, replace(SYNC, removed=True))
+    await catalog.write(token, by_id(REPORT, SYNC), "r4")
+    assert await catalog.read() == by_id(REPORT, SYNC)
+
+
+async def test_a_leader_with_another_policy_for_removed_tasks_makes_it_known(
+    catalog: CatalogStore, store: RedisStore, scripts: Scripts, token: str
+) -> None:
+    await catalog.write(token, by_id(SYNC), "r1")
+    await catalog.write(token, {}, "r2")
+    revisions = [await catalog.revision()]
+    await CatalogStore(store, scripts, Removed.DRAIN).write(token, {}, "r2")
+    revisions.append(await catalog.revision())
+    assert await catalog.read() == by_id(replace(SYNC, removed=True))
+    await catalog.write(token, {}, "r2")
+    assert await catalog.read() == by_id(SYNC)
+    assert len({*revisions}) == 2

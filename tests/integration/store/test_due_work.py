@@ -1,11 +1,16 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
+from taskqueue.errors import DamagedKeyError
+from taskqueue.store import keys
 from taskqueue.store.connection import RedisStore
-from taskqueue.store.plan import DueEntry, PlanStore
+from taskqueue.store.due import DueCounts, DueEntry
+from taskqueue.store.plan import PlanStore
 from taskqueue.store.scripts import Scripts
 from tests.support.values import TEN_O_CLOCK
 
@@ -21,47 +26,103 @@ def plan(store: RedisStore, scripts: Scripts) -> PlanStore:
 
 async def make_due(plan: PlanStore, token: str, *entries: DueEntry) -> None:
     keep = [(entry.member, "rule", entry.at) for entry in entries]
-    await plan.sync_due(token, remove=[], keep=keep)
+    await plan.due.sync(token, remove=[], keep=keep)
 
 
 async def test_due_entries_come_earliest_first(plan: PlanStore, token: str) -> None:
     later = DueEntry(task_id="hourly_sync", cohort="0123456789abcdef", at=TEN_O_CLOCK + HOUR)
     await make_due(plan, token, later, ENTRY)
-    assert await plan.due_until(TEN_O_CLOCK, 10) == [ENTRY]
-    assert await plan.due_until(TEN_O_CLOCK + HOUR, 10) == [ENTRY, later]
-    assert await plan.due_until(TEN_O_CLOCK + HOUR, 1) == [ENTRY]
-    assert await plan.next_due() == TEN_O_CLOCK
+    assert await plan.due.until(TEN_O_CLOCK, 10) == [ENTRY]
+    assert await plan.due.until(TEN_O_CLOCK + HOUR, 10) == [ENTRY, later]
+    assert await plan.due.until(TEN_O_CLOCK + HOUR, 1) == [ENTRY]
+    assert await plan.due.next() == TEN_O_CLOCK
 
 
 async def test_without_due_work_nothing_is_next(plan: PlanStore) -> None:
-    assert await plan.next_due() is None
-    assert await plan.due_rules() == {}
+    assert await plan.due.next() is None
+    assert await plan.due.rules() == {}
 
 
 async def test_a_sync_keeps_the_instant_of_an_unchanged_rule(plan: PlanStore, token: str) -> None:
     await make_due(plan, token, ENTRY)
-    changed = await plan.sync_due(token, remove=[], keep=[(ENTRY.member, "rule", TOMORROW)])
+    changed = await plan.due.sync(token, remove=[], keep=[(ENTRY.member, "rule", TOMORROW)])
     assert changed == 0
-    assert await plan.next_due() == TEN_O_CLOCK
+    assert await plan.due.next() == TEN_O_CLOCK
 
 
 async def test_a_sync_sets_the_instant_of_a_changed_rule(plan: PlanStore, token: str) -> None:
     await make_due(plan, token, ENTRY)
-    assert await plan.sync_due(token, remove=[], keep=[(ENTRY.member, "another", TOMORROW)]) == 1
-    assert await plan.next_due() == TOMORROW
-    assert await plan.due_rules() == {ENTRY.member: "another"}
+    assert await plan.due.sync(token, remove=[], keep=[(ENTRY.member, "another", TOMORROW)]) == 1
+    assert await plan.due.next() == TOMORROW
+    assert await plan.due.rules() == {ENTRY.member: "another"}
 
 
 async def test_a_rule_that_is_never_due_again_has_no_entry(plan: PlanStore, token: str) -> None:
     await make_due(plan, token, ENTRY)
-    await plan.sync_due(token, remove=[], keep=[(ENTRY.member, "over", None)])
-    assert await plan.next_due() is None
-    assert await plan.due_rules() == {ENTRY.member: "over"}
+    await plan.due.sync(token, remove=[], keep=[(ENTRY.member, "over", None)])
+    assert await plan.due.next() is None
+    assert await plan.due.rules() == {ENTRY.member: "over"}
 
 
 async def test_a_sync_removes_what_is_gone(plan: PlanStore, token: str) -> None:
     other = DueEntry(task_id="hourly_sync", cohort="", at=TOMORROW)
     await make_due(plan, token, ENTRY, other)
-    assert await plan.sync_due(token, remove=[ENTRY.member, "never there"], keep=[]) == 1
-    assert await plan.due_until(TOMORROW, 10) == [other]
-    assert await plan.due_rules() == {other.member: "rule"}
+    assert await plan.due.sync(token, remove=[ENTRY.member, "never there"], keep=[]) == 1
+    assert await plan.due.until(TOMORROW, 10) == [other]
+    assert await plan.due.rules() == {other.member: "rule"}
+
+
+async def test_a_held_entry_is_due_no_more_but_looked_at_at_its_instant(plan: PlanStore, token: str) -> None:
+    await make_due(plan, token, ENTRY)
+    assert await plan.due.hold(token, ENTRY)
+    assert (await plan.due.until(TOMORROW, 10), await plan.due.next()) == ([], None)
+    assert await plan.due.held_until(TEN_O_CLOCK - HOUR, 10) == []
+    assert await plan.due.held_until(TEN_O_CLOCK, 10) == [replace(ENTRY, held=True)]
+    assert await plan.due.next_held() == TEN_O_CLOCK
+
+
+async def test_an_entry_that_has_moved_is_not_held(plan: PlanStore, token: str) -> None:
+    await make_due(plan, token, replace(ENTRY, at=TOMORROW))
+    assert not await plan.due.hold(token, ENTRY)
+    assert await plan.due.next() == TOMORROW
+
+
+async def test_a_held_entry_moves_on_as_any_other(plan: PlanStore, token: str) -> None:
+    await make_due(plan, token, ENTRY)
+    await plan.due.hold(token, ENTRY)
+    assert await plan.move_due(token, replace(ENTRY, held=True), TOMORROW)
+    assert not await plan.move_due(token, replace(ENTRY, held=True), TOMORROW)
+    assert (await plan.due.next(), await plan.due.next_held()) == (TOMORROW, None)
+
+
+@pytest.mark.parametrize(
+    "changes", [{"remove": [ENTRY.member], "keep": []}, {"remove": [], "keep": [(ENTRY.member, "new", TOMORROW)]}]
+)
+async def test_a_held_entry_goes_with_its_rule(plan: PlanStore, token: str, changes: dict[str, list[Any]]) -> None:
+    await make_due(plan, token, ENTRY)
+    await plan.due.hold(token, ENTRY)
+    assert await plan.due.sync(token, **changes) == 1
+    assert await plan.due.next_held() is None
+    assert await plan.due.next() == (TOMORROW if changes["keep"] else None)
+
+
+async def test_a_sync_sets_what_has_a_rule_but_no_entry(plan: PlanStore, store: RedisStore, token: str) -> None:
+    held = DueEntry(task_id="held", cohort="", at=TEN_O_CLOCK)
+    await make_due(plan, token, ENTRY, held)
+    await plan.due.hold(token, held)
+    await store.command("ZREM", keys.DUE, ENTRY.member)
+    assert await plan.due.counts() == DueCounts(entries=1, scored=1, rules=2)
+    assert await plan.due.missing([ENTRY.member, held.member]) == [ENTRY.member]
+    await make_due(plan, token, replace(ENTRY, at=TOMORROW), replace(held, at=TOMORROW))
+    assert (await plan.due.next(), await plan.due.next_held()) == (TOMORROW, TEN_O_CLOCK)
+
+
+@pytest.mark.parametrize("instant", [None, "soon", "-1", "9" * 15, "٣"])
+async def test_a_held_entry_without_a_readable_instant_is_damaged(
+    plan: PlanStore, store: RedisStore, instant: str | None
+) -> None:
+    await store.command("ZADD", keys.DUE_HELD, 1, "report")
+    if instant is not None:
+        await store.command("HSET", keys.DUE_HELD_INSTANTS, "report", instant)
+    with pytest.raises(DamagedKeyError, match=f"ZREM {keys.DUE_HELD} 'report'"):
+        await plan.due.held_until(TOMORROW, 10)

@@ -8,13 +8,15 @@ import pytest
 
 from taskqueue.assets import asset_dir
 from taskqueue.core.occurrence import Progress
-from taskqueue.errors import LeaseLostError
+from taskqueue.errors import DamagedKeyError, LeaseLostError
 from taskqueue.store import keys
 from taskqueue.store.catalog import CatalogStore
 from taskqueue.store.connection import RedisStore
+from taskqueue.store.damage import DamagedKeys
 from taskqueue.store.delayed import DelayedJob, DelayedStore
+from taskqueue.store.due import DueEntry
 from taskqueue.store.jobs import JobStore
-from taskqueue.store.plan import DueEntry, PlanStore
+from taskqueue.store.plan import PlanStore
 from taskqueue.store.scripts import Scripts
 from tests.support.claims import FIRST, KEPT, due_job
 from tests.support.values import TEN_O_CLOCK, a_task, an_occurrence
@@ -23,7 +25,7 @@ Snapshot = Callable[[], Awaitable[dict[bytes, bytes]]]
 
 ENTRY = DueEntry(task_id="daily_report", cohort="", at=TEN_O_CLOCK)
 OCCURRENCE = an_occurrence(users=2)
-WAITING = DelayedJob(job_id="waiting", due=TEN_O_CLOCK, body=b"message", generation=1)
+WAITING = DelayedJob(job_id="waiting", due=TEN_O_CLOCK, body=b"message", generation=1, place=0)
 PLANNED = Progress(cursor="b", planned=2, complete=True)
 
 
@@ -34,10 +36,17 @@ class Writes:
         self.plan = PlanStore(store, scripts)
         self.delayed = DelayedStore(store, scripts)
         self.catalog = CatalogStore(store, scripts)
+        self.damaged = DamagedKeys(store, scripts, lambda _: None)
         self.scripts = scripts
 
     async def due_sync(self, token: str) -> None:
-        await self.plan.sync_due(token, remove=["gone"], keep=[(ENTRY.member, "another rule", TEN_O_CLOCK)])
+        await self.plan.due.sync(token, remove=["gone"], keep=[(ENTRY.member, "another rule", TEN_O_CLOCK)])
+
+    async def due_hold(self, token: str) -> None:
+        await self.plan.due.hold(token, ENTRY)
+
+    async def due_look_again(self, token: str) -> None:
+        await self.plan.due.look_again(token)
 
     async def plan_begin(self, token: str) -> None:
         await self.plan.begin(token, ENTRY, None, an_occurrence(id="new"))
@@ -45,17 +54,27 @@ class Writes:
     async def plan_append(self, token: str) -> None:
         await self.plan.append(token, OCCURRENCE, PLANNED, ["c"], "c", last=True)
 
+    async def set_aside(self, token: str) -> None:
+        key = keys.slot(OCCURRENCE.task_id, 0, "")
+        await self.damaged.set_aside(token, DamagedKeyError(key, "has no sense", unreadable=True))
+
     async def slot_trim(self, token: str) -> None:
         await self.plan.trim_slot(token, OCCURRENCE, PLANNED, first_user="a", count=1)
 
     async def occurrence_open(self, token: str) -> None:
         await self.plan.open(token, OCCURRENCE)
 
+    async def occurrence_abandon(self, token: str) -> None:
+        await self.plan.abandon(token, OCCURRENCE, PLANNED)
+
     async def occurrence_close(self, token: str) -> None:
         await self.plan.close(token, "daily_report:gone")
 
     async def delayed_remove(self, token: str) -> None:
         await self.delayed.remove(token, [WAITING])
+
+    async def delayed_move(self, token: str) -> None:
+        await self.delayed.move(token, [WAITING], "global")
 
     async def lane_tail(self, token: str) -> None:
         await self.delayed.raise_lane_tail(token, TEN_O_CLOCK, 1000)
@@ -76,10 +95,11 @@ LEADERS_SCRIPTS = sorted(
 async def writes(store: RedisStore, scripts: Scripts, token: str) -> Writes:
     """The writes, on a Redis where each of them has something to change."""
     writes = Writes(store, scripts)
-    await writes.plan.sync_due(token, remove=[], keep=[(ENTRY.member, "rule", TEN_O_CLOCK)])
+    await writes.plan.due.sync(token, remove=[], keep=[(ENTRY.member, "rule", TEN_O_CLOCK)])
     await writes.plan.begin(token, ENTRY, TEN_O_CLOCK, OCCURRENCE)
     await writes.plan.append(token, OCCURRENCE, Progress(), ["a", "b"], "b", last=True)
     await store.command("ZADD", keys.OCCURRENCES, 1, "daily_report:gone")
+    await store.command("HSET", keys.DUE_HELD_INSTANTS, "held", 1)
     await writes.catalog.write(token, {}, "r1")
     await JobStore(store, scripts).postpone(
         due_job(id="waiting"), FIRST, next_attempt=1, until=TEN_O_CLOCK, body=b"message", record=None, kept=KEPT

@@ -162,3 +162,13 @@ async def test_a_lease_that_was_taken_unheard_is_found_by_the_next_question(
 
     assert await lease.acquire()
     assert lease.trusted
+
+
+async def test_a_lease_that_never_ends_was_not_written_by_a_leader_and_keeps_nobody_out_for_ever(
+    contender: Callable[[str], Lease], store: RedisStore
+) -> None:
+    await store.command("SET", keys.LEASE, "by hand")
+
+    assert not await contender("scheduler").acquire()
+
+    assert 0 < await store.command("PTTL", keys.LEASE) <= TTL // timedelta(milliseconds=1)

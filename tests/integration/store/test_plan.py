@@ -10,7 +10,8 @@ from taskqueue.core.job import JobSource
 from taskqueue.core.occurrence import Occurrence, Progress
 from taskqueue.store import keys
 from taskqueue.store.connection import RedisStore
-from taskqueue.store.plan import MAX_PARAMETERS_BYTES, DueEntry, PlanStore, SlotUser
+from taskqueue.store.due import DueEntry
+from taskqueue.store.plan import MAX_PARAMETERS_BYTES, PlanStore, SlotUser
 from taskqueue.store.scripts import Scripts
 from tests.support.values import TEN_O_CLOCK, an_occurrence
 
@@ -65,7 +66,7 @@ async def test_beginning_moves_the_entry_and_opens_the_record(plan: PlanStore, s
     await store_due(plan, ENTRY)
     occurrence = an_occurrence()
     assert await plan.begin(token, ENTRY, TOMORROW, occurrence)
-    assert await plan.next_due() == TOMORROW
+    assert await plan.due.next() == TOMORROW
     assert await plan.read([occurrence.member]) == {occurrence.member: (occurrence, Progress())}
     assert await plan.live(None, 10) == [(occurrence.member, TEN_O_CLOCK)]
     assert await store.command("GET", "taskqueue:schedule:lock:daily_report") == token.encode()
@@ -90,7 +91,7 @@ async def test_an_entry_that_has_moved_is_not_begun(plan: PlanStore, token: str)
 async def test_an_entry_that_is_never_due_again_is_taken_off(plan: PlanStore, token: str) -> None:
     await store_due(plan, ENTRY)
     await plan.begin(token, ENTRY, None, an_occurrence())
-    assert await plan.next_due() is None
+    assert await plan.due.next() is None
 
 
 async def test_an_occurrence_begun_by_an_earlier_leader_is_taken_up_where_it_stands(
@@ -100,7 +101,7 @@ async def test_an_occurrence_begun_by_an_earlier_leader_is_taken_up_where_it_sta
     occurrence = an_occurrence()
     await plan.begin(token, ENTRY, TOMORROW, occurrence)
     await plan.append(token, occurrence, Progress(), USERS[:2], "b", last=False)
-    await plan.sync_due(token, remove=[], keep=[(ENTRY.member, "a new rule", TEN_O_CLOCK)])
+    await plan.due.sync(token, remove=[], keep=[(ENTRY.member, "a new rule", TEN_O_CLOCK)])
 
     assert await plan.begin(token, ENTRY, TOMORROW, an_occurrence(users=99))
 
@@ -293,12 +294,14 @@ async def test_a_finished_occurrence_leaves_no_key_without_an_end_but_the_leader
 
 async def test_the_last_execution_is_the_instant_and_only_rises(plan: PlanStore, token: str) -> None:
     assert await plan.last_execution("daily_report") is None
+    await planned(plan, token, an_occurrence(), USERS)
     for hours in (0, 1, 0):
         await plan.open(token, an_occurrence(scheduled_at=TEN_O_CLOCK + hours * HOUR))
     assert await plan.last_execution("daily_report") == "2024-01-15T11:00:00Z"
 
 
 async def test_a_fraction_of_a_second_does_not_upset_the_order_of_last_executions(plan: PlanStore, token: str) -> None:
+    await planned(plan, token, an_occurrence(), USERS)
     for milliseconds in (0, 500):
         await plan.open(token, an_occurrence(scheduled_at=TEN_O_CLOCK + timedelta(milliseconds=milliseconds)))
     assert await plan.last_execution("daily_report") == "2024-01-15T10:00:00Z"
@@ -311,9 +314,10 @@ async def test_an_occurrence_is_opened_once_its_instant_is_noted(plan: PlanStore
     assert (await progress_of(plan, occurrence)).opened
 
 
-async def test_opening_what_has_expired_makes_no_half_of_a_record(plan: PlanStore, token: str) -> None:
+async def test_opening_what_is_gone_makes_no_half_of_a_record_and_no_execution(plan: PlanStore, token: str) -> None:
     await plan.open(token, an_occurrence())
     assert await plan.read([an_occurrence().member]) == {}
+    assert await plan.last_execution("daily_report") is None
 
 
 # --- triggers ---------------------------------------------------------------------------------------------------------

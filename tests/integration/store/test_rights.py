@@ -15,17 +15,21 @@ from pydantic import SecretStr
 from taskqueue.assets import asset_dir
 from taskqueue.config.sections import RedisSettings
 from taskqueue.core.occurrence import Progress
+from taskqueue.core.task import Overlap
 from taskqueue.errors import StoreError
 from taskqueue.store import keys
 from taskqueue.store.catalog import CatalogStore
 from taskqueue.store.changes import user_changes
 from taskqueue.store.connection import RedisStore
-from taskqueue.store.delayed import DelayedStore
-from taskqueue.store.jobs import JobStore, Limit, Switch
+from taskqueue.store.delayed import DelayedJob, DelayedStore
+from taskqueue.store.due import DueEntry
+from taskqueue.store.jobs import JobStore, Places, Switch
 from taskqueue.store.lease import Lease
-from taskqueue.store.plan import DueEntry, PlanStore
+from taskqueue.store.limits import Limit, Limits, LimitStore
+from taskqueue.store.plan import PlanStore
+from taskqueue.store.preferences import PreferenceStore
 from taskqueue.store.scripts import Scripts
-from taskqueue.store.users import UserStore
+from taskqueue.store.users import Switches
 from tests.support.claims import FIRST, HEARTBEAT_TTL, KEPT, due_job, terms
 from tests.support.values import TEN_O_CLOCK, a_record, a_task, an_occurrence
 
@@ -51,11 +55,14 @@ async def test_they_are_enough_for_the_life_of_a_job(limited: RedisStore) -> Non
     jobs = JobStore(limited, Scripts(limited, asset_dir("lua")))
     job, record = due_job(), a_record(due_job())
     await jobs.beat(FIRST.incarnation, "{}", HEARTBEAT_TTL)
-    limits = terms(switch=Switch.OPTIONAL, global_limit=Limit(rate=10, burst=10), task_limit=Limit(rate=10, burst=10))
+    ten = Limit(rate=10, burst=10)
+    places = Places(most=1, kept=timedelta(minutes=1))
+    limits = terms(switch=Switch.OPTIONAL, global_limit=ten, task_limit=ten, places=places)
+    await LimitStore(limited, Scripts(limited, asset_dir("lua"))).write(Limits(global_=ten))
     await jobs.admit(job, FIRST, limits)
     until = datetime.now(UTC) + timedelta(seconds=1)
     await jobs.postpone(job, FIRST, next_attempt=2, until=until, body=b"message", record=record, kept=KEPT)
-    await jobs.finish(job, record, called=True, kept=KEPT)
+    await jobs.finish(job, FIRST, record, called=True, kept=KEPT)
     await jobs.mark_failed(job.id)
     assert await jobs.execution(job.id)
     await jobs.last_beat(FIRST.incarnation)
@@ -70,22 +77,36 @@ async def test_they_are_enough_for_a_leader(limited: RedisStore) -> None:
     await catalog.write(lease.token, {"daily_report": a_task()}, "r1")
     await catalog.read()
     occurrence, entry = an_occurrence(users=1), DueEntry(task_id="daily_report", cohort="", at=TEN_O_CLOCK)
-    await plan.sync_due(lease.token, remove=[], keep=[(entry.member, "rule", entry.at)])
-    await plan.begin(lease.token, entry, None, occurrence)
+    await plan.due.sync(lease.token, remove=[], keep=[(entry.member, "rule", entry.at)])
+    await plan.due.hold(lease.token, entry)
+    (held,) = await plan.due.held_until(entry.at, 10)
+    await plan.due.look_again(lease.token)
+    assert await plan.due.missing([entry.member]) == []
+    assert (await plan.due.counts()).rules == 1
+    await plan.begin(lease.token, held, None, occurrence, Overlap.SKIP)
     await plan.append(lease.token, occurrence, Progress(), ["u"], "u", last=True)
     await plan.open(lease.token, occurrence)
     _, progress = (await plan.read([occurrence.member]))[occurrence.member]
     assert len(await plan.read_slot(occurrence, progress, 10)) == 1
     await plan.trim_slot(lease.token, occurrence, progress, first_user="u", count=1)
     assert await plan.close(lease.token, occurrence.member)
+    await plan.abandon(lease.token, occurrence, progress)
     await plan.add_trigger(an_occurrence(id="trigger"), ["u"], batch_size=1)
     await delayed.raise_lane_tail(lease.token, TEN_O_CLOCK, 1000)
     assert await delayed.due_until(TEN_O_CLOCK, 10) == []
+    gone = DelayedJob(job_id="gone", due=TEN_O_CLOCK, body=None, generation=0, place=0)
+    assert await delayed.move(lease.token, [gone], "global") == 0
+    assert await delayed.remove(lease.token, [gone], "global") == 0
+    assert await delayed.waiting_counts() == {}
+    assert await delayed.running(["daily_report"]) == {"daily_report": 0}
+    assert await LimitStore(limited, scripts).read() == Limits()
     await lease.release()
 
 
 async def test_they_are_enough_to_follow_the_users(limited: RedisStore) -> None:
-    assert [piece async for piece in UserStore(limited).scan()] == []
+    preferences = PreferenceStore(limited, Scripts(limited, asset_dir("lua")))
+    assert [piece async for piece in preferences.scan()] == []
+    assert await preferences.read([keys.user_tasks("u")]) == [Switches(user_id="u", exists=False)]
     async with aclosing(user_changes(limited)) as changes, asyncio.timeout(10):
         assert await anext(changes) == []
         await limited.command("HSET", keys.user_tasks("u"), "t", "1")

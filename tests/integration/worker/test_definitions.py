@@ -7,7 +7,8 @@ from taskqueue.store import keys
 from taskqueue.store.catalog import CatalogStore
 from taskqueue.store.connection import RedisStore
 from taskqueue.store.scripts import Scripts
-from taskqueue.telemetry.events import CatalogReloaded, Event, LimitUnused
+from taskqueue.telemetry.events import CatalogReloaded, Event
+from taskqueue.telemetry.worker_events import LimitUnused
 from taskqueue.worker.definitions import Definitions
 from tests.support.values import a_task
 

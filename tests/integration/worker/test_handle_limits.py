@@ -12,15 +12,19 @@ import pytest
 
 from taskqueue.core.job import JobMessage
 from taskqueue.core.retry import Park
+from taskqueue.core.task import Task
 from taskqueue.store.connection import RedisStore
-from taskqueue.store.jobs import Claimant, JobStore, Limit
+from taskqueue.store.jobs import Claimant, JobStore, Places, Verdict
+from taskqueue.store.limits import Limit, Limits
 from taskqueue.store.scripts import Scripts
-from taskqueue.telemetry.events import Event, LimitWaited
+from taskqueue.telemetry.events import Event
+from taskqueue.telemetry.worker_events import LimitWaited
 from taskqueue.worker.attempt import AttemptDefaults, Caller
 from taskqueue.worker.handle import Handler, HandleTerms
 from taskqueue.worker.perseverance import Perseverance
+from tests.support.claims import OTHER, terms
 from tests.support.fakes import TASK
-from tests.support.values import a_message
+from tests.support.values import a_job, a_message
 
 DEFAULTS = AttemptDefaults(
     timeout=timedelta(minutes=5),
@@ -33,7 +37,10 @@ DEFAULTS = AttemptDefaults(
 #: a task for everybody: what is tested comes after the preference
 WANTED = replace(TASK, default_enabled=True)
 
-MakeHandler = Callable[[Limit], Handler]
+#: at most one job of it runs at a time
+ONE_AT_A_TIME = replace(WANTED, max_concurrency=1)
+
+MakeHandler = Callable[[Limit | None], Handler]
 
 
 @pytest.fixture
@@ -43,11 +50,10 @@ def told() -> list[Event]:
 
 @pytest.fixture
 def handler(store: RedisStore, scripts: Scripts, told: list[Event]) -> MakeHandler:
-    def make(limit: Limit) -> Handler:
-        terms = HandleTerms(
+    def make(limit: Limit | None) -> Handler:
+        handle_terms = HandleTerms(
             worker_id="worker-1",
-            global_limit=limit,
-            task_limits={},
+            limits=Limits(global_=limit),
             heartbeat_ttl=timedelta(seconds=15),
             sleepers=1,
             defaults=DEFAULTS,
@@ -55,7 +61,7 @@ def handler(store: RedisStore, scripts: Scripts, told: list[Event]) -> MakeHandl
         return Handler(
             JobStore(store, scripts),
             cast(Caller, None),  # no job here comes so far
-            terms,
+            handle_terms,
             Perseverance(asyncio.Event()),
             stopping=asyncio.Event(),
             now=lambda: datetime.now(UTC),
@@ -80,11 +86,10 @@ def parked(told: list[Event]) -> list[bool]:
     return [event.parked for event in told if isinstance(event, LimitWaited)]
 
 
-async def handle(handler: Handler, number: int) -> Park:
+async def handle(handler: Handler, number: int, task: Task = WANTED) -> Park:
     claimant = Claimant(incarnation="worker-1:aa", delivery=number)
-    handled = await handler.handle(message(number), WANTED, claimant)
+    handled = await handler.handle(message(number), task, claimant)
     assert isinstance(handled.decision, Park)
-    assert handled.decision.reason == "limit_global"
     return handled.decision
 
 
@@ -98,7 +103,7 @@ async def test_a_job_sleeps_for_its_limit_no_longer_than_a_second_in_all(
         decision = await handle(handler(limit), 1)
 
     assert parked(told) == [False, False, True]
-    assert decision.until > datetime.now(UTC) + timedelta(seconds=2)
+    assert (decision.reason, decision.waits_for) == ("limit_global", "global")
 
 
 async def test_only_as_many_hands_as_allowed_sleep_for_a_limit(
@@ -111,3 +116,41 @@ async def test_only_as_many_hands_as_allowed_sleep_for_a_limit(
     await asyncio.gather(*(handle(shared, number) for number in range(5)))
 
     assert parked(told)[:5].count(False) == 1
+
+
+async def test_a_limit_that_gives_nothing_within_a_second_sends_its_job_to_its_list_at_once(
+    handler: MakeHandler, store: RedisStore, told: list[Event]
+) -> None:
+    limit = Limit(rate=0.1, burst=1)
+    await empty(store, limit)
+
+    decision = await handle(handler(limit), 1)
+
+    assert parked(told) == [True]
+    assert decision.waits_for == "global"
+
+
+async def test_a_job_tries_for_a_second_to_get_a_place_of_its_task_and_then_waits_in_a_list(
+    handler: MakeHandler, store: RedisStore, scripts: Scripts, told: list[Event]
+) -> None:
+    running = a_job(id="running", execute_after=datetime.now(UTC) - timedelta(seconds=1))
+    places = Places(most=1, kept=timedelta(minutes=5))
+    assert (await JobStore(store, scripts).admit(running, OTHER, terms(places=places))).verdict is Verdict.RUN
+
+    async with asyncio.timeout(5):
+        decision = await handle(handler(None), 1, ONE_AT_A_TIME)
+
+    assert (decision.reason, decision.waits_for) == ("limit_concurrency", "concurrency:daily_report")
+    assert parked(told)[-1]
+    assert not any(parked(told)[:-1])
+    assert len(parked(told)) > 10
+
+
+@pytest.mark.parametrize(("max_duration", "longest"), [(None, 300), (timedelta(seconds=20), 20)])
+async def test_a_place_outlasts_the_longest_call_by_a_minute(
+    handler: MakeHandler, max_duration: timedelta | None, longest: int
+) -> None:
+    target = replace(ONE_AT_A_TIME.target, max_duration=max_duration)
+    places = handler(None)._places(replace(ONE_AT_A_TIME, target=target))
+    assert places == Places(most=1, kept=timedelta(seconds=longest + 60))
+    assert handler(None)._places(WANTED) is None

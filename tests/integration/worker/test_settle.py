@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -10,7 +11,7 @@ from taskqueue.broker.consumer import Delivery
 from taskqueue.broker.publisher import Outgoing, Publisher
 from taskqueue.core.codec import encode_message
 from taskqueue.core.execution import ExecutionResult
-from taskqueue.core.job import JobMessage
+from taskqueue.core.job import JobMessage, JobSource, Metadata
 from taskqueue.core.retry import Complete, Decision, Drop, Fail, Park, Retry
 from taskqueue.core.state import Status
 from taskqueue.core.task import Priority
@@ -110,6 +111,17 @@ async def test_a_retry_waits_in_redis_with_its_next_attempt_before_it_is_acked(
     assert b'"status":"retrying"' in (await jobs.execution(message.job.id) or b"")
 
 
+async def test_the_end_of_a_planned_job_counts_for_its_occurrence(settler: Settler, store: RedisStore) -> None:
+    message = _due_message()
+    planned = replace(message, metadata=Metadata(correlation_id="daily_report:today", source=JobSource.SCHEDULER))
+    record = keys.occurrence("daily_report", "today")
+    await store.command("HSET", record, "counted_for", "daily_report", "state", "planning")
+
+    await settler.record(planned, ME, _handled(Complete(), a_record(message.job)))
+
+    assert await store.command("HGET", record, "ended") == b"1"
+
+
 async def test_a_park_keeps_the_attempt(settler: Settler, jobs: JobStore, store: RedisStore, scripts: Scripts) -> None:
     message = _due_message()
     until = datetime.now(UTC) + timedelta(minutes=1)
@@ -119,6 +131,19 @@ async def test_a_park_keeps_the_attempt(settler: Settler, jobs: JobStore, store:
     (waiting,) = await DelayedStore(store, scripts).due_until(until, 10)
     assert waiting.body == encode_message(message)
     assert await jobs.execution(message.job.id) is None
+
+
+async def test_a_job_that_its_limit_held_back_waits_in_the_list_of_that_limit(
+    settler: Settler, store: RedisStore, scripts: Scripts
+) -> None:
+    message, delayed = _due_message(), DelayedStore(store, scripts)
+    park = Park(until=datetime.now(UTC), reason="limit_task", waits_for="task:daily_report")
+
+    await settler.record(message, ME, _handled(park))
+
+    (waiting,) = await delayed.head("task:daily_report", 10)
+    assert waiting.body == encode_message(message)
+    assert await delayed.count() == 0
 
 
 async def test_the_first_end_of_a_job_stands(settler: Settler, jobs: JobStore) -> None:

@@ -38,3 +38,18 @@ def test_a_wait_the_broker_would_cut_short_is_refused() -> None:
 def test_a_wait_on_the_way_to_nowhere_is_refused() -> None:
     with pytest.raises(InvalidValueError, match=r"jobs\.high, jobs\.normal, jobs\.low"):
         outgoing(timedelta(seconds=1), routing_key="jobs.failed")
+
+
+def test_a_probe_of_the_lane_may_wait() -> None:
+    assert outgoing(timedelta(seconds=1), routing_key="lane").exchange == "taskqueue.delay"
+
+
+@pytest.mark.parametrize("message_id", ["", "x" * 256, "é" * 128])
+def test_an_id_that_amqp_cannot_carry_is_refused(message_id: str) -> None:
+    with pytest.raises(InvalidValueError, match="1 to 255 bytes"):
+        Outgoing(body=b"", message_id=message_id, routing_key="jobs.low")
+
+
+@pytest.mark.parametrize("message_id", ["x" * 255, "é" * 127])
+def test_the_longest_ids_are_taken(message_id: str) -> None:
+    assert Outgoing(body=b"", message_id=message_id, routing_key="jobs.low").message_id == message_id

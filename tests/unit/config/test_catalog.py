@@ -17,7 +17,7 @@ from taskqueue.config.catalog import (
 from taskqueue.core.cron import Cron
 from taskqueue.core.dst import Dst, Fold, Gap
 from taskqueue.core.interval import Every, EveryKind, Once
-from taskqueue.core.task import CatchUp, Interval, Priority, Target, Task, TaskSource
+from taskqueue.core.task import CatchUp, Interval, Overlap, Priority, Target, Task, TaskSource
 from taskqueue.errors import ConfigError, InvalidValueError
 from tests.support.values import instants
 
@@ -89,6 +89,11 @@ def test_what_a_task_leaves_out_is_the_default_of_core() -> None:
         ("retry_unknown: false", "retry_unknown", False),
         ("retries: 0", "retries", 0),
         ("timeout: 15m", "timeout", timedelta(minutes=15)),
+        ("overlap: skip", "overlap", Overlap.SKIP),
+        ("overlap: queue", "overlap", Overlap.QUEUE),
+        ("max_concurrency: 1", "max_concurrency", 1),
+        ("max_concurrency: 100000", "max_concurrency", 100_000),
+        ("max_concurrency: null", "max_concurrency", None),
     ],
 )
 def test_each_key_of_a_task_reaches_its_field(line: str, field: str, value: object) -> None:
@@ -195,6 +200,13 @@ def test_a_wrong_interval_is_explained_where_it_stands(interval: str, problem: s
         'name: "a\\nb"',
         "description: [x]",
         "source: api",
+        "overlap: wait",
+        "overlap: true",
+        "max_concurrency: 0",
+        "max_concurrency: 100001",
+        "max_concurrency: 2.5",
+        "max_concurrency: true",
+        "removed: true",
         "start_at: 2024",
         "start_at: 2024-01-15",
         "start_at: 2024-01-15T10:00:00",

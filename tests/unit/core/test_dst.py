@@ -1,11 +1,13 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, time, timedelta
+from zoneinfo import ZoneInfo
 
 import pytest
 
+from taskqueue.core import cron as cron_module
 from taskqueue.core.cron import Cron
-from taskqueue.core.dst import Dst, Fold, Gap
+from taskqueue.core.dst import Dst, Fold, Gap, Walls, next_fixed_time
 from taskqueue.core.interval import Every, EveryKind
 from taskqueue.core.task import Interval
 
@@ -82,3 +84,23 @@ def test_away_from_clock_changes_the_choices_make_no_difference(fold: Fold) -> N
     chosen = new_york_daily(1, Dst(gap=Gap.SKIP, fold=fold))
     for hours in range(100):
         assert chosen.next_after(start + timedelta(hours=hours)) == usual.next_after(start + timedelta(hours=hours))
+
+
+def test_that_every_wall_time_to_come_is_skipped_is_found_out_once_a_year(monkeypatch: pytest.MonkeyPatch) -> None:
+    searches: list[datetime] = []
+
+    def counted(walls: Walls, after: datetime, zone: ZoneInfo, dst: Dst) -> datetime | None:
+        searches.append(after)
+        return next_fixed_time(walls, after, zone, dst)
+
+    monkeypatch.setattr(cron_module, "next_fixed_time", counted)
+    sundays_of_the_gap = Cron(expression="31 2 8-14 3 */7", timezone="America/New_York", dst=Dst(gap=Gap.SKIP))
+    for month in range(1, 13):
+        assert sundays_of_the_gap.next_after(datetime(2026, month, 1, tzinfo=UTC)) is None
+    assert len(searches) == 1
+
+
+def test_a_rule_goes_on_after_a_year_in_which_its_only_wall_time_was_skipped() -> None:
+    # Bogota put its clocks forward once: the first hour of 3 May 1992 was skipped.
+    bogota = Cron(expression="30 0 3 5 *", timezone="America/Bogota", dst=Dst(gap=Gap.SKIP))
+    assert bogota.next_after(datetime(1991, 6, 1, tzinfo=UTC)) == datetime(1993, 5, 3, 5, 30, tzinfo=UTC)

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from dataclasses import FrozenInstanceError
+from dataclasses import FrozenInstanceError, replace
 
 import pytest
 
@@ -14,6 +14,24 @@ def test_another_attempt_is_a_new_message_of_the_same_job() -> None:
     assert (first.job.attempt, second.job.attempt) == (1, 2)
     assert second.job.id == first.job.id
     assert second.metadata is first.metadata
+
+
+@pytest.mark.parametrize(
+    ("source", "correlation_id", "occurrence"),
+    [
+        ("scheduler", "daily_report:20240115T100000Z", "20240115T100000Z"),
+        ("scheduler", "daily_report:20240115T100000Z.0123456789abcdef", "20240115T100000Z.0123456789abcdef"),
+        ("scheduler", "another:20240115T100000Z", None),
+        ("scheduler", "daily_report:", None),
+        ("scheduler", "req_789", None),
+        ("trigger", "daily_report:20240115T100000Z", None),
+    ],
+)
+def test_a_job_that_the_scheduler_planned_names_its_occurrence(
+    source: str, correlation_id: str, occurrence: str | None
+) -> None:
+    message = replace(a_message(), metadata=Metadata(correlation_id=correlation_id, source=source))
+    assert message.occurrence == occurrence
 
 
 def test_a_job_cannot_be_changed() -> None:

@@ -2,13 +2,14 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from collections.abc import Iterable
 from datetime import timedelta
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from taskqueue.core.slots import SLOT_LENGTH, OrderKeys, Spread, order_key
+from taskqueue.core.slots import SLOT_LENGTH, OrderKeys, Spread, UserOrder, order_key
 from taskqueue.errors import InvalidValueError
 
 HALF_AN_HOUR = timedelta(minutes=30)
@@ -17,7 +18,7 @@ windows = st.timedeltas(timedelta(0), timedelta(hours=2)) | st.integers(0, 200).
 user_ids = st.text(min_size=1, max_size=8)
 
 
-def in_order(task_id: str, users: set[str]) -> list[str]:
+def in_order(task_id: str, users: Iterable[str]) -> list[str]:
     return sorted(users, key=lambda user: (order_key(task_id, user), user))
 
 
@@ -135,6 +136,43 @@ def test_keys_taken_together_are_the_keys_taken_one_by_one(task_id: str, user_id
     keys = OrderKeys(task_id)
     assert [keys(user_id), keys(user_id)] == [order_key(task_id, user_id)] * 2
     assert 0 <= keys(user_id) < 2**64
+
+
+def order_of(users: Iterable[str], expected: int) -> UserOrder:
+    order = UserOrder("daily_report", expected=expected)
+    order.add(users)
+    return order
+
+
+@given(users=st.sets(user_ids, max_size=60), expected=st.sampled_from([0, 1, 5_000, 100_000, 3_000_000]))
+def test_users_are_handed_out_by_key_and_id_however_many_were_expected(users: set[str], expected: int) -> None:
+    order = order_of(users, expected)
+    assert len(order) == len(users)
+    assert list(order.drain()) == [(order_key("daily_report", user), user) for user in in_order("daily_report", users)]
+
+
+@given(users=st.sets(user_ids, min_size=1, max_size=60), expected=st.sampled_from([0, 100_000]), data=st.data())
+def test_behind_a_place_come_those_behind_it_whether_its_user_is_there_or_not(
+    users: set[str], expected: int, data: st.DataObject
+) -> None:
+    ordered = in_order("daily_report", users)
+    last = data.draw(st.sampled_from(ordered))
+    place = (order_key("daily_report", last), last)
+    behind = ordered[ordered.index(last) + 1 :]
+    for others in (users, users - {last}):
+        assert [user for _, user in order_of(others, expected).drain(place)] == behind
+
+
+def test_users_added_in_pieces_are_one_order() -> None:
+    users = [f"user_{number}" for number in range(20_000)]
+    order = UserOrder("daily_report", expected=20_000)
+    for start in range(0, 20_000, 1500):
+        order.add(users[start : start + 1500])
+    assert [user for _, user in order.drain()] == in_order("daily_report", users)
+
+
+def test_the_highest_place_has_nobody_behind_it() -> None:
+    assert list(order_of(["ann"], expected=10**6).drain((2**64 - 1, "zoe"))) == []
 
 
 def test_two_tasks_order_the_same_users_differently() -> None:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from taskqueue.core.cron import Cron
 from taskqueue.core.interval import Every, EveryKind
 from taskqueue.core.occurrence import cohort_id, rule_text
-from taskqueue.core.task import Bounded
+from taskqueue.core.task import MAX_CONCURRENCY, Bounded
 from taskqueue.errors import InvalidValueError
 from tests.support.values import TEN_O_CLOCK, a_task, instants
 
@@ -42,6 +42,12 @@ def test_other_bounds_make_another_rule_and_the_same_cohorts() -> None:
     tasks = [a_task(interval=HOURLY, start_at=start, end_at=end) for start in starts for end in (None, starts[-1])]
     assert len({rule_text(task.rule()) for task in tasks}) == len(tasks)
     assert len({cohort_id(task.interval) for task in tasks}) == 1
+
+
+@pytest.mark.parametrize("number", [0, -1, MAX_CONCURRENCY + 1])
+def test_a_number_of_jobs_at_a_time_that_makes_no_sense_is_refused(number: int) -> None:
+    with pytest.raises(InvalidValueError, match=f"max_concurrency {number}: use 1 to 100000, or null"):
+        a_task(max_concurrency=number)
 
 
 def test_a_rule_shows_its_bounds_as_tasks_yaml_would() -> None:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 from datetime import timedelta
+from itertools import islice
 
 import pytest
 from hypothesis import given
@@ -9,7 +10,6 @@ from hypothesis import strategies as st
 
 from taskqueue.core.interval import Every, EveryKind
 from taskqueue.core.occurrence import DEFAULT_COHORT, cohort_id
-from taskqueue.core.slots import OrderKeys
 from taskqueue.core.task import Target, Task
 from taskqueue.errors import InvalidValueError
 from taskqueue.scheduler.audience import AudienceIndex
@@ -50,7 +50,7 @@ def index_of(*found: Switches | CustomInterval) -> AudienceIndex:
 
 
 def users(index: AudienceIndex, of: Task, cohort: str = DEFAULT_COHORT) -> set[str]:
-    return {user for _, user in index.ordered(of, cohort)}
+    return {user for piece in index.enabled_users(of, cohort) for user in piece}
 
 
 def test_a_user_gets_a_task_that_is_switched_on() -> None:
@@ -102,12 +102,22 @@ def test_the_count_is_the_number_of_enabled_users_in_all_cohorts(default_enabled
     assert index.count(of) == len(users(index, of)) + len(users(index, of, TWO_HOURS))
 
 
-def test_users_come_in_the_order_in_which_they_are_spread() -> None:
-    names = [f"user-{number}" for number in range(50)]
-    index = index_of(*(switches(name, report=True) for name in names))
-    key_of = OrderKeys("report")
+def test_no_cohort_has_more_enabled_users_than_are_told() -> None:
+    index = index_of(switches("ann", report=True), switches("bob", report=False), wants("bob", every(2)))
 
-    assert index.ordered(task(), DEFAULT_COHORT) == sorted((key_of(name), name) for name in names)
+    assert [index.most(task(), cohort) for cohort in (DEFAULT_COHORT, TWO_HOURS, "unheard of")] == [1, 1, 0]
+
+
+def test_many_users_come_in_pieces_and_each_once() -> None:
+    names = [f"user-{number}" for number in range(5000)]
+    index = index_of(
+        *(switches(name, report=True) for name in names), *(wants(name, every(2)) for name in names[:3000])
+    )
+
+    for cohort, expected in ((DEFAULT_COHORT, names[3000:]), (TWO_HOURS, names[:3000])):
+        found = list(index.enabled_users(task(), cohort))
+        assert sorted(user for piece in found for user in piece) == sorted(expected)
+        assert max(map(len, found)) <= 2000
 
 
 def test_a_custom_interval_moves_its_user_into_a_cohort() -> None:
@@ -204,20 +214,53 @@ def test_the_known_keys_are_those_that_the_index_is_built_from() -> None:
     ]
 
 
-def test_a_cohort_may_change_while_it_is_being_ordered(monkeypatch: pytest.MonkeyPatch) -> None:
-    # A large one is ordered in a thread, so that the loop goes on applying changes.
-    index = index_of(
-        *(change for user in ("ann", "bob") for change in (wants(user, every(2)), switches(user, report=True)))
+@pytest.mark.parametrize("cohort", [DEFAULT_COHORT, TWO_HOURS])
+@pytest.mark.parametrize("default_enabled", [True, False])
+def test_users_who_come_and_go_meanwhile_make_nobody_else_come_twice_or_not_at_all(
+    cohort: str, default_enabled: bool
+) -> None:
+    # The event loop goes on applying changes while a large audience is being ordered.
+    names = [f"user-{number}" for number in range(5000)]
+    index = index_of(*(switches(name, report=True) for name in names))
+    if cohort:
+        for name in names:
+            index.apply(wants(name, every(2)))
+    leaving, found = iter(names[:2500]), list[str]()
+
+    for number, piece in enumerate(index.enabled_users(task(default_enabled=default_enabled), cohort)):
+        found += piece
+        index.apply(switches(f"new-{number}", report=True))
+        index.apply(wants(f"new-{number}", every(2) if cohort else None))
+        for name in islice(leaving, 100):
+            index.apply(gone(name))
+            index.apply(switches(name, report=True, another=True))
+
+    assert len(found) == len(set(found))
+    assert set(names) <= set(found)
+
+
+def test_the_index_holds_what_its_known_keys_tell_of() -> None:
+    index = index_of(switches("ann", report=True), wants("ann", every(2)), wants("bob", None))
+
+    assert all(index.holds(key) for key in index.known_keys())
+    assert not any(
+        index.holds(key)
+        for key in (
+            "taskqueue:users:bob:settings:report",
+            "taskqueue:users:ann:settings:sync",
+            "taskqueue:users:bob:tasks",
+            "taskqueue:distribution:lock",
+        )
     )
-    plain = index.enabled
 
-    def enabled_and_joined(of: Task, user_id: str) -> bool:
-        index.apply(wants(f"new friend of {user_id}", every(2)))
-        return plain(of, user_id)
 
-    monkeypatch.setattr(index, "enabled", enabled_and_joined)
+def test_switches_that_were_too_many_to_read_are_told_and_the_user_gets_nothing() -> None:
+    index = index_of(switches("ann", report=True))
 
-    assert users(index, task(), TWO_HOURS) == {"ann", "bob"}
+    with pytest.raises(InvalidValueError, match=r"switches of user 'ann': 6000 fields.*5000 at most"):
+        index.apply(Switches(user_id="ann", exists=False, unread=6000))
+
+    assert not index.enabled(task(default_enabled=True), "ann")
 
 
 NAMES = st.sampled_from(["ann", "bob", "cleo", "dan"])
@@ -247,8 +290,8 @@ def seen(index: AudienceIndex) -> object:
             sorted(index.known_keys()),
             dict(index.cohorts(task_id)),
             index.count(of),
-            index.ordered(of, DEFAULT_COHORT),
-            {cohort: index.ordered(of, cohort) for cohort in index.cohorts(task_id)},
+            users(index, of),
+            {cohort: users(index, of, cohort) for cohort in index.cohorts(task_id)},
         )
         for task_id in ("report", "sync")
         for of in (task(task_id), task(task_id, default_enabled=True))
@@ -269,8 +312,7 @@ def test_each_enabled_user_is_in_exactly_one_cohort(changes: list[Switches | Cus
     index = applied(changes)
 
     for of in (task(), task(default_enabled=True)):
-        everybody = [
-            user for cohort in (DEFAULT_COHORT, *index.cohorts(of.id)) for _, user in index.ordered(of, cohort)
-        ]
+        cohorts = (DEFAULT_COHORT, *index.cohorts(of.id))
+        everybody = [user for cohort in cohorts for piece in index.enabled_users(of, cohort) for user in piece]
         assert sorted(everybody) == sorted(user for user in ("ann", "bob", "cleo", "dan") if index.enabled(of, user))
         assert len(everybody) == index.count(of)

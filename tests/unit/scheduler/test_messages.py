@@ -10,7 +10,7 @@ from taskqueue.core.ids import scheduled_job_id, triggered_job_id
 from taskqueue.core.job import JobSource
 from taskqueue.core.occurrence import DEFAULT_COHORT, Occurrence
 from taskqueue.core.task import Priority
-from taskqueue.scheduler.messages import encoded_job, payload_of
+from taskqueue.scheduler.messages import PlannedMessages, payload_of
 from taskqueue.store.plan import SlotUser
 
 TEN = datetime(2024, 1, 15, 10, tzinfo=UTC)
@@ -37,7 +37,7 @@ def user(user_id: str = "user_12345", parameters: str = "") -> SlotUser:
 
 
 def test_the_message_is_that_of_the_spec() -> None:
-    body = json.loads(encoded_job(occurrence(), 31, user(), Priority.NORMAL))
+    body = json.loads(PlannedMessages(occurrence(), Priority.NORMAL).encode(31, user())[1])
 
     assert body == {
         "version": "1.0",
@@ -57,20 +57,20 @@ def test_the_message_is_that_of_the_spec() -> None:
 
 
 def test_a_worker_reads_what_was_written() -> None:
-    message = decode_message(encoded_job(occurrence(), 0, user('Zoë "ü" 1'), Priority.HIGH))
+    message = decode_message(PlannedMessages(occurrence(), Priority.HIGH).encode(0, user('Zoë "ü" 1'))[1])
 
     assert (message.job.user_id, message.job.priority) == ('Zoë "ü" 1', Priority.HIGH)
     assert json.loads(message.job.payload) == {"user_id": 'Zoë "ü" 1'}
 
 
 def test_a_job_that_was_not_distributed_has_no_slot() -> None:
-    message = decode_message(encoded_job(occurrence(distributed=False), 31, user(), Priority.NORMAL))
+    message = decode_message(PlannedMessages(occurrence(distributed=False), Priority.NORMAL).encode(31, user())[1])
 
     assert message.metadata.distribution_slot == -1
 
 
 def test_a_triggered_job_is_another_than_the_scheduled_one() -> None:
-    job = decode_message(encoded_job(occurrence(JobSource.TRIGGER), 0, user(), Priority.NORMAL)).job
+    job = decode_message(PlannedMessages(occurrence(JobSource.TRIGGER), Priority.NORMAL).encode(0, user())[1]).job
 
     assert job.id == triggered_job_id("daily_report", "user_12345", "20240115T100000Z")
 

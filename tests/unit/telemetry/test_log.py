@@ -11,11 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from taskqueue.errors import ConfigError
-from taskqueue.telemetry import events
+from taskqueue.telemetry import events, worker_events
 from taskqueue.telemetry.events import Event
 from taskqueue.telemetry.log import MAX_FIELD_CHARS, configure_logging, level_of, safe_value
 
-ENDED = events.AttemptEnded(
+ENDED = worker_events.AttemptEnded(
     task="report",
     job_id="j-1",
     user_id="ärger\nmit: user",
@@ -87,7 +87,7 @@ def test_a_level_that_does_not_exist_is_named() -> None:
         (events.CatalogReloaded(ok=True, revision="r", tasks=1), logging.INFO),
         (events.CatalogReloaded(ok=False, revision="r", tasks=1, error="bad"), logging.ERROR),
         (events.ProcessStopped(clean=False, drain_s=1), logging.WARNING),
-        (events.DuplicateDropped(task="t", job_id="j"), logging.DEBUG),
+        (worker_events.DuplicateDropped(task="t", job_id="j"), logging.DEBUG),
     ],
 )
 def test_the_level_says_whether_somebody_should_look(event: Event, level: int) -> None:

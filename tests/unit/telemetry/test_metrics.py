@@ -3,18 +3,20 @@ from datetime import UTC, datetime
 import pytest
 
 from taskqueue.telemetry import events
+from taskqueue.telemetry import scheduler_events as scheduling
+from taskqueue.telemetry import worker_events as work
 from taskqueue.telemetry.events import Event
 from taskqueue.telemetry.metrics import MAX_TASK_LABELS, OTHER_TASKS, Metrics, status_class
 
 DUE = datetime(2024, 1, 15, tzinfo=UTC)
-STARTED = events.AttemptStarted(task="t", job_id="j", user_id="u", attempt=1, lateness_s=0.2)
-ENDED = events.AttemptEnded(
+STARTED = work.AttemptStarted(task="t", job_id="j", user_id="u", attempt=1, lateness_s=0.2)
+ENDED = work.AttemptEnded(
     task="t", job_id="j", user_id="u", attempt=1, outcome_class="retryable", status=503, duration_s=0.2
 )
 
 
-def _settled(decision: events.DecisionName, status: str | None = None, reason: str | None = None) -> events.JobSettled:
-    return events.JobSettled(
+def _settled(decision: work.DecisionName, status: str | None = None, reason: str | None = None) -> work.JobSettled:
+    return work.JobSettled(
         task="t", job_id="j", user_id="u", attempt=1, decision=decision, status=status, reason=reason
     )
 
@@ -23,12 +25,16 @@ def _settled(decision: events.DecisionName, status: str | None = None, reason: s
     ("event", "series", "value"),
     [
         (
-            events.OccurrencePlanned(task="t", cohort="default", scheduled_at=DUE, users=7, seconds=0.1),
+            scheduling.OccurrencePlanned(task="t", cohort="default", scheduled_at=DUE, users=7, seconds=0.1),
             'jobs_planned_total{task="t"}',
             7,
         ),
-        (events.JobsReleased(queue="high", mode="lane", count=3), 'jobs_published_total{mode="lane",queue="high"}', 3),
-        (events.AudienceCounted(task="t", users=9), 'users_enabled{task="t"}', 9),
+        (
+            scheduling.JobsReleased(queue="high", mode="lane", count=3),
+            'jobs_published_total{mode="lane",queue="high"}',
+            3,
+        ),
+        (scheduling.AudienceCounted(task="t", users=9), 'users_enabled{task="t"}', 9),
         (STARTED, "jobs_in_flight", 1),
         (STARTED, 'schedule_lateness_seconds_bucket{le="0.25"}', 1),
         (ENDED, 'attempts_total{status_class="5xx",task="t"}', 1),
@@ -41,24 +47,28 @@ def _settled(decision: events.DecisionName, status: str | None = None, reason: s
             1,
         ),
         (
-            events.JobSkipped(task="t", job_id="j", user_id="u", reason="preference_off"),
+            work.JobSkipped(task="t", job_id="j", user_id="u", reason="preference_off"),
             'skipped_total{reason="preference_off",task="t"}',
             1,
         ),
         (
-            events.JobSkipped(task="t", job_id="j", user_id="u", reason="cancelled", status="cancelled"),
+            work.JobSkipped(task="t", job_id="j", user_id="u", reason="cancelled", status="cancelled"),
             'executions_total{outcome="cancelled",task="t"}',
             1,
         ),
-        (events.DuplicateDropped(task="t", job_id="j"), "duplicates_dropped_total", 1),
-        (events.MessageRejected(reason="malformed", queue="high"), 'messages_rejected_total{reason="malformed"}', 1),
+        (work.DuplicateDropped(task="t", job_id="j"), "duplicates_dropped_total", 1),
         (
-            events.LimitWaited(limit="global", task="t", job_id="j", seconds=0.1, parked=False),
+            work.MessageRejected(reason="malformed", queue="high"),
+            'messages_rejected_total{reason="malformed"}',
+            1,
+        ),
+        (
+            work.LimitWaited(limit="global", task="t", job_id="j", seconds=0.1, parked=False),
             'rate_limit_waits_total{limit="global"}',
             1,
         ),
         (events.ConnectionRestored(service="rabbitmq", outage_s=2), "broker_reconnects_total", 1),
-        (events.LeaderChanged(leading=True, instance="i", reason="acquired"), "leader", 1),
+        (scheduling.LeaderChanged(leading=True, instance="i", reason="acquired"), "leader", 1),
         (events.CatalogReloaded(ok=False, revision="r", tasks=1), "config_last_reload_successful", 0),
     ],
 )
@@ -105,7 +115,7 @@ def test_a_successful_reload_has_its_time() -> None:
 def test_the_audience_of_a_removed_task_disappears() -> None:
     metrics = Metrics(version="1.2.3")
 
-    metrics.handle(events.AudienceCounted(task="old", users=9))
+    metrics.handle(scheduling.AudienceCounted(task="old", users=9))
     metrics.handle(events.CatalogReloaded(ok=True, revision="r", tasks=0, removed=("old", "never_counted")))
 
     assert not [name for name in _samples(metrics) if "users_enabled" in name]
@@ -115,7 +125,7 @@ def test_the_number_of_task_labels_is_bounded() -> None:
     metrics = Metrics(version="1.2.3")
 
     for number in range(MAX_TASK_LABELS + 5):
-        metrics.handle(events.AudienceCounted(task=f"t{number}", users=1))
+        metrics.handle(scheduling.AudienceCounted(task=f"t{number}", users=1))
 
     series = [name for name in _samples(metrics) if "users_enabled" in name]
     assert len(series) == MAX_TASK_LABELS + 1
@@ -125,7 +135,7 @@ def test_the_number_of_task_labels_is_bounded() -> None:
 def test_two_objects_do_not_share_a_registry() -> None:
     first, second = Metrics(version="1"), Metrics(version="1")
 
-    first.handle(events.DuplicateDropped(task="t", job_id="j"))
+    first.handle(work.DuplicateDropped(task="t", job_id="j"))
 
     assert _samples(second)["taskqueue_duplicates_dropped_total"] == 0
 

@@ -9,6 +9,7 @@ from taskqueue.core.instants import to_unix_ms
 from taskqueue.core.retry import Drop, Fail, Park, Skip
 from taskqueue.core.state import Status
 from taskqueue.store.jobs import Admission, JobStore, Switch, Verdict
+from taskqueue.store.limits import Limits
 from taskqueue.worker.attempt import AttemptDefaults, Caller
 from taskqueue.worker.handle import Handled, Handler, HandleTerms, switch_of
 from taskqueue.worker.perseverance import Perseverance
@@ -39,6 +40,11 @@ def test_no_job_of_a_disabled_task_runs(source: str) -> None:
     assert switch_of(message(source=source), replace(TASK, enabled=False)) is Switch.OFF
 
 
+@pytest.mark.parametrize("source", ["scheduler", "trigger", "billing"])
+def test_no_job_of_a_drained_task_runs(source: str) -> None:
+    assert switch_of(message(source=source), replace(TASK, removed=True)) is Switch.REMOVED
+
+
 @pytest.fixture
 def handler() -> Handler:
     defaults = AttemptDefaults(
@@ -50,8 +56,7 @@ def handler() -> Handler:
     )
     terms = HandleTerms(
         worker_id="worker-1",
-        global_limit=None,
-        task_limits={},
+        limits=Limits(),
         heartbeat_ttl=timedelta(seconds=15),
         sleepers=1,
         defaults=defaults,
@@ -80,6 +85,23 @@ async def test_a_parked_job_waits_until_the_instant_that_admission_names(handler
     assert handled.decision == Park(until=until, reason="claimed")
     assert handled.record is None
     assert not handled.called
+
+
+@pytest.mark.parametrize(
+    ("word", "waits_for"),
+    [
+        ("limit_global", "global"),
+        ("limit_task", "task:daily_report"),
+        ("limit_concurrency", "concurrency:daily_report"),
+        ("claimed", None),
+        ("early", None),
+    ],
+)
+async def test_a_job_waits_for_its_turn_at_the_limit_that_held_it_back_and_for_an_instant_otherwise(
+    handler: Handler, word: str, waits_for: str | None
+) -> None:
+    decision = _turned_away(handler, Verdict.PARK, word, to_unix_ms(TEN_O_CLOCK)).decision
+    assert decision == Park(until=TEN_O_CLOCK, reason=word, waits_for=waits_for)
 
 
 async def test_a_copy_is_dropped_without_a_record(handler: Handler) -> None:

@@ -90,7 +90,7 @@ def test_any_user_id_fits_into_a_header_and_can_be_read_back(user_id: str) -> No
     assert unquote(value) == user_id
 
 
-@given(USER_IDS)
+@given(USER_IDS.filter(lambda user_id: user_id not in {".", ".."}))
 def test_any_user_id_stays_within_its_place_in_the_address(user_id: str) -> None:
     target = Target(endpoint="https://reports.example/users/{user_id}/reports?of={user_id}&task={task_id}")
 
@@ -100,6 +100,18 @@ def test_any_user_id_stays_within_its_place_in_the_address(user_id: str) -> None
     assert [*segments[:2], unquote(segments[2]), *segments[3:]] == ["", "users", user_id, "reports"]
     assert parse_qs(parts.query, keep_blank_values=True) == {"of": [user_id], "task": ["daily_report"]}
     assert parts.fragment == ""
+
+
+@pytest.mark.parametrize("user_id", [".", ".."])
+def test_a_user_id_that_would_be_a_step_in_a_path_is_refused_there_and_nowhere_else(user_id: str) -> None:
+    job = replace(JOB, user_id=user_id)
+
+    with pytest.raises(InvalidValueError, match="segment of a path"):
+        _request(Target(endpoint="https://h/users/{user_id}/report"), job)
+
+    assert urlsplit(_request(Target(endpoint="https://h/users/u-{user_id}?of={user_id}"), job).url).path == (
+        f"/users/u-{user_id}"
+    )
 
 
 def test_attempts_of_one_job_share_the_trace_and_have_spans_of_their_own() -> None:

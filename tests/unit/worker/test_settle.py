@@ -3,7 +3,7 @@ from datetime import timedelta
 import pytest
 
 from taskqueue.core.retry import Complete, Decision, Drop, Fail, Park, Retry, Skip
-from taskqueue.telemetry.events import DuplicateDropped, JobSettled, JobSkipped
+from taskqueue.telemetry.worker_events import DuplicateDropped, JobSettled, JobSkipped
 from taskqueue.worker.settle import _event_of
 from tests.support.fakes import JOB
 from tests.support.values import TEN_O_CLOCK

@@ -1,4 +1,4 @@
-from taskqueue.telemetry.events import AttemptEnded, AttemptStarted, DecisionName, JobSettled
+from taskqueue.telemetry.worker_events import AttemptEnded, AttemptStarted, DecisionName, JobSettled
 from taskqueue.worker.stats import WorkerStats
 from tests.support.fakes import Clock
 

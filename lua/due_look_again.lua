@@ -1,0 +1,17 @@
+-- Let all held due work be looked at again from its instant on, whatever it was to wait for.
+--
+-- KEYS[1]  lease   KEYS[2]  held due work (ZSET)   KEYS[3]  instants of the held (HASH)
+-- ARGV[1]  token
+-- Returns  how many are held. O(held · log held).
+
+--@ include lease.lua#lease
+--@ include set_aside.lua#require_type
+
+require_lease(KEYS[1], ARGV[1])
+require_type(KEYS[2], 'zset')
+require_type(KEYS[3], 'hash')
+local held = redis.call('HGETALL', KEYS[3])
+for index = 1, #held, 2 do
+  redis.call('ZADD', KEYS[2], string.match(held[index + 1], '^%d+') or 0, held[index])
+end
+return #held / 2

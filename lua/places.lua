@@ -1,0 +1,54 @@
+-- How many jobs of each task run now, over all workers? Places of workers that are gone are free again.
+--
+-- KEYS[1]  places of a task (ZSET: "incarnation delivery job" by the unix ms at which the place lapses)
+-- KEYS[2..]  the same of other tasks
+-- ARGV[1]  prefix of heartbeat keys
+-- Returns  one number per key. O(keys · log places).
+
+--@ include set_aside.lua#require_type
+
+-- [place
+local function place_name(incarnation, delivery, job_id)
+  return incarnation .. ' ' .. delivery .. ' ' .. job_id
+end
+
+-- A key of another type holds no places, and must not keep a job from its end.
+local function place_give_back(key, place)
+  redis.pcall('ZREM', key, place)
+end
+-- place]
+
+-- [places
+-- Free the places that have lapsed, and those whose worker has no heartbeat; return how many are taken.
+-- Only the oldest are looked at, so that it costs the same however many there are: a lost worker's places get there as
+-- the living give theirs back.
+local function places_taken(key, now, heartbeats)
+  redis.call('ZREMRANGEBYSCORE', key, '-inf', now)
+  local lives = {}
+  for _, place in ipairs(redis.call('ZRANGE', key, 0, 63)) do
+    local worker = string.match(place, '^[^ ]*')
+    if lives[worker] == nil then lives[worker] = redis.call('EXISTS', heartbeats .. worker) == 1 end
+    if not lives[worker] then redis.call('ZREM', key, place) end
+  end
+  return redis.call('ZCARD', key)
+end
+
+-- Nothing is counted through while there is room.
+local function place_is_free(key, most, now, heartbeats)
+  return redis.call('ZCARD', key) < most or places_taken(key, now, heartbeats) < most
+end
+
+local function place_take(key, place, now, milliseconds)
+  redis.call('ZADD', key, now + milliseconds, place)
+  if redis.call('PTTL', key) < milliseconds then redis.call('PEXPIRE', key, milliseconds) end
+end
+-- places]
+
+local time = redis.call('TIME')
+local now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
+local taken = {}
+for index, key in ipairs(KEYS) do
+  require_type(key, 'zset')
+  taken[index] = places_taken(key, now, ARGV[1])
+end
+return taken

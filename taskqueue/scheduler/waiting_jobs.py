@@ -1,0 +1,107 @@
+"""The jobs that wait in Redis one by one: retries and parked jobs until their time, others for room under a limit."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from taskqueue.core.codec import MAX_STORED_BYTES, decode_message
+from taskqueue.core.task import Priority
+from taskqueue.core.waiting import GLOBAL, concurrency_limit, limited_task, queue_limit, task_limit
+from taskqueue.errors import MessageError
+from taskqueue.scheduler.candidate import Candidate
+from taskqueue.scheduler.gates import Gates
+from taskqueue.store.delayed import DelayedJob, DelayedStore
+from taskqueue.store.lease import Lease
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WaitingJob:
+    """A waiting job, the limit whose list it stands in (None: `taskqueue:delayed`), and its candidate.
+
+    Without a candidate there is nothing left to publish.
+    """
+
+    job: DelayedJob
+    limit: str | None
+    candidate: Candidate | None
+
+
+class WaitingJobs:
+    """Looks at what waits, removes what was released, and moves what is due before a shut gate into that one's list.
+
+    There it stands by priority and age, and keeps out nobody who waits for something else.
+    """
+
+    def __init__(self, store: DelayedStore, lease: Lease, *, batch_size: int) -> None:
+        self._store = store
+        self._lease = lease
+        self._batch_size = batch_size
+
+    async def begin(self, task_ids: Iterable[str]) -> None:
+        """Look for lists whose names were lost, of all limits and of these tasks."""
+        limits = [GLOBAL, *map(queue_limit, Priority)]
+        limits += [limit for task_id in task_ids for limit in (task_limit(task_id), concurrency_limit(task_id))]
+        await self._store.name_again(limits)
+
+    async def look(
+        self, horizon: datetime, gates: Gates, now: datetime, first_source: int
+    ) -> tuple[list[WaitingJob], datetime]:
+        """Return jobs, and the instant up to which these are all there is. Each is a source of its own."""
+        delayed = await self._store.due_until(horizon, self._batch_size)
+        if len(delayed) == self._batch_size:
+            horizon = min(horizon, delayed[-1].due)
+        found: list[tuple[DelayedJob, str | None]] = [(job, None) for job in delayed]
+        for limit in await self._store.limits():
+            room = gates.room(limit, now.timestamp())
+            count = self._batch_size if room is None else min(room, self._batch_size)
+            if count > 0:
+                found += [(job, limit) for job in await self._store.head(limit, count)]
+        return [_waiting(number, job, limit) for number, (job, limit) in enumerate(found, start=first_source)], horizon
+
+    async def forget(
+        self, waiting: Sequence[WaitingJob], confirmed: Collection[Candidate], shut: Mapping[Candidate, str]
+    ) -> None:
+        """Remove what is confirmed or empty; move what is due and stands before a shut gate into its list."""
+        gone, moved = defaultdict[str | None, list[DelayedJob]](list), defaultdict[str, list[DelayedJob]](list)
+        for each in waiting:
+            if each.candidate is None or each.candidate in confirmed:
+                gone[each.limit].append(each.job)
+            elif each.limit is None and (limit := shut.get(each.candidate)) is not None:
+                moved[limit].append(each.job)
+        token = self._lease.token
+        await asyncio.gather(
+            *(self._store.remove(token, jobs, limit) for limit, jobs in gone.items()),
+            *(self._store.move(token, jobs, limit) for limit, jobs in moved.items()),
+        )
+
+
+def limits_entered(waiting: Sequence[WaitingJob], chosen: Collection[Candidate]) -> list[str]:
+    """Return, for each chosen job that waited for a free place of its task, the name of that limit."""
+    return [
+        each.limit
+        for each in waiting
+        if each.limit is not None and limited_task(each.limit) is not None and each.candidate in chosen
+    ]
+
+
+def _waiting(source: int, job: DelayedJob, limit: str | None) -> WaitingJob:
+    if job.body is None:
+        return WaitingJob(job=job, limit=limit, candidate=None)
+    task_id, priority = _read(job.body)
+    body = job.body
+    candidate = Candidate(
+        source=source, due=job.due, task_id=task_id, priority=priority, message=lambda: (job.job_id, body)
+    )
+    return WaitingJob(job=job, limit=limit, candidate=candidate)
+
+
+def _read(body: bytes) -> tuple[str, Priority]:
+    try:
+        job = decode_message(body, MAX_STORED_BYTES).job
+    except MessageError:
+        return "", Priority.NORMAL  # whoever wrote it there: a worker will say what is wrong with it
+    return job.task_type_id, job.priority

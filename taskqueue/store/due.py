@@ -1,0 +1,173 @@
+"""The due work in Redis: which cohort of which task is due next, what waits, and the rules that both follow from.
+
+Every write here belongs to the leader and is refused with LeaseLostError when the lease holds another token.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from taskqueue.core.instants import from_unix_ms, to_unix_ms
+from taskqueue.core.zones import FIRST_INSTANT, LAST_INSTANT
+from taskqueue.errors import DamagedKeyError
+from taskqueue.store import keys
+from taskqueue.store.connection import Argument, RedisStore, checked
+from taskqueue.store.scripts import Scripts
+
+_FIRST_MS, _LAST_MS = to_unix_ms(FIRST_INSTANT), to_unix_ms(LAST_INSTANT)
+
+#: follows the instant of an entry that found the occurrence before it running
+_WAITED = ":waited"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DueEntry:
+    """One line of the due work: the next instant of a cohort of a task that is not planned yet."""
+
+    task_id: str
+    cohort: str
+    at: datetime
+    #: it stands among the held ones
+    held: bool = False
+    #: it found the occurrence before it running when its instant had come
+    waited: bool = False
+
+    @property
+    def member(self) -> str:
+        """Its name in the ZSET."""
+        return due_member(self.task_id, self.cohort)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DueCounts:
+    """How many entries there are, how many of them can be found by their time, and how many have a rule."""
+
+    entries: int
+    scored: int
+    rules: int
+
+
+def due_member(task_id: str, cohort: str) -> str:
+    """Return the name of a cohort's line in the due work."""
+    return f"{task_id}:{cohort}" if cohort else task_id
+
+
+class DueStore:
+    """The due work: entries that come at their instant, and held ones that are looked at again at another."""
+
+    def __init__(self, store: RedisStore, scripts: Scripts) -> None:
+        self._store = store
+        self._scripts = scripts
+
+    async def until(self, instant: datetime, limit: int) -> list[DueEntry]:
+        """Return up to `limit` entries that are due until `instant`, the earliest first; none that are held."""
+        return [_entry(member, at) for member, at in await self._scored_until(keys.DUE, instant, limit)]
+
+    async def held_until(self, instant: datetime, limit: int) -> list[DueEntry]:
+        """Return up to `limit` held entries that are to be looked at until `instant`."""
+        members = [member for member, _ in await self._scored_until(keys.DUE_HELD, instant, limit)]
+        if not members:
+            return []
+        texts = await self._store.command("HMGET", keys.DUE_HELD_INSTANTS, *members)
+        return [_held_entry(member, text) for member, text in zip(members, texts, strict=True)]
+
+    async def next(self) -> datetime | None:
+        """Return the instant of the earliest entry that is not held, or None when there is none."""
+        return await self._first(keys.DUE)
+
+    async def next_held(self) -> datetime | None:
+        """Return when the first held entry is to be looked at, or None when there is none."""
+        return await self._first(keys.DUE_HELD)
+
+    async def rules(self) -> dict[str, str]:
+        """Return the rule (canonical JSON) of every entry by member, as of the last sync."""
+        reply = await self._store.command("HGETALL", keys.DUE_RULES)
+        return {member.decode(): rule.decode() for member, rule in reply.items()}
+
+    async def counts(self) -> DueCounts:
+        """Return what tells whether entries are lost; O(1)."""
+        commands = [("ZCARD", keys.DUE), ("ZCARD", keys.DUE_HELD), ("HLEN", keys.DUE_HELD_INSTANTS)]
+        replies = await self._store.pipeline([*commands, ("HLEN", keys.DUE_RULES)])
+        due, scored, held, rules = (int(checked(reply)) for reply in replies)
+        return DueCounts(entries=due + held, scored=due + scored, rules=rules)
+
+    async def missing(self, members: Sequence[str]) -> list[str]:
+        """Return those of `members`, some hundred of them, that have no entry."""
+        replies = await self._store.pipeline(
+            [("ZMSCORE", keys.DUE, *members), ("HMGET", keys.DUE_HELD_INSTANTS, *members)]
+        )
+        due, held = (checked(reply) for reply in replies)
+        return [
+            member
+            for member, score, instant in zip(members, due, held, strict=True)
+            if score is None and instant is None
+        ]
+
+    async def sync(self, token: str, *, remove: Sequence[str], keep: Iterable[tuple[str, str, datetime | None]]) -> int:
+        """Remove the members in `remove`; set those of `keep` (member, rule, first instant) whose rule is new.
+
+        Those of `keep` that have no entry are set as well. Returns how many were set or removed.
+        """
+        flat = [text for member, rule, first in keep for text in (member, rule, score_of(first))]
+        changed = await self._scripts.call(
+            "due_sync",
+            [keys.LEASE, keys.DUE, keys.DUE_RULES, keys.DUE_HELD, keys.DUE_HELD_INSTANTS],
+            [token, len(remove), *remove, *flat],
+        )
+        return int(changed)
+
+    async def hold(self, token: str, entry: DueEntry) -> bool:
+        """Let `entry` wait until exactly its instant; False when it had moved already."""
+        held = await self._scripts.call(
+            "due_hold",
+            [keys.LEASE, keys.DUE, keys.DUE_HELD, keys.DUE_HELD_INSTANTS],
+            [token, entry.member, to_unix_ms(entry.at)],
+        )
+        return int(held) == 1
+
+    async def look_again(self, token: str) -> None:
+        """Let every held entry whose instant has come be looked at now."""
+        await self._scripts.call("due_look_again", [keys.LEASE, keys.DUE_HELD, keys.DUE_HELD_INSTANTS], [token])
+
+    async def _scored_until(self, key: str, instant: datetime, limit: int) -> list[tuple[str, datetime]]:
+        reply = await self._store.command(
+            "ZRANGEBYSCORE", key, "-inf", to_unix_ms(instant), "WITHSCORES", "LIMIT", 0, limit
+        )
+        return scored(key, reply)
+
+    async def _first(self, key: str) -> datetime | None:
+        reply = await self._store.command("ZRANGE", key, 0, 0, "WITHSCORES")
+        return next((at for _, at in scored(key, reply)), None)
+
+
+def scored(key: str, reply: Sequence[bytes]) -> list[tuple[str, datetime]]:
+    """Return members and instants of a sorted set. Raises DamagedKeyError for an entry that is none of ours."""
+    found = list[tuple[str, datetime]]()
+    for member, score in zip(reply[::2], reply[1::2], strict=True):
+        if not _FIRST_MS <= float(score) <= _LAST_MS:
+            raise DamagedKeyError(key, "has an entry at a score that is no instant", member=member)
+        try:
+            found.append((member.decode(), from_unix_ms(int(float(score)))))
+        except UnicodeDecodeError:
+            raise DamagedKeyError(key, "has an entry that is no text", member=member) from None
+    return found
+
+
+def score_of(instant: datetime | None) -> Argument:
+    """Return the instant as a script takes it; None as an empty text."""
+    return "" if instant is None else to_unix_ms(instant)
+
+
+def _entry(member: str, at: datetime) -> DueEntry:
+    task_id, _, cohort = member.partition(":")
+    return DueEntry(task_id=task_id, cohort=cohort, at=at)
+
+
+def _held_entry(member: str, text: bytes | None) -> DueEntry:
+    instant, mark, _ = ("" if text is None else text.decode(errors="replace")).partition(_WAITED)
+    if not (instant.isascii() and instant.isdigit() and int(instant) <= _LAST_MS):
+        raise DamagedKeyError(keys.DUE_HELD, "has an entry without an instant", member=member.encode())
+    task_id, _, cohort = member.partition(":")
+    return DueEntry(task_id=task_id, cohort=cohort, at=from_unix_ms(int(instant)), held=True, waited=mark != "")

@@ -1,0 +1,127 @@
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+
+from taskqueue.telemetry.scheduler_events import DueWorkRebuilt, OccurrencePlanned, OccurrenceSkipped
+from tests.support.plan_desk import DAY, HOUR, HOURLY, MINUTE, TEN, Desk, NewDesk, names
+from tests.support.scheduling import EventLog, TasksFile, task_type
+
+
+async def test_lost_due_work_is_rebuilt_from_its_rules_within_check_interval(desk: Desk) -> None:
+    await desk.tick_at(TEN - HOUR)
+    await desk.redis.delete("taskqueue:due")
+    await desk.tick_at(TEN - HOUR + MINUTE / 2)
+    assert await desk.due() == {}
+    await desk.tick_at(TEN - HOUR + MINUTE)
+    assert await desk.due() == {"report": TEN}
+    assert [event.entries for event in desk.events.of(DueWorkRebuilt)] == [1]
+
+
+async def test_a_new_leader_rebuilds_lost_due_work_at_once(desk: Desk, new_desk: NewDesk) -> None:
+    await desk.tick_at(TEN - HOUR)
+    await desk.redis.delete("taskqueue:due")
+    another = new_desk()
+    await another.tick_at(TEN - HOUR)
+    assert await another.due() == {"report": TEN}
+
+
+async def test_what_was_due_while_its_entry_was_lost_is_planned(desk: Desk) -> None:
+    desk.enable("ann")
+    await desk.tick_at(TEN - MINUTE - timedelta(seconds=30))
+    await desk.redis.zrem("taskqueue:due", "report")
+    await desk.tick_at(TEN - timedelta(seconds=30))
+    assert await desk.planned() == ["ann"]
+    assert await desk.due() == {"report": TEN + DAY}
+
+
+async def test_what_was_planned_before_its_entry_was_lost_is_not_planned_again(desk: Desk) -> None:
+    desk.enable("ann")
+    await desk.tick_at(TEN - HOUR)
+    await desk.tick_at(TEN - MINUTE)
+    await desk.redis.delete("taskqueue:due")
+    await desk.tick_at(TEN + MINUTE / 2)
+    assert await desk.planned() == ["ann"]
+    assert len(desk.events.of(OccurrencePlanned)) == 1
+    assert await desk.due() == {"report": TEN + DAY}
+
+
+async def test_a_rule_that_is_never_due_again_is_not_taken_for_lost(new_desk: NewDesk, tasks_file: TasksFile) -> None:
+    tasks_file.write(task_type("over", end_at="2020-01-01T00:00:00Z"), task_type("report"))
+    desk = new_desk()
+    for minutes in range(3):
+        await desk.tick_at(TEN - HOUR + minutes * MINUTE)
+    assert await desk.due() == {"report": TEN}
+    assert desk.events.of(DueWorkRebuilt) == []
+
+
+@pytest.mark.parametrize("lost", ["taskqueue:due:held", "taskqueue:due:held:instants"])
+async def test_held_due_work_survives_the_loss_of_either_of_its_keys(
+    new_desk: NewDesk, tasks_file: TasksFile, lost: str
+) -> None:
+    tasks_file.write(task_type("report", overlap="queue"))
+    desk = new_desk()
+    await desk.tick_at(TEN - HOUR)
+    await desk.tick_at(TEN - MINUTE)
+    await desk.redis.delete(lost)
+    if lost.endswith("instants"):  # as the leader sets aside an entry that it cannot read
+        await desk.redis.zrem("taskqueue:due:held", "report")
+    await desk.tick_at(TEN + timedelta(seconds=1))
+    assert [occurrence.scheduled_at for occurrence, _ in await desk.occurrences()] == [TEN]
+
+
+async def test_due_work_without_a_rule_is_removed_and_holds_up_nothing(desk: Desk) -> None:
+    await desk.tick_at(TEN - HOUR)
+    await desk.redis.zadd("taskqueue:due", {f"stranger-{number}": 1_000_000 for number in range(150)})
+    await desk.tick_at(TEN)
+    assert await desk.due() == {"report": TEN + DAY}
+    assert [occurrence.task_id for occurrence, _ in await desk.occurrences()] == ["report"]
+
+
+@pytest.mark.parametrize("overlap", ["allow", "skip", "queue"])
+async def test_a_clock_that_jumps_ahead_and_back_plans_each_instant_once(
+    new_desk: NewDesk, tasks_file: TasksFile, overlap: str
+) -> None:
+    tasks_file.write(task_type("report", {"cron": "*/10 * * * *"}, catch_up="all", overlap=overlap))
+    desk = new_desk()
+    await desk.tick_at(TEN - 5 * MINUTE)
+    await desk.tick_at(TEN + HOUR)
+    for minutes in range(0, 130, 5):
+        await desk.tick_at(TEN + minutes * MINUTE)
+    planned = [event.scheduled_at for event in desk.events.of(OccurrencePlanned)]
+    assert planned == [TEN + minutes * MINUTE for minutes in range(0, 130, 10)]
+    assert desk.events.of(OccurrenceSkipped) == []
+
+
+@pytest.mark.parametrize("catch_up", ["none", "latest", "all"])
+async def test_a_clock_that_jumps_back_and_ahead_plans_nothing_twice_and_skips_nothing(
+    new_desk: NewDesk, tasks_file: TasksFile, catch_up: str
+) -> None:
+    tasks_file.write(task_type("report", HOURLY, catch_up=catch_up))
+    desk = new_desk()
+    desk.enable(*names(3))
+    await desk.tick_at(TEN - HOUR / 2)
+    for minutes in (-1, 0, -61, -60, -30, 1, 59, 60, -1, 119):
+        await desk.tick_at(TEN + minutes * MINUTE)
+    planned = [event.scheduled_at for event in desk.events.of(OccurrencePlanned)]
+    assert planned == [TEN, TEN + HOUR, TEN + 2 * HOUR]
+    assert sorted(await desk.planned()) == sorted(3 * names(3))
+    assert desk.events.of(OccurrenceSkipped) == []
+
+
+async def test_a_restart_under_a_clock_that_went_back_plans_nothing_twice(
+    new_desk: NewDesk, tasks_file: TasksFile, events: EventLog
+) -> None:
+    tasks_file.write(task_type("report", HOURLY))
+    desk = new_desk()
+    desk.enable("ann")
+    await desk.tick_at(TEN - HOUR / 2)
+    await desk.tick_at(TEN)
+    another = new_desk()
+    await another.planner.resume(another.token)
+    await another.redis.delete("taskqueue:due")
+    await another.tick_at(TEN - HOUR / 2)
+    await another.tick_at(TEN)
+    assert await another.planned() == ["ann"]
+    assert len(events.of(OccurrencePlanned)) == 1

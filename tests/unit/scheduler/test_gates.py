@@ -1,0 +1,142 @@
+from __future__ import annotations
+
+from taskqueue.broker.names import queue_name
+from taskqueue.core.task import Priority
+from taskqueue.core.waiting import GLOBAL, task_limit
+from taskqueue.scheduler.gates import Gates
+from taskqueue.store.limits import Limit, Limits
+
+NOW = 1_795_300_000.0
+
+
+def limited(global_: float | None = None, **tasks: float) -> Gates:
+    """Return gates with these limits, in jobs per second, and as many at once."""
+    gates = Gates(100)
+    gates.limits_are(
+        Limits(
+            global_=None if global_ is None else Limit(rate=global_, burst=global_),
+            tasks={task_id: Limit(rate=rate, burst=rate) for task_id, rate in tasks.items()},
+        )
+    )
+    for limit in (GLOBAL, *map(task_limit, tasks)):
+        gates.room(limit, NOW - 60)  # known for a minute
+    return gates
+
+
+def let_out(gates: Gates, task_id: str, now: float = NOW, priority: Priority = Priority.NORMAL) -> int:
+    """Let out as many jobs as may go; return how many."""
+    count = 0
+    while gates.pass_through(task_id, priority, None, now) is None and count < 1000:
+        count += 1
+    return count
+
+
+def test_without_limits_everything_goes() -> None:
+    assert let_out(Gates(100), "report") == 1000
+
+
+def test_a_task_goes_no_faster_than_its_limit_and_keeps_no_other_back() -> None:
+    gates = limited(report=5)
+
+    assert let_out(gates, "report") == 5
+    assert gates.pass_through("report", Priority.NORMAL, None, NOW) == "task:report"
+    assert let_out(gates, "another") == 1000
+    assert let_out(gates, "report", NOW + 1) == 5
+
+
+def test_all_tasks_together_keep_the_global_limit() -> None:
+    gates = limited(global_=8, report=5)
+
+    assert [let_out(gates, "report"), let_out(gates, "another")] == [5, 3]
+    assert gates.pass_through("another", Priority.NORMAL, None, NOW) == "global"
+
+
+def test_a_job_that_one_gate_stops_takes_nothing_from_the_other() -> None:
+    gates = limited(global_=8, report=5)
+    let_out(gates, "report")
+    for _ in range(10):
+        gates.pass_through("report", Priority.NORMAL, None, NOW)
+
+    assert let_out(gates, "another") == 3
+
+
+def test_jobs_of_later_take_places_then_and_none_now() -> None:
+    gates = limited(report=4)
+
+    ahead = [gates.pass_through("report", Priority.NORMAL, NOW + 30 + number / 10, NOW) for number in range(10)]
+
+    assert ahead.count(None) == 4
+    assert let_out(gates, "report") == 4
+
+
+def test_a_limit_told_again_keeps_what_was_taken_and_a_new_one_counts_at_once() -> None:
+    gates = limited(report=5)
+    let_out(gates, "report")
+
+    gates.limits_are(Limits(tasks={"report": Limit(rate=5, burst=5)}))
+    assert let_out(gates, "report") == 0
+
+    gates.limits_are(Limits(tasks={"report": Limit(rate=7, burst=7)}))
+    assert [let_out(gates, "report"), let_out(gates, "report", NOW + 1)] == [1, 7]
+
+    gates.limits_are(Limits())
+    assert let_out(gates, "report") == 1000
+
+
+def test_nothing_goes_to_a_queue_that_is_full_until_it_is_shorter() -> None:
+    gates = Gates(100)
+    gates.depths_are({queue_name(Priority.NORMAL): 100})
+
+    assert gates.pass_through("report", Priority.NORMAL, None, NOW) == "queue:normal"
+    assert gates.pass_through("report", Priority.NORMAL, NOW + 10, NOW) == "queue:normal"
+    assert gates.pass_through("report", Priority.HIGH, None, NOW) is None
+
+    gates.depths_are({queue_name(Priority.NORMAL): 40})
+    assert let_out(gates, "report") == 60
+
+
+def test_the_room_of_a_task_is_that_of_its_narrowest_gate() -> None:
+    gates = limited(global_=8, report=5)
+    gates.depths_are({queue_name(Priority.LOW): 98})
+
+    assert gates.room_for("report", Priority.NORMAL, NOW) == 5
+    assert gates.room_for("another", Priority.NORMAL, NOW) == 8
+    assert gates.room_for("report", Priority.LOW, NOW) == 2
+    assert Gates(100).room_for("report", Priority.LOW, NOW) is None
+
+
+def test_jobs_follow_into_free_places_and_none_while_all_are_taken() -> None:
+    gates = Gates(100)
+    gates.places_are({"report": (4, 4)})
+    assert gates.room("concurrency:report", NOW) == 0
+
+    gates.places_are({"report": (1, 4)})
+    assert gates.room("concurrency:report", NOW + 1) == 3 + 1
+
+
+def test_one_look_at_the_places_lets_no_more_follow_than_it_found() -> None:
+    gates = Gates(100)
+    gates.places_are({"report": (1, 4)})
+    room = gates.room("concurrency:report", NOW) or 0
+    for _ in range(room):
+        gates.followed("concurrency:report")
+
+    assert gates.room("concurrency:report", NOW + 0.1) == 0
+    assert gates.room("concurrency:report", NOW + 0.3) == 3 + 2
+
+
+def test_places_that_are_never_all_taken_get_more_and_more_jobs_up_to_a_bound() -> None:
+    gates = Gates(100)
+    gates.places_are({"report": (1, 4)})
+
+    rooms = [gates.room("concurrency:report", NOW + number) for number in range(10)]
+
+    assert rooms == [4, 5, 7, 11, 19, 35, 43, 43, 43, 43]
+
+
+def test_a_task_whose_concurrency_is_not_limited_any_more_holds_nobody() -> None:
+    gates = Gates(100)
+    gates.places_are({"report": (4, 4)})
+    gates.places_are({})
+
+    assert gates.room("concurrency:report", NOW) is None
