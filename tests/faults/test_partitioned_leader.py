@@ -1,0 +1,120 @@
+"""A leader that cannot reach Redis or RabbitMQ while the others can: another one leads, nothing is lost or repeated."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from urllib.parse import urlsplit
+
+import pytest
+
+from tests.support.kill_arena import LEASE_S, KillArena, NewArena
+from tests.support.kill_points import spread
+from tests.support.redis_monitor import RedisMonitor
+from tests.support.system import Place
+from tests.support.tcp_proxy import TcpProxy
+
+pytestmark = pytest.mark.faults
+
+
+@pytest.fixture
+async def redis_proxy(place: Place) -> AsyncIterator[TcpProxy]:
+    """What stands between the first leader and Redis."""
+    host, _, port = place.redis_address.rpartition(":")
+    async with TcpProxy(host, int(port)) as proxy:
+        yield proxy
+
+
+@pytest.fixture
+async def amqp_proxy(place: Place) -> AsyncIterator[TcpProxy]:
+    """What stands between the first leader and RabbitMQ."""
+    parts = urlsplit(place.amqp_url)
+    assert parts.hostname is not None
+    async with TcpProxy(parts.hostname, parts.port or 5672) as proxy:
+        yield proxy
+
+
+@pytest.mark.parametrize("silent", [True, False], ids=["without an answer", "with a reset"])
+async def test_a_leader_cut_off_from_redis_stops_in_time_and_what_it_sent_before_counts_for_nothing(
+    silent: bool, place: Place, redis_proxy: TcpProxy, new_arena: NewArena
+) -> None:
+    first = {"redis": {"addresses": [f"127.0.0.1:{redis_proxy.port}"]}}
+    async with new_arena(first=first) as arena, RedisMonitor(place) as monitor:
+        await prepare(arena)
+        leader, (follower,) = arena.leader, arena.followers
+        token = await arena.lease_token()
+        working = asyncio.create_task(spread(arena))
+        await leader.wait_for("jobs_released")
+        mark = len(leader.lines)
+        cut(redis_proxy, silent=silent)
+        stepped_down = await leader.wait_for("leader_changed", leading=False, after=mark, within=LEASE_S + 1)
+        followed = await follower.wait_for("leader_changed", leading=True, within=LEASE_S + 5)
+        await working
+        written = len(monitor.writes(token))
+        released = len(leader.events("jobs_released"))
+        await spread(arena)
+        await arena.settled()
+        heal(redis_proxy)
+        await leader.wait_ready()
+
+        assert stepped_down["ts"] <= followed["ts"]
+        assert len(monitor.writes(token)) == written
+        assert len(leader.events("jobs_released")) == released
+        assert (await arena.finish()).clean
+
+
+@pytest.mark.parametrize(
+    ("silent", "within_s"),
+    [
+        pytest.param(True, 25, id="without an answer"),
+        pytest.param(False, 25, id="with a reset"),
+    ],
+)
+async def test_a_leader_cut_off_from_rabbitmq_lets_another_lead(
+    silent: bool, within_s: float, place: Place, amqp_proxy: TcpProxy, new_arena: NewArena
+) -> None:
+    first = {"queue": {"url": through(amqp_proxy, place.amqp_url)}}
+    async with new_arena(first=first) as arena:
+        await prepare(arena)
+        leader, (follower,) = arena.leader, arena.followers
+        working = asyncio.create_task(spread(arena))
+        await leader.wait_for("jobs_released")
+        cut(amqp_proxy, silent=silent)
+        began = asyncio.get_running_loop().time()
+        await follower.wait_for("leader_changed", leading=True, within=40)
+        took_s = asyncio.get_running_loop().time() - began
+        await working
+        await spread(arena)
+        await arena.settled()
+        heal(amqp_proxy)
+        await leader.wait_ready()
+
+        assert (await arena.finish()).clean
+    assert took_s <= within_s
+
+
+async def prepare(arena: KillArena) -> None:
+    arena.set_task("spread", distribution_window="2s")
+    await arena.know_users()
+
+
+def cut(proxy: TcpProxy, *, silent: bool) -> None:
+    """Separate the two sides: packets vanish, or connections are refused."""
+    if silent:
+        proxy.freeze()
+    else:
+        proxy.refusing = True
+        proxy.cut()
+
+
+def heal(proxy: TcpProxy) -> None:
+    """Let them talk again; what was under way arrives now."""
+    proxy.refusing = False
+    proxy.thaw()
+
+
+def through(proxy: TcpProxy, url: str) -> str:
+    """Return `url` by way of the proxy."""
+    parts = urlsplit(url)
+    login = parts.netloc.rpartition("@")[0]
+    return parts._replace(netloc=f"{login}@127.0.0.1:{proxy.port}").geturl()
