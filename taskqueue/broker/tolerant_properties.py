@@ -15,6 +15,7 @@ from __future__ import annotations
 import asyncio
 import struct
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from typing import Final
 
 from aiormq.connection import TCPTransportFactory, TLSTransportFactory, TransportFactory
@@ -41,6 +42,14 @@ _PROPERTIES: Final = (
     *("shortstr", "shortstr", "table", "octet", "octet", "shortstr", "shortstr"),
     *("shortstr", "shortstr", "timestamp", "shortstr", "shortstr", "shortstr", "shortstr"),
 )
+
+_FLAGS: Final = tuple((0x8000 >> number, kind) for number, kind in enumerate(_PROPERTIES))
+
+_TAG_BYTES: Final = 8
+_FRAME_END: Final = b"\xce"
+
+#: the end of the year 9999, in unix seconds
+_LAST_SECOND: Final = 253_402_300_799
 
 #: bytes of a table's value behind its type: RabbitMQ's types (https://www.rabbitmq.com/docs/amqp-0-9-1-errata)
 _FIXED_BYTES: Final[Mapping[int, int]] = {
@@ -104,12 +113,62 @@ def mended(frame: bytes) -> bytes:
     """Return `frame` without what the client cannot decode in it; the same bytes where there is nothing such."""
     payload = frame[_HEAD_BYTES:-1]
     mend = _mend_of(frame[0], payload[:4])
-    if mend is None or _is_readable(unmarshal, frame):
+    if mend is None or _is_plain(frame[0], payload) or _is_readable(unmarshal, frame):
         return frame
     mended_frame = _with_payload(frame, mend(payload))
     if frame[0] != _CONTENT_HEADER or _is_readable(unmarshal, mended_frame):
         return mended_frame
     return _with_payload(frame, payload[:_CONTENT_HEADER_BYTES] + bytes(2))
+
+
+def _is_plain(frame_type: int, payload: bytes) -> bool:
+    """Return whether the client can decode the frame for certain; decoding it to find out would take as long again.
+
+    That is so for nearly all messages: what stands in them is ASCII, and the rest of them has been seen before.
+    """
+    if frame_type == _CONTENT_HEADER:
+        return _has_plain_properties(payload)
+    if not payload.startswith(_DELIVER):
+        return False
+    tag_at = 5 + payload[4]
+    return _is_readable_delivery(payload[:tag_at], payload[tag_at + _TAG_BYTES :])
+
+
+def _has_plain_properties(payload: bytes) -> bool:
+    (flags,) = struct.unpack_from(">H", payload, _CONTENT_HEADER_BYTES)
+    at = _CONTENT_HEADER_BYTES + 2
+    for flag, kind in _FLAGS:
+        if flags & flag:
+            flags ^= flag
+            end = _end_of_property(kind, payload, at)
+            if not _is_plain_value(kind, payload[at:end]):
+                return False
+            at = end
+    return flags == 0 and at == len(payload)
+
+
+def _is_plain_value(kind: str, value: bytes) -> bool:
+    match kind:
+        case "shortstr":
+            return value[1:].isascii()
+        case "table":
+            return _is_readable_table(value)
+        case "timestamp":
+            return int.from_bytes(value) <= _LAST_SECOND
+        case _:
+            return True
+
+
+@lru_cache(maxsize=1024)
+def _is_readable_table(value: bytes) -> bool:
+    # What came through the delayed queue in the same second carries the same table.
+    return _is_readable(decode.field_table, value)
+
+
+@lru_cache(maxsize=1024)
+def _is_readable_delivery(before_tag: bytes, behind_tag: bytes) -> bool:
+    payload = before_tag + bytes(_TAG_BYTES) + behind_tag
+    return _is_readable(unmarshal, bytes((_METHOD, 0, 1)) + _measured(payload) + _FRAME_END)
 
 
 def _mend_of(frame_type: int, method: bytes) -> Callable[[bytes], bytes] | None:
@@ -128,8 +187,7 @@ def _with_readable_properties(payload: bytes) -> bytes:
     (flags,) = struct.unpack_from(">H", payload, _CONTENT_HEADER_BYTES)
     at = _CONTENT_HEADER_BYTES + 2
     kept_flags, kept = 0, b""
-    for number, kind in enumerate(_PROPERTIES):
-        flag = 0x8000 >> number
+    for flag, kind in _FLAGS:
         if not flags & flag:
             continue
         end = _end_of_property(kind, payload, at)

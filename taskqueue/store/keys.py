@@ -102,12 +102,12 @@ def task_limit(task_id: str) -> str:
 
 def executions_of_day(day: datetime) -> str:
     """Spec, HASH: task id -> executions that ended on the UTC day."""
-    return f"taskqueue:metrics:executions:{day:%Y-%m-%d}"
+    return f"taskqueue:metrics:executions:{day.date().isoformat()}"
 
 
 def failures_of_day(day: datetime) -> str:
     """Spec, HASH: task id -> executions that failed for good on the UTC day."""
-    return f"taskqueue:metrics:failures:{day:%Y-%m-%d}"
+    return f"taskqueue:metrics:failures:{day.date().isoformat()}"
 
 
 def durations(task_id: str) -> str:

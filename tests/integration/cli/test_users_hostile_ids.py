@@ -56,9 +56,7 @@ def test_arguments_give_each_user_their_own_key(store: redis.Redis, run_users: R
     assert _switches(store) == {user: ALL_ON[user] for user in ARGUMENTS}
 
 
-def test_the_list_of_users_holds_each_as_it_is(
-    store: redis.Redis, directory: Path, run_users: Run
-) -> None:
+def test_the_list_of_users_holds_each_as_it_is(store: redis.Redis, directory: Path, run_users: Run) -> None:
     for user in HOSTILE_IDS:
         store.hset(f"taskqueue:users:{user}:tasks", "daily_report", "1")
     store.hset(b"taskqueue:users:caf\xe9:tasks", "daily_report", "1")

@@ -14,6 +14,7 @@ from pamqp.frame import FrameTypes, marshal, unmarshal
 from pamqp.header import ContentHeader
 from pamqp.heartbeat import Heartbeat
 
+from taskqueue.broker import tolerant_properties
 from taskqueue.broker.tolerant_properties import MendingReader, mended
 from tests.support.raw_properties import (
     FAR_FUTURE,
@@ -67,6 +68,22 @@ def test_a_frame_that_can_be_decoded_stays_as_it_is() -> None:
     data = content_header(packed(**everything()))
 
     assert mended(data) is data
+
+
+def test_an_ordinary_message_is_not_decoded_twice(monkeypatch: pytest.MonkeyPatch) -> None:
+    header, delivery = content_header(packed(**everything())), deliver(b"taskqueue", b"jobs.normal")
+    mended(header), mended(delivery)
+
+    def decoded(_: bytes) -> object:
+        raise AssertionError("decoded to find out whether it can be")
+
+    monkeypatch.setattr(tolerant_properties, "unmarshal", decoded)
+
+    assert mended(header) is header
+    assert mended(delivery) is delivery
+    later = delivery.replace(struct.pack(">QB", 9, 1), struct.pack(">QB", 10, 1))
+    assert later != delivery
+    assert mended(later) is later
 
 
 @pytest.mark.parametrize(
