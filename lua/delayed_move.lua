@@ -1,6 +1,6 @@
--- Let jobs that wait for their time wait for a limit instead, unless they were put back since they were read.
+-- Let jobs wait for a limit, unless they were put back since they were read.
 --
--- KEYS[1]  lease   KEYS[2]  limits that have a list (SET)   KEYS[3]  jobs that wait for their time (ZSET)
+-- KEYS[1]  lease   KEYS[2]  limits that have a list (SET)   KEYS[3]  the list they were read from (ZSET)
 -- KEYS[4]  list of the limit (ZSET: job id by place)        KEYS[5..]  each job (HASH)
 -- ARGV[1]  token   ARGV[2]  milliseconds a waiting job is kept
 -- ARGV[3..]  per job: job id, generation that was read, its place

@@ -38,16 +38,17 @@ if done then return done end
 redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
 redis.call('DEL', KEYS[2])
 redis.call('SET', KEYS[3], ARGV[3], 'PX', ARGV[4])
+if KEYS[8] then count_ends(KEYS[8], KEYS[9], KEYS[10], 1) end
+-- A metric's key that holds another type must not keep a job from its end.
 if ARGV[6] == '1' then
-  redis.call('HINCRBY', KEYS[4], ARGV[5], 1)
+  redis.pcall('HINCRBY', KEYS[4], ARGV[5], 1)
   redis.call('PEXPIRE', KEYS[4], ARGV[10])
-  redis.call('ZADD', KEYS[6], ARGV[8], ARGV[9])
-  redis.call('ZREMRANGEBYRANK', KEYS[6], 0, -tonumber(ARGV[11]) - 1)
+  redis.pcall('ZADD', KEYS[6], ARGV[8], ARGV[9])
+  redis.pcall('ZREMRANGEBYRANK', KEYS[6], 0, -tonumber(ARGV[11]) - 1)
   redis.call('PEXPIRE', KEYS[6], ARGV[10])
 end
 if ARGV[7] == '1' then
-  redis.call('HINCRBY', KEYS[5], ARGV[5], 1)
+  redis.pcall('HINCRBY', KEYS[5], ARGV[5], 1)
   redis.call('PEXPIRE', KEYS[5], ARGV[10])
 end
-if KEYS[8] then count_ends(KEYS[8], KEYS[9], KEYS[10], 1) end
 return ARGV[1]

@@ -35,6 +35,7 @@ class Publisher:
         self._prepare = prepare
         self._channel: ConfirmChannel | None = None
         self._silent = False
+        self._answered_at = 0.0
 
     @property
     def unconfirmed(self) -> int:
@@ -85,7 +86,10 @@ class Publisher:
         clock = asyncio.get_running_loop().time
         began = clock()
         results = await flight.fly(within)
-        self._silent = clock() - began >= within and all(isinstance(each, BrokerUnavailableError) for each in results)
+        if any(not isinstance(each, BrokerUnavailableError) for each in results):
+            self._answered_at, self._silent = clock(), False
+        elif clock() - began >= within and self._answered_at < began:
+            self._silent = True
         return results
 
     async def _open_channel(self, session: Session) -> None:

@@ -18,6 +18,12 @@ from taskqueue.telemetry.scheduler_events import LimitIgnored
 #: a changed limit or a full queue counts after this long
 _LOOK_EVERY_S = 1.0
 
+#: the release begins without knowing the limits after so long
+_KNOWN_WITHIN_S = 2.0
+
+#: depths that could not be looked at for so long say nothing any more
+_DEPTHS_HOLD_S = 30.0
+
 #: free places come and go with every job
 _PLACES_EVERY_S = 0.25
 
@@ -40,6 +46,7 @@ class GateWatch:
     ) -> None:
         self._emit = emit
         self._told: dict[str, str] = {}
+        self._known = asyncio.Event()
         self._gates = gates
         self._limits = limits
         self._running = running
@@ -50,6 +57,12 @@ class GateWatch:
     def loops(self) -> Mapping[str, Callable[[], Awaitable[None]]]:
         """Return what is to run while this process leads, by name; each ends with an error or never."""
         return {"limits": self._watch_limits, "depths": self._watch_depths, "lane": self._lane.run}
+
+    async def wait_known(self) -> None:
+        """Wait until limits and places are known, but not for long: without them workers hold what is too much."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_KNOWN_WITHIN_S):
+                await self._known.wait()
 
     async def _watch_limits(self) -> NoReturn:
         """Follow limits and places for ever. Raises StoreError when Redis does not answer."""
@@ -62,13 +75,19 @@ class GateWatch:
                 limits_at = clock() + _LOOK_EVERY_S
             self._gates.lane_stuck = self._lane.stuck
             await self._look_at_places()
+            self._known.set()
             await asyncio.sleep(_PLACES_EVERY_S)
 
     async def _watch_depths(self) -> NoReturn:
         """Follow the depths of the ready queues for ever; without RabbitMQ, whose loss is told elsewhere, they stay."""
+        clock = asyncio.get_running_loop().time
+        known_at = clock()
         while True:
             with suppress(BrokerUnavailableError):
                 self._gates.depths_are(await self._depths())
+                known_at = clock()
+            if clock() - known_at > _DEPTHS_HOLD_S:
+                self._gates.depths_are({})  # counted up from what was long ago they would shut a gate for good
             await asyncio.sleep(_LOOK_EVERY_S)
 
     async def _look_at_places(self) -> None:

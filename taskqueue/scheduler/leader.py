@@ -172,17 +172,23 @@ class Leader:
 
     async def _plan_for_ever(self) -> None:
         work, token = self._work, self._lease.token
-        await work.catalog_store.write(token, work.catalog.tasks, work.catalog.revision)
+        written = await self._write_catalog()
         await work.audience.ready.wait()
         await work.planner.resume(token)
-        written = work.catalog.revision
         while True:
-            if written != work.catalog.revision:
-                await work.catalog_store.write(token, work.catalog.tasks, work.catalog.revision)
-                written = work.catalog.revision
             await work.audience.ready.wait()
+            # Just before the tick: a job of a task that workers do not know yet would fail.
+            if written != work.catalog.revision:
+                written = await self._write_catalog()
             await work.planner.tick(token)
             await self._rest()
+
+    async def _write_catalog(self) -> str:
+        """Write the definitions in force; return their revision, which may not be the latest any more by then."""
+        catalog = self._work.catalog
+        revision = catalog.revision
+        await self._work.catalog_store.write(self._lease.token, catalog.tasks, revision)
+        return revision
 
     async def _rest(self) -> None:
         """Sleep until the next occurrence is to be planned, a new tasks.yaml or check_interval, whichever is first."""
@@ -198,6 +204,7 @@ class Leader:
 
     async def _release_for_ever(self) -> None:
         releaser = self._work.releaser
+        await self._work.gates.wait_known()
         await releaser.begin()
         while True:
             rest = await releaser.round()

@@ -74,6 +74,8 @@ class Planner:
         self._checked_at: datetime | None = None
         #: rules without due work, for they are never due again
         self._silent = 0
+        #: how many rules there are, as of the last sync
+        self._rules = 0
 
     async def resume(self, token: str) -> None:
         """Finish what an earlier leader began to plan."""
@@ -127,7 +129,7 @@ class Planner:
             piece = slice(start, start + _RULES_PER_CALL)
             keep = await asyncio.to_thread(_firsts, new[piece], now)
             await self._plan.due.sync(token, remove=gone[piece], keep=keep)
-        self._synced = state
+        self._synced, self._rules, self._silent = state, len(wanted), 0
 
     async def _abandon_removed(self, token: str) -> None:
         if self._defaults.removed is Removed.FINISH:
@@ -154,7 +156,9 @@ class Planner:
         counts = await self._plan.due.counts()
         if counts.scored < counts.entries:
             await self._plan.due.look_again(token)
-        if counts.rules - counts.entries > self._silent:
+        if counts.rules < self._rules:
+            self._synced = None  # somebody deleted the rules: the next sync writes them, and what is due by them
+        elif counts.rules - counts.entries > self._silent:
             self._silent = await self._set_lost(token, since=now - interval)
 
     async def _set_lost(self, token: str, since: datetime) -> int:

@@ -8,6 +8,7 @@ the worker knows it.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -33,6 +34,9 @@ _MILLISECOND = timedelta(milliseconds=1)
 
 #: the longest rest between two rounds
 _REST = timedelta(milliseconds=250)
+
+#: and the shortest before a job that is held: what comes due meanwhile goes out together with it
+_LEAST = timedelta(milliseconds=5)
 
 #: a publish without a confirm for so long counts as unknown and is repeated; below the lease's margin
 _CONFIRM_WITHIN_S = 5.0
@@ -62,10 +66,12 @@ class _View:
     horizon: datetime
     #: more occurrences are due than one round looks at
     cut: bool
+    #: a limit's list may hold more jobs that may go
+    more: bool
 
     def goes_on(self, chosen: Collection[Candidate]) -> bool:
         """Return whether, once `chosen` are out, more is due behind one of them."""
-        if self.horizon < self.until and any(waiting.candidate in chosen for waiting in self.waiting):
+        if (self.more or self.horizon < self.until) and any(waiting.candidate in chosen for waiting in self.waiting):
             return True
         return any(
             head.next_due is not None and head.next_due <= self.until and head.candidates[-1] in chosen
@@ -132,7 +138,7 @@ class Releaser:
     def lane_ahead(self) -> timedelta:
         """Return how long it is until the last job in the delayed queue is due; 0 when it is due already."""
         now = self._now()
-        return max(timedelta(0), (self._lane_tail or now) - now)
+        return max(timedelta(0), self._tail(now) - now)
 
     async def round(self) -> timedelta:
         """Release once what is due within the lead; return how long to rest.
@@ -157,20 +163,21 @@ class Releaser:
             )
         if (view.cut and (choice.chosen or held)) or view.goes_on(choice.chosen):
             return timedelta(0)
-        return _REST if choice.held_until is None else max(timedelta(0), min(_REST, choice.held_until - self._now()))
+        return _REST if choice.held_until is None else max(_LEAST, min(_REST, choice.held_until - self._now()))
 
     async def _look(self, until: datetime, now: datetime) -> _View:
         heads, all_until, cut = await self._slots.look(until, self._gates, now)
-        waiting, waiting_until = await self._waiting.look(until, self._gates, now, SOURCES_PER_ROUND)
-        return _View(heads=heads, waiting=waiting, until=until, horizon=min(all_until, waiting_until), cut=cut)
+        waiting, waiting_until, more = await self._waiting.look(until, self._gates, now, SOURCES_PER_ROUND)
+        return _View(
+            heads=heads, waiting=waiting, until=until, horizon=min(all_until, waiting_until), cut=cut, more=more
+        )
 
     # --- which way ----------------------------------------------------------------------------------------------------
 
     def _choose(self, candidates: Sequence[Candidate], now: datetime) -> _Choice:
         choice = _Choice(chosen={}, shut={})
         behind: set[int] = set()
-        tail = self._lane_tail or now
-        tail = tail if self._lane_open(now) else datetime.max.replace(tzinfo=UTC)
+        tail = self._tail(now) if self._lane_open(now) else datetime.max.replace(tzinfo=UTC)
         for candidate in candidates:
             if len(choice.chosen) >= self._per_round:
                 break
@@ -190,6 +197,10 @@ class Releaser:
                 tail = max(tail, candidate.due)
             choice.chosen[candidate] = way
         return choice
+
+    def _tail(self, now: datetime) -> datetime:
+        """Return when the last job in the delayed queue is due; after a clock went back, not later than any can be."""
+        return min(self._lane_tail or now, now + self._lead)
 
     def _lane_open(self, now: datetime) -> bool:
         """Return whether jobs may go into the delayed queue; else they go straight to their queues when due."""
@@ -215,15 +226,20 @@ class Releaser:
             kept_ms = (2 * self._lead + timedelta(minutes=1)) // _MILLISECOND
             await self._delayed.raise_lane_tail(self._lease.token, self._lane_tail, kept_ms)
         now = self._now()
-        messages = [_outgoing(candidate, way, now) for candidate, way in chosen.items()]
+        groups: dict[tuple[Route, Priority], list[Candidate]] = {}
+        for candidate, way in chosen.items():
+            # The delayed queue needs one order over all; of the others each goes on while another confirms nothing.
+            lane = way is Route.LANE
+            groups.setdefault((way, Priority.NORMAL if lane else candidate.priority), []).append(candidate)
+        confirmed = await asyncio.gather(*(self._fly(way, group, now) for (way, _), group in groups.items()))
+        return set[Candidate]().union(*confirmed)
+
+    async def _fly(self, way: Route, group: Sequence[Candidate], now: datetime) -> set[Candidate]:
+        messages = [_outgoing(candidate, way, now) for candidate in group]
         results = await self._publisher.publish_all(messages, _CONFIRM_WITHIN_S)
-        confirmed = set[Candidate]()
-        for (candidate, way), error in zip(chosen.items(), results, strict=True):
-            if error is None:
-                confirmed.add(candidate)
-            elif way is Route.LANE and isinstance(error, PublishRefusedError):
-                self._lane_closed_until = now + _LANE_CLOSED_FOR
-        return confirmed
+        if way is Route.LANE and any(isinstance(error, PublishRefusedError) for error in results):
+            self._lane_closed_until = now + _LANE_CLOSED_FOR
+        return {candidate for candidate, error in zip(group, results, strict=True) if error is None}
 
     def _report(self, chosen: dict[Candidate, Route], confirmed: Collection[Candidate]) -> None:
         counts: dict[tuple[Priority, ReleaseMode], int] = {}

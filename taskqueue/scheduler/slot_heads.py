@@ -24,8 +24,10 @@ from taskqueue.telemetry.scheduler_events import PreferenceIgnored, SlotEntryIgn
 #: occurrences looked at in one round; later ones wait until these have moved on
 SOURCES_PER_ROUND = 64
 
-#: an occurrence whose next job may not go yet is not looked at again for so long, so that it keeps no other out
+#: an occurrence whose next job may not go yet is not looked at again for so long, so that it keeps no other out; the
+#: longer, the more of them there are, or looking at them would leave no time for others
 _HELD_FOR = timedelta(milliseconds=250)
+_LONGEST_HELD = timedelta(seconds=30)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,6 +42,8 @@ class SlotHead:
     users: tuple[SlotUser, ...]
     candidates: tuple[Candidate | None, ...]
     next_due: datetime | None
+    #: more users are due than the gates let out
+    behind: bool
 
 
 class SlotHeads:
@@ -79,7 +83,7 @@ class SlotHeads:
 
         No occurrence hands over more users than its gates would let through, nor more than its share of a round.
         """
-        self._held = {member: until for member, until in self._held.items() if now < until <= now + _HELD_FOR}
+        self._held = {member: until for member, until in self._held.items() if now < until <= now + _LONGEST_HELD}
         passed_over = self._released_early | self._held.keys()
         found = await self._plan.live(horizon, SOURCES_PER_ROUND + len(passed_over) + 1)
         live = [entry for entry in found if entry[0] not in passed_over]
@@ -88,7 +92,9 @@ class SlotHeads:
             horizon = min(horizon, live[SOURCES_PER_ROUND][1])
             live = live[:SOURCES_PER_ROUND]
         heads = await self._heads([member for member, _ in live], horizon, gates, now)
-        return heads, min([horizon, *(head.next_due for head in heads if head.next_due is not None)]), cut
+        # Of one that is behind its limit the next users are due already, and pass nobody in the delayed queue.
+        unseen = [head.next_due for head in heads if head.next_due is not None and not head.behind]
+        return heads, min([horizon, *unseen]), cut
 
     async def forget(self, heads: Sequence[SlotHead], confirmed: Collection[Candidate]) -> None:
         """Take the users whose jobs are confirmed off their lists."""
@@ -97,8 +103,8 @@ class SlotHeads:
     def hold(self, heads: Sequence[SlotHead], shut_out: Collection[Candidate], now: datetime) -> bool:
         """Leave those alone for a moment whose next job stands before a shut gate; return whether there are any."""
         held = [head for head in heads if head.candidates[0] is not None and head.candidates[0] in shut_out]
-        for head in held:
-            self._held[head.occurrence.member] = now + _HELD_FOR
+        until = now + min(_LONGEST_HELD, _HELD_FOR * max(1, len(self._held) // SOURCES_PER_ROUND))
+        self._held |= {head.occurrence.member: until for head in held}
         return bool(held)
 
     # --- one look -----------------------------------------------------------------------------------------------------
@@ -111,23 +117,24 @@ class SlotHeads:
         share = max(1, min(self._batch_size, 2 * self._batch_size // max(1, len(records))))
         found = await asyncio.gather(
             *(
-                self._head(number, *records[member], horizon, min(share, self._room(records[member], gates, now)))
+                self._head(number, records[member], horizon, share, self._room(records[member], gates, now))
                 for number, member in enumerate(members)
                 if member in records
             )
         )
         return [head for head in found if head is not None]
 
-    def _room(self, record: tuple[Occurrence, Progress], gates: Gates, now: datetime) -> int:
-        """Return how many jobs are worth looking at: of an occurrence that is behind, what may go now and one more."""
+    def _room(self, record: tuple[Occurrence, Progress], gates: Gates, now: datetime) -> int | None:
+        """Return how many jobs are worth looking at where more are due than may go: those and one more; else None."""
         occurrence, progress = record
         room = gates.room_for(occurrence.task_id, self._priority(occurrence.task_id), now.timestamp())
         behind = occurrence.spread.started(now - occurrence.starts_at) - progress.released
-        return self._batch_size if room is None or behind <= room else room + 1
+        return None if room is None or behind <= room else room + 1
 
     async def _head(
-        self, source: int, occurrence: Occurrence, progress: Progress, horizon: datetime, most: int
+        self, source: int, record: tuple[Occurrence, Progress], horizon: datetime, share: int, room: int | None
     ) -> SlotHead | None:
+        occurrence, progress = record
         if occurrence.scheduled_at > self._now():
             self._upcoming[occurrence.member] = occurrence
         elif not progress.opened:
@@ -135,6 +142,7 @@ class SlotHeads:
         if progress.released >= progress.planned:
             await self._close_if_over(occurrence, progress)
             return None
+        most = share if room is None else min(share, room)
         due = self._due_count(occurrence, progress, horizon, most)
         if due <= 0:
             return None
@@ -142,7 +150,7 @@ class SlotHeads:
         if not users:
             await self._pass_over_lost_slot(occurrence, progress)
             return None
-        return self._read(source, occurrence, progress, users)
+        return replace(self._read(source, occurrence, progress, users), behind=room is not None)
 
     def _due_count(self, occurrence: Occurrence, progress: Progress, horizon: datetime, most: int) -> int:
         started = occurrence.spread.started(horizon - occurrence.starts_at)
@@ -172,6 +180,7 @@ class SlotHeads:
                 for index, user in enumerate(users, start=progress.released)
             ),
             next_due=occurrence.execute_after(following) if more else None,
+            behind=False,
         )
 
     def _priority(self, task_id: str) -> Priority:

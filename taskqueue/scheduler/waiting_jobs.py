@@ -49,34 +49,50 @@ class WaitingJobs:
 
     async def look(
         self, horizon: datetime, gates: Gates, now: datetime, first_source: int
-    ) -> tuple[list[WaitingJob], datetime]:
-        """Return jobs, and the instant up to which these are all there is. Each is a source of its own."""
+    ) -> tuple[list[WaitingJob], datetime, bool]:
+        """Return jobs, the instant up to which these are all that come due, and whether a list may hold more to go.
+
+        Each is a source of its own. The lists share what one look reads.
+        """
         delayed = await self._store.due_until(horizon, self._batch_size)
         if len(delayed) == self._batch_size:
             horizon = min(horizon, delayed[-1].due)
         found: list[tuple[DelayedJob, str | None]] = [(job, None) for job in delayed]
-        for limit in await self._store.limits():
+        limits = await self._store.limits()
+        share = max(1, min(self._batch_size, 2 * self._batch_size // max(1, len(limits))))
+        more = False
+        for limit in limits:
             room = gates.room(limit, now.timestamp())
-            count = self._batch_size if room is None else min(room, self._batch_size)
-            if count > 0:
-                found += [(job, limit) for job in await self._store.head(limit, count)]
-        return [_waiting(number, job, limit) for number, (job, limit) in enumerate(found, start=first_source)], horizon
+            head = await self._store.head(limit, share if room is None else min(room, share))
+            more = more or len(head) == share
+            found += [(job, limit) for job in head]
+        jobs = [_waiting(number, job, limit) for number, (job, limit) in enumerate(found, start=first_source)]
+        return jobs, horizon, more
 
     async def forget(
         self, waiting: Sequence[WaitingJob], confirmed: Collection[Candidate], shut: Mapping[Candidate, str]
     ) -> None:
         """Remove what is confirmed or empty; move what is due and stands before a shut gate into its list."""
-        gone, moved = defaultdict[str | None, list[DelayedJob]](list), defaultdict[str, list[DelayedJob]](list)
+        gone = defaultdict[str | None, list[DelayedJob]](list)
+        moved = defaultdict[tuple[str | None, str], list[DelayedJob]](list)
         for each in waiting:
             if each.candidate is None or each.candidate in confirmed:
                 gone[each.limit].append(each.job)
-            elif each.limit is None and (limit := shut.get(each.candidate)) is not None:
-                moved[limit].append(each.job)
+            elif (limit := shut.get(each.candidate)) is not None and _belongs_behind(each.limit, limit):
+                moved[each.limit, limit].append(each.job)
         token = self._lease.token
         await asyncio.gather(
             *(self._store.remove(token, jobs, limit) for limit, jobs in gone.items()),
-            *(self._store.move(token, jobs, limit) for limit, jobs in moved.items()),
+            *(self._store.move(token, jobs, limit, read_from) for (read_from, limit), jobs in moved.items()),
         )
+
+
+def _belongs_behind(waits_for: str | None, shut: str) -> bool:
+    """Return whether a job in the list of `waits_for` is to go into that of `shut`: there it keeps out its like alone.
+
+    From a task's own list it never goes into one that it would share.
+    """
+    return waits_for is None or (limited_task(waits_for) is None and limited_task(shut) is not None)
 
 
 def limits_entered(waiting: Sequence[WaitingJob], chosen: Collection[Candidate]) -> list[str]:

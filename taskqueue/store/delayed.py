@@ -103,16 +103,22 @@ class DelayedStore:
 
     # --- change, as the leader ----------------------------------------------------------------------------------------
 
-    async def move(self, token: str, jobs: Sequence[DelayedJob], limit: str) -> int:
-        """Let jobs of `due_until` wait for `limit`, but those that were put back since; return how many do now.
+    async def move(self, token: str, jobs: Sequence[DelayedJob], limit: str, read_from: str | None = None) -> int:
+        """Let jobs wait for `limit`, but those that were put back since; return how many do now.
 
-        Raises LeaseLostError.
+        `read_from` is the limit whose list they were read from, None for those of `due_until`. Raises LeaseLostError.
         """
         if not jobs:
             return 0
         moved = await self._scripts.call(
             "delayed_move",
-            [keys.LEASE, keys.WAITING, keys.DELAYED, keys.waiting(limit), *_hashes(jobs)],
+            [
+                keys.LEASE,
+                keys.WAITING,
+                keys.DELAYED if read_from is None else keys.waiting(read_from),
+                keys.waiting(limit),
+                *_hashes(jobs),
+            ],
             [
                 token,
                 WAITING_KEPT // timedelta(milliseconds=1),

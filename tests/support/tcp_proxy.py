@@ -80,6 +80,8 @@ class TcpProxy:
         link = asyncio.create_task(self._link(reader, writer))
         self._links.add(link)
         link.add_done_callback(self._links.discard)
+        # A task that is cancelled before its first step closes nothing itself.
+        link.add_done_callback(lambda _: _reset(writer))
 
     async def _link(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:

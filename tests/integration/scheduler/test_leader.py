@@ -1,12 +1,15 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 
 import pytest
 from redis.asyncio import Redis
 
+from taskqueue.core.task import Task
 from taskqueue.dev.services import Redis as RedisService
 from taskqueue.scheduler import leader
+from taskqueue.store.catalog import CatalogStore
 from taskqueue.store.lease import Lease
 from taskqueue.store.limits import LimitStore
 from taskqueue.telemetry.events import LoopFailed
@@ -200,3 +203,30 @@ async def test_a_limit_that_is_none_is_told_once(new_scheduler: NewScheduler, re
 
     await eventually(asked_often)
     assert [event.limit for event in first.events.of(LimitIgnored)] == ["task:report"]
+
+
+async def test_a_tasks_file_that_changes_while_the_definitions_are_written_reaches_the_workers(
+    new_scheduler: NewScheduler, tasks_file: TasksFile, redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write, calls = CatalogStore.write, 0
+
+    async def write_while_it_changes(store: CatalogStore, token: str, tasks: Mapping[str, Task], revision: str) -> None:
+        nonlocal calls
+        calls += 1
+        if calls == 1:
+            tasks_file.write(task_type("report"), task_type("new"))
+            await eventually(lambda: _is("new" in first.scheduler.catalog.tasks))
+        await write(store, token, tasks, revision)
+
+    monkeypatch.setattr(CatalogStore, "write", write_while_it_changes)
+    first = await new_scheduler("first")
+    await first.leads()
+
+    async def known() -> bool:
+        return bool(await redis.hexists("taskqueue:catalog", "new"))
+
+    await eventually(known)
+
+
+async def _is(condition: bool) -> bool:
+    return condition

@@ -19,6 +19,14 @@ async def test_lost_due_work_is_rebuilt_from_its_rules_within_check_interval(des
     assert [event.entries for event in desk.events.of(DueWorkRebuilt)] == [1]
 
 
+async def test_due_work_that_is_lost_with_its_rules_is_written_anew_within_check_interval(desk: Desk) -> None:
+    await desk.tick_at(TEN - HOUR)
+    await desk.redis.delete("taskqueue:due", "taskqueue:due:rules")
+    await desk.tick_at(TEN - HOUR + MINUTE)
+    await desk.tick_at(TEN - HOUR + MINUTE)
+    assert await desk.due() == {"report": TEN}
+
+
 async def test_a_new_leader_rebuilds_lost_due_work_at_once(desk: Desk, new_desk: NewDesk) -> None:
     await desk.tick_at(TEN - HOUR)
     await desk.redis.delete("taskqueue:due")

@@ -186,3 +186,43 @@ async def test_a_list_whose_name_was_lost_is_found_by_the_next_leader(new_dock: 
     await dock.releaser.round()
 
     assert await dock.take(4) == names(4)
+
+
+async def test_a_job_in_a_shared_list_that_its_own_limit_stops_goes_into_that_one_s(new_dock: NewDock) -> None:
+    gates = Gates(100_000)
+    gates.limits_are(Limits(global_=Limit(rate=1, burst=1), tasks={"report": Limit(rate=0.01, burst=1)}))
+    dock = await new_dock(gates=gates)
+    slow = [await dock.delayed(user, utc_now() - SECOND) for user in names(5)]
+    gates.pass_through("another", Priority.NORMAL, None, utc_now().timestamp())
+    await dock.releaser.round()
+    assert await waiting(dock, "global") == slow
+
+    for step in range(1, 4):
+        dock.ahead = step * 2 * SECOND
+        await dock.releaser.round()
+
+    assert await dock.take(1) == names(1)
+    assert set(await waiting(dock, "task:report")) <= set(slow[1:])
+    assert len(await waiting(dock, "task:report")) >= 2
+
+
+async def test_one_task_behind_its_limit_leaves_the_delayed_queue_to_the_others(new_dock: NewDock) -> None:
+    dock = await new_dock(gates=limited(1))
+    await dock.lane_reaches(utc_now())
+    await dock.planned(names(50), utc_now() - 10 * SECOND)
+    await dock.planned(["ann"], utc_now() + 30 * SECOND, task_id="another")
+
+    await dock.releaser.round()
+
+    assert dock.released()["lane"] == 1
+
+
+async def test_a_clock_that_went_back_does_not_close_the_delayed_queue(new_dock: NewDock) -> None:
+    dock = await new_dock()
+    await dock.lane_reaches(utc_now() + 3600 * SECOND)
+    await dock.planned(["ann"], utc_now() + 60 * SECOND - SECOND / 10)
+
+    await dock.releaser.round()
+
+    assert dock.released() == {"lane": 1}
+    assert dock.releaser.lane_ahead() <= 60 * SECOND

@@ -41,6 +41,17 @@ async def test_success_leaves_a_marker_a_record_and_a_count(jobs: JobStore, stor
     assert (await jobs.admit(job, OTHER, terms())).verdict is Verdict.DROP
 
 
+async def test_a_metric_of_another_type_keeps_no_job_from_its_end(jobs: JobStore, store: RedisStore) -> None:
+    job = due_job()
+    await store.command("SET", "taskqueue:metrics:executions:2024-01-15", "spoilt")
+    await store.command("SET", "taskqueue:metrics:duration:daily_report", "spoilt")
+    await jobs.admit(job, FIRST, terms())
+
+    assert await jobs.finish(job, FIRST, a_record(job), called=True, kept=KEPT)
+
+    assert await store.command("GET", keys.done(job.id)) == b"success"
+
+
 async def test_the_duration_stands_beside_the_job_at_the_instant_of_its_end(jobs: JobStore, store: RedisStore) -> None:
     job = due_job()
     record = a_record(job)
