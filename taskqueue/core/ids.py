@@ -84,11 +84,6 @@ def scheduled_job_id(task_id: str, user_id: str, scheduled_at: datetime) -> str:
     return scheduled_jobs(task_id, scheduled_at)(user_id)
 
 
-def triggered_job_id(task_id: str, user_id: str, trigger_id: str) -> str:
-    """Return the id of the job that `user_id` gets from the manual trigger `trigger_id` of `task_id`."""
-    return triggered_jobs(task_id, trigger_id)(user_id)
-
-
 def repeatable_trigger_id(idempotency_key: str, *request: str) -> str:
     """Return the trigger id of a request with an Idempotency-Key: the same request again is the same trigger."""
     return str(uuid.uuid5(_JOB_NAMESPACE, json.dumps([idempotency_key, *request])))

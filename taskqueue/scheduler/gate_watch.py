@@ -10,7 +10,7 @@ from typing import NoReturn
 from taskqueue.broker.lane_watch import LaneWatch
 from taskqueue.errors import BrokerUnavailableError
 from taskqueue.scheduler.catalog_watch import CatalogWatch
-from taskqueue.scheduler.gates import Gates
+from taskqueue.scheduler.gates import PLACES_EVERY_S, Gates
 from taskqueue.store.limits import LimitStore
 from taskqueue.telemetry.events import Emit
 from taskqueue.telemetry.scheduler_events import LimitIgnored
@@ -23,9 +23,6 @@ _KNOWN_WITHIN_S = 2.0
 
 #: depths that could not be looked at for so long say nothing any more
 _DEPTHS_HOLD_S = 30.0
-
-#: free places come and go with every job
-_PLACES_EVERY_S = 0.25
 
 
 class GateWatch:
@@ -76,7 +73,7 @@ class GateWatch:
             self._gates.lane_stuck = self._lane.stuck
             await self._look_at_places()
             self._known.set()
-            await asyncio.sleep(_PLACES_EVERY_S)
+            await asyncio.sleep(PLACES_EVERY_S)
 
     async def _watch_depths(self) -> NoReturn:
         """Follow the depths of the ready queues for ever; without RabbitMQ, whose loss is told elsewhere, they stay."""

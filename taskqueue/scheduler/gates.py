@@ -16,7 +16,7 @@ from taskqueue.core.waiting import GLOBAL, concurrency_limit, queue_limit, task_
 from taskqueue.store.limits import Limit, Limits
 
 #: seconds between two looks at a task's free places; workers need about as long to take up what was released
-_PLACES_EVERY_S = 0.25
+PLACES_EVERY_S = 0.25
 
 #: how many jobs at most are sent ahead of free places, as a multiple of `max_concurrency`
 _MOST_AHEAD = 10
@@ -38,7 +38,7 @@ class _Places:
         Jobs that are over sooner than the next look leave places empty, so more are sent than places are free, twice as
         many each time; as soon as all places are taken nothing follows and half as many are sent ahead later.
         """
-        if now - self.looked_at >= _PLACES_EVERY_S or now < self.looked_at:
+        if now - self.looked_at >= PLACES_EVERY_S or now < self.looked_at:
             self.looked_at = now
             free = self.maximum - self.running
             self.ahead = min(_MOST_AHEAD * self.maximum, max(1, self.ahead * 2)) if free > 0 else self.ahead // 2
@@ -65,10 +65,7 @@ class Gates:
         if limits == self._limits:
             return
         self._limits = limits
-        wanted = {task_limit(task_id): limit for task_id, limit in limits.tasks.items()}
-        if limits.global_ is not None:
-            wanted[GLOBAL] = limits.global_
-        self._paces = {name: self._pace(name, limit) for name, limit in wanted.items()}
+        self._paces = {name: self._pace(name, limit) for name, limit in limits.by_name().items()}
 
     def depths_are(self, depths: Mapping[str, int]) -> None:
         """Take over how many messages are ready in each queue, by its name in RabbitMQ."""
@@ -116,7 +113,7 @@ class Gates:
         return None
 
     def followed(self, limit: str) -> None:
-        """Note that a job that waited for a free place of its task went out."""
+        """Note that a job that waited for `limit` went out; what matters are those that waited for a free place."""
         if places := self._places.get(limit):
             places.room -= 1
 

@@ -9,13 +9,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import NoReturn
 
-from taskqueue.errors import (
-    BrokerError,
-    DamagedKeyError,
-    LeaseLostError,
-    StoreError,
-    StoreUnavailableError,
-)
+from taskqueue.errors import BrokerError, DamagedKeyError, LeaseLostError, StoreError, StoreUnavailableError
 from taskqueue.runtime import Now, loops_together
 from taskqueue.scheduler.audience_sync import AudienceSync
 from taskqueue.scheduler.catalog_watch import CatalogWatch
@@ -38,7 +32,6 @@ _FAILED_REST_S = 1.0
 #: a round that fails in the same words as the one before it is told again only after so long
 _TOLD_AGAIN_S = 30.0
 
-
 #: a leader without RabbitMQ for so long lets others try, and tries again itself after as long
 BROKER_PATIENCE_S = 10.0
 
@@ -48,7 +41,6 @@ class LeaderWork:
     """What a leader does with the lease; `broker_connected` says whether it could publish now, as far as it knows."""
 
     broker_connected: Callable[[], bool]
-
     catalog: CatalogWatch
     catalog_store: CatalogStore
     audience: AudienceSync

@@ -23,7 +23,7 @@ from taskqueue.scheduler.candidate import Candidate, in_order
 from taskqueue.scheduler.catalog_watch import CatalogWatch
 from taskqueue.scheduler.gates import Gates
 from taskqueue.scheduler.slot_heads import SOURCES_PER_ROUND, SlotHead, SlotHeads
-from taskqueue.scheduler.waiting_jobs import WaitingJob, WaitingJobs, limits_entered
+from taskqueue.scheduler.waiting_jobs import WaitingJob, WaitingJobs
 from taskqueue.store.delayed import DelayedStore
 from taskqueue.store.lease import Lease
 from taskqueue.store.plan import PlanStore
@@ -147,11 +147,12 @@ class Releaser:
         """
         now = self._now()
         await self._slots.open_due(now)
-        view = await self._look(now + (self._lead if self._lane_open(now) else _AHEAD_WITHOUT_LANE), now)
-        candidates = view.candidates(now)
-        choice = self._choose(candidates, now)
-        for limit in limits_entered(view.waiting, choice.chosen):
-            self._gates.followed(limit)
+        lane_open = self._lane_open(now)
+        view = await self._look(now + (self._lead if lane_open else _AHEAD_WITHOUT_LANE), now)
+        choice = self._choose(view.candidates(now), lane_open, now)
+        for waiting in view.waiting:
+            if waiting.limit is not None and waiting.candidate in choice.chosen:
+                self._gates.followed(waiting.limit)
         confirmed = await self._publish(choice.chosen)
         held = self._slots.hold(view.heads, choice.shut, now)
         await self._slots.forget(view.heads, confirmed)
@@ -174,10 +175,10 @@ class Releaser:
 
     # --- which way ----------------------------------------------------------------------------------------------------
 
-    def _choose(self, candidates: Sequence[Candidate], now: datetime) -> _Choice:
+    def _choose(self, candidates: Sequence[Candidate], lane_open: bool, now: datetime) -> _Choice:
         choice = _Choice(chosen={}, shut={})
         behind: set[int] = set()
-        tail = self._tail(now) if self._lane_open(now) else datetime.max.replace(tzinfo=UTC)
+        tail = self._tail(now) if lane_open else datetime.max.replace(tzinfo=UTC)
         for candidate in candidates:
             if len(choice.chosen) >= self._per_round:
                 break
@@ -203,7 +204,10 @@ class Releaser:
         return min(self._lane_tail or now, now + self._lead)
 
     def _lane_open(self, now: datetime) -> bool:
-        """Return whether jobs may go into the delayed queue; else they go straight to their queues when due."""
+        """Return whether jobs may go into the delayed queue; else they go straight to their queues when due.
+
+        A change of it is told.
+        """
         closed = self._lane_closed_until
         refused = closed is not None and now < closed <= now + _LANE_CLOSED_FOR
         direct_only = refused or self._gates.lane_stuck

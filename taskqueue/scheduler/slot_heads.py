@@ -150,7 +150,7 @@ class SlotHeads:
         if not users:
             await self._pass_over_lost_slot(occurrence, progress)
             return None
-        return replace(self._read(source, occurrence, progress, users), behind=room is not None)
+        return self._read(source, occurrence, progress, users, behind=room is not None)
 
     def _due_count(self, occurrence: Occurrence, progress: Progress, horizon: datetime, most: int) -> int:
         started = occurrence.spread.started(horizon - occurrence.starts_at)
@@ -158,7 +158,9 @@ class SlotHeads:
             return most  # also those by whom the audience grew while it was planned
         return min(most, started - progress.released)
 
-    def _read(self, source: int, occurrence: Occurrence, progress: Progress, users: Sequence[SlotUser]) -> SlotHead:
+    def _read(
+        self, source: int, occurrence: Occurrence, progress: Progress, users: Sequence[SlotUser], *, behind: bool
+    ) -> SlotHead:
         priority = self._priority(occurrence.task_id)
         following = progress.released + len(users)
         more = not progress.complete or following < progress.planned
@@ -180,7 +182,7 @@ class SlotHeads:
                 for index, user in enumerate(users, start=progress.released)
             ),
             next_due=occurrence.execute_after(following) if more else None,
-            behind=False,
+            behind=behind,
         )
 
     def _priority(self, task_id: str) -> Priority:

@@ -95,15 +95,6 @@ def _belongs_behind(waits_for: str | None, shut: str) -> bool:
     return waits_for is None or (limited_task(waits_for) is None and limited_task(shut) is not None)
 
 
-def limits_entered(waiting: Sequence[WaitingJob], chosen: Collection[Candidate]) -> list[str]:
-    """Return, for each chosen job that waited for a free place of its task, the name of that limit."""
-    return [
-        each.limit
-        for each in waiting
-        if each.limit is not None and limited_task(each.limit) is not None and each.candidate in chosen
-    ]
-
-
 def _waiting(source: int, job: DelayedJob, limit: str | None) -> WaitingJob:
     if job.body is None:
         return WaitingJob(job=job, limit=limit, candidate=None)

@@ -34,6 +34,11 @@ class Limits:
     global_: Limit | None = None
     tasks: Mapping[str, Limit] = field(default_factory=dict)
 
+    def by_name(self) -> dict[str, Limit]:
+        """Return all of them by their names (core/waiting)."""
+        named = {task_limit(task_id): limit for task_id, limit in self.tasks.items()}
+        return named if self.global_ is None else {GLOBAL: self.global_, **named}
+
 
 class LimitStore:
     """The limits in force. `unreadable` holds, by field, what was wrong with those that the last `read` left out."""
@@ -45,10 +50,7 @@ class LimitStore:
 
     async def write(self, limits: Limits) -> None:
         """Replace the limits in force with `limits`, for LIMITS_KEPT."""
-        named = {task_limit(task_id): limit for task_id, limit in limits.tasks.items()}
-        if limits.global_ is not None:
-            named[GLOBAL] = limits.global_
-        fields = [text for name, limit in sorted(named.items()) for text in (name, _to_json(limit))]
+        fields = [text for name, limit in sorted(limits.by_name().items()) for text in (name, _to_json(limit))]
         await self._scripts.call_again(
             "limits_write", [keys.LIMITS], [LIMITS_KEPT // timedelta(milliseconds=1), *fields]
         )

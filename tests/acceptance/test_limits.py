@@ -68,8 +68,8 @@ async def test_a_backlog_is_called_at_its_limit_s_rate_and_delays_no_other_task(
     assert len(starts) == len({call.headers["x-taskqueue-user"] for call in system.calls(task="slow")}) == count
     for number, start in enumerate(starts):
         assert len(starts) - number <= rate + rate * (starts[-1] - start) + 1
-    # Once the bucket's first second is spent, the rest comes at the rate, or nearly.
-    assert (count - rate) / (starts[-1] - starts[0]) >= 0.9 * rate
+    # A leader that has just learnt of the limit holds one token, not a burst; from there on it uses up the rate.
+    assert (count - 1) / (starts[-1] - starts[0]) >= 0.9 * rate
     put_back = [line for worker in (first, second) for line in worker.events("job_settled", decision="park")]
     assert len(put_back) <= count / 20
     assert await system.redis.keys("taskqueue:waiting*") == []

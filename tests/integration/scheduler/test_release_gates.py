@@ -52,14 +52,15 @@ async def test_what_is_overdue_goes_out_at_the_pace_of_its_task(new_dock: NewDoc
 async def test_what_is_planned_closer_than_the_limit_allows_waits_for_its_pace_in_redis(new_dock: NewDock) -> None:
     dock = await new_dock(gates=limited(10))
     await dock.lane_reaches(utc_now())
-    await dock.planned(names(400), utc_now() + 20 * SECOND, window=10 * SECOND)
+    whole_second = utc_now().replace(microsecond=0)
+    await dock.planned(names(400), whole_second + 20 * SECOND, window=10 * SECOND)
 
     for step in range(4):
         dock.ahead = step * SECOND / 2
         await dock.releaser.round()
 
-    # In the first quarter of a second there is room for two or three of the ten that are due in it.
-    assert dock.released()["lane"] in {2, 3}
+    # In the first quarter of a second there is room for two of the ten that are due in it.
+    assert dock.released()["lane"] == 2
     dock.ahead = 25 * SECOND
     await dock.releaser.round()
     assert dock.released()["direct"] <= 10

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from taskqueue.core.codec import MAX_BODY_BYTES, MAX_STORED_BYTES, decode_message, encode_message
+from taskqueue.core.codec import MAX_BODY_BYTES, MAX_STORED_BYTES, MessageMold, decode_message, encode_message
 from taskqueue.core.ids import RESERVED_TASK_IDS
 from taskqueue.core.job import Job, JobMessage, Metadata
 from taskqueue.core.task import Priority
@@ -126,6 +126,22 @@ def test_a_message_is_compact_json_in_utf_8(message: JobMessage) -> None:
     body = encode_message(message)
     assert b"\n" not in body
     assert json.dumps(json.loads(body), separators=(",", ":"), ensure_ascii=False).encode() == body
+
+
+@given(message=messages, job_id=st.uuids().map(str))
+def test_a_mold_encodes_what_encode_message_does(message: JobMessage, job_id: str) -> None:
+    job, metadata = replace(message.job, id=job_id), message.metadata
+    mold = MessageMold(JobMessage(job=replace(job, id="", user_id="", payload=b""), metadata=metadata))
+
+    molded = mold.encode(
+        job_id=job_id,
+        user_id=job.user_id,
+        execute_after=job.execute_after,
+        payload=job.payload,
+        slot=metadata.distribution_slot,
+    )
+
+    assert molded == encode_message(replace(message, job=job))
 
 
 @given(message=messages, attempt=st.integers(1, 1000))

@@ -12,10 +12,11 @@ from hypothesis import strategies as st
 from taskqueue.core.ids import (
     MAX_USER_ID_BYTES,
     RESERVED_TASK_IDS,
+    JobIds,
     check_task_id,
     check_user_id,
     scheduled_job_id,
-    triggered_job_id,
+    triggered_jobs,
 )
 from taskqueue.core.instants import parse_rfc3339
 from taskqueue.errors import InvalidValueError
@@ -75,7 +76,13 @@ def test_the_id_of_a_scheduled_job_never_changes(golden: dict[str, str]) -> None
 
 @pytest.mark.parametrize("golden", GOLDEN_IDS["triggered"], ids=lambda golden: golden["id"][:8])
 def test_the_id_of_a_triggered_job_never_changes(golden: dict[str, str]) -> None:
-    assert triggered_job_id(golden["task_id"], golden["user_id"], golden["trigger_id"]) == golden["id"]
+    assert triggered_jobs(golden["task_id"], golden["trigger_id"])(golden["user_id"]) == golden["id"]
+
+
+@given(task_id=task_ids, what_for=texts, user_id=user_ids)
+def test_a_job_id_is_what_the_library_makes_of_the_same_name(task_id: str, what_for: str, user_id: str) -> None:
+    namespace = uuid.UUID("6a1c5a5e-0c0e-5d43-9a53-3f6b7a2f6c11")
+    assert JobIds(task_id, what_for)(user_id) == str(uuid.uuid5(namespace, f"{task_id}\n{what_for}\n{user_id}"))
 
 
 @given(one=triples, other=triples)
@@ -103,7 +110,7 @@ def test_the_instant_counts_and_not_the_zone_it_is_written_in() -> None:
 @given(task_id=task_ids, user_id=user_ids)
 def test_a_trigger_named_like_an_instant_gives_another_id(task_id: str, user_id: str) -> None:
     scheduled = scheduled_job_id(task_id, user_id, TEN_O_CLOCK)
-    assert triggered_job_id(task_id, user_id, "2024-01-15T10:00:00Z") != scheduled
+    assert triggered_jobs(task_id, "2024-01-15T10:00:00Z")(user_id) != scheduled
 
 
 def test_a_job_id_is_a_uuid_of_version_5() -> None:

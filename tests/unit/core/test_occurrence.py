@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from taskqueue.core.cron import Cron
-from taskqueue.core.ids import scheduled_job_id, triggered_job_id
+from taskqueue.core.ids import scheduled_job_id, triggered_jobs
 from taskqueue.core.interval import Every, EveryKind
 from taskqueue.core.job import JobSource
 from taskqueue.core.occurrence import Progress, cohort_id, rule_text, scheduled_occurrence_id
@@ -39,7 +39,7 @@ def test_a_late_start_does_not_change_the_jobs_ids() -> None:
 
 def test_the_jobs_of_a_trigger_are_known_by_the_trigger() -> None:
     trigger = an_occurrence(source=JobSource.TRIGGER, id="t-1")
-    assert trigger.job_id("u") == triggered_job_id("daily_report", "u", "t-1")
+    assert trigger.job_id("u") == triggered_jobs("daily_report", "t-1")("u")
     assert trigger.job_id("u") != an_occurrence(source=JobSource.TRIGGER, id="t-2").job_id("u")
 
 

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from taskqueue.core.codec import decode_message
-from taskqueue.core.ids import scheduled_job_id, triggered_job_id
+from taskqueue.core.ids import scheduled_job_id, triggered_jobs
 from taskqueue.core.job import JobSource
 from taskqueue.core.occurrence import DEFAULT_COHORT, Occurrence
 from taskqueue.core.task import Priority
@@ -72,7 +72,7 @@ def test_a_job_that_was_not_distributed_has_no_slot() -> None:
 def test_a_triggered_job_is_another_than_the_scheduled_one() -> None:
     job = decode_message(PlannedMessages(occurrence(JobSource.TRIGGER), Priority.NORMAL).encode(0, user())[1]).job
 
-    assert job.id == triggered_job_id("daily_report", "user_12345", "20240115T100000Z")
+    assert job.id == triggered_jobs("daily_report", "20240115T100000Z")("user_12345")
 
 
 def test_parameters_go_into_the_payload() -> None:
