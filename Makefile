@@ -17,7 +17,7 @@ PROGRAMS := $(wildcard cmd tools benchmarks)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo dev test check oracle faults bench bench-full lint lock schemas clean
+.PHONY: help demo dev test check oracle faults fuzz bench bench-full soak lint lock schemas clean
 
 help: ## Print this
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -37,14 +37,21 @@ check: lint ## The fast part of it: format, lint, types, layers, sizes, unit tes
 oracle: $(READY) ## Compare intervals with the clocks of fifty zones, minute by minute, for some minutes
 	$(BIN)/pytest -m oracle tests/unit/core --durations=3
 
-faults: $(READY) ## Kill a leader twenty times at each step of its work, and judge at the endpoint, for half an hour
+faults: $(READY) ## Kill leaders and workers twenty times at each step of their work, and judge at the endpoint: an hour
 	$(BIN)/pytest --require-services tests/faults -m "faults or not faults"
+
+fuzz: $(READY) ## Send a worker ten thousand malformed messages, for some minutes
+	$(BIN)/pytest --require-services tests/acceptance/test_fuzzed_messages.py -m "fuzz or not fuzz"
 
 bench: $(READY) $(BENCH_READY) ## Measure, beside peers and bare loops in the same run: a quarter of an hour
 	@$(BIN)/python benchmarks/run.py
 
 bench-full: $(READY) $(BENCH_READY) ## The same with a million users: an hour
 	@$(BIN)/python benchmarks/run.py --full
+
+soak: $(READY) ## Keep a worker busy for ten minutes, then put a million messages before it: does it grow?
+	@$(BIN)/python benchmarks/soak.py --minutes 10
+	@$(BIN)/python benchmarks/soak.py --backlog 1000000 --minutes 2
 
 lint: $(READY)
 	$(BIN)/ruff format --check .

@@ -19,6 +19,7 @@ from stage import Stage
 from taskqueue.assets import asset_dir
 from taskqueue.config.catalog import interval_from_dict
 from taskqueue.core.instants import to_unix_ms
+from taskqueue.errors import DamagedKeyError
 from taskqueue.scheduler.audience import AudienceIndex
 from taskqueue.scheduler.catalog_watch import CatalogWatch
 from taskqueue.scheduler.planner import PlanDefaults, Planner
@@ -86,7 +87,7 @@ async def desk(place: Stage, index: AudienceIndex, interval: Mapping[str, object
     clock = Clock()
     plan = PlanStore(place.store, Scripts(place.store, asset_dir("lua")))
     defaults = PlanDefaults(distribution_window=timedelta(seconds=window_s), batch_size=1000)
-    return Desk(Planner(plan, index, watch, defaults, now=clock, emit=note), clock, planned)
+    return Desk(Planner(plan, index, watch, defaults, set_aside=_damaged, now=clock, emit=note), clock, planned)
 
 
 # --- idle tasks -------------------------------------------------------------------------------------------------------
@@ -197,3 +198,7 @@ async def measure_cohorts(place: Stage, report: Report, cohorts: int) -> None:
     report.figure(name, seconds, "s", Goal(bound=60), note=f"{cohorts / seconds:,.0f} cohorts/s")
     report.figure("of that the plan alone", each, "s", note=f"{cohorts / max(each, 1e-9):,.0f} cohorts/s")
     await place.end_all()
+
+
+async def _damaged(_token: str, error: DamagedKeyError) -> None:
+    raise error

@@ -14,7 +14,7 @@ from report import Report
 from taskqueue.config.settings import process_environment
 
 _HERE = Path(__file__).resolve().parent
-_PYTHON = _HERE.parent / ".venv-bench" / "bin" / "python"
+PEERS_PYTHON = _HERE.parent / ".venv-bench" / "bin" / "python"
 
 #: APScheduler 3 needs a minute to take in 100,000 jobs
 _PATIENCE_S = 600.0
@@ -47,15 +47,15 @@ class Peers:
     @asynccontextmanager
     async def found(cls, report: Report) -> AsyncIterator[Peers]:
         """Start the process where the peers are installed; end it with the context."""
-        if not _PYTHON.exists():
+        if not PEERS_PYTHON.exists():
             report.say("Celery and APScheduler are not installed: `make bench` does that; measured without them")
             yield cls(None)
             return
         process = await asyncio.create_subprocess_exec(
-            *(str(_PYTHON), str(_HERE / "peer_process.py")),
+            *(str(PEERS_PYTHON), str(_HERE / "peer_process.py")),
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
-            env=_environment(process_environment()),
+            env=peer_environment(process_environment()),
             limit=1 << 24,
         )
         peers = cls(process)
@@ -70,6 +70,16 @@ class Peers:
             await process.wait()
 
 
-def _environment(environ: Mapping[str, str]) -> dict[str, str]:
-    # What PYTHONPATH adds is meant for our own environment.
+async def peer_versions(*packages: str) -> list[str]:
+    """Return what is installed of these in the peers' environment, each with its version."""
+    code = "import sys; from importlib.metadata import version; print(*map(version, sys.argv[1:]))"
+    asked = await asyncio.create_subprocess_exec(
+        *(str(PEERS_PYTHON), "-c", code, *packages), stdout=asyncio.subprocess.PIPE
+    )
+    said, _ = await asked.communicate()
+    return [" ".join(pair) for pair in zip(packages, said.decode().split(), strict=True)]
+
+
+def peer_environment(environ: Mapping[str, str]) -> dict[str, str]:
+    """Return `environ` for the peers: what PYTHONPATH adds is meant for our own environment."""
     return {name: value for name, value in environ.items() if name != "PYTHONPATH"}

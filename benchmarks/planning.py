@@ -26,6 +26,7 @@ from taskqueue.assets import asset_dir
 from taskqueue.config.sections import RedisSettings
 from taskqueue.config.settings import process_environment
 from taskqueue.core.task import Task
+from taskqueue.errors import DamagedKeyError
 from taskqueue.runtime import run
 from taskqueue.scheduler.audience import AudienceIndex
 from taskqueue.scheduler.audience_sync import AudienceSync
@@ -206,7 +207,7 @@ async def planning(store: RedisStore, index: AudienceIndex, tasks: tuple[str, ..
     clock = Clock(datetime(2026, 1, 1, 0, 30, tzinfo=UTC))
     defaults = PlanDefaults(distribution_window=timedelta(minutes=30), batch_size=BATCH)
     plan = PlanStore(store, Scripts(store, asset_dir("lua")))
-    planner = Planner(plan, index, catalog(tasks), defaults, now=clock, emit=lambda _: None)
+    planner = Planner(plan, index, catalog(tasks), defaults, set_aside=_damaged, now=clock, emit=lambda _: None)
     await planner.tick("benchmark")
     clock.time -= timedelta(minutes=31)
     yield Planning(planner, plan, store, clock)
@@ -329,3 +330,7 @@ if __name__ == "__main__":
     options = parser.parse_args()
     os.environ.setdefault("TASKQUEUE_REDIS__ADDRESSES", '["127.0.0.1:6379"]')
     run(lambda: alone(options.users) if options.alone else main(options.users, options.rounds))
+
+
+async def _damaged(_token: str, error: DamagedKeyError) -> None:
+    raise error

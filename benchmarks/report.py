@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import platform
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from statistics import median
@@ -78,10 +78,16 @@ class Report:
         for _ in range(rounds):
             for name, measure in sides.items():
                 results[name].append(await measure())
-        best = min if lower_is_better else max
         for name, each in results.items():
-            self._add(name, median(each), unit, None, rounds=tuple(each), note=f"best {plain(best(each))}")
+            self.rounds(name, each, unit, lower_is_better=lower_is_better)
         return {name: median(each) for name, each in results.items()}
+
+    def rounds(
+        self, name: str, each: Sequence[float], unit: str, goal: Goal | None = None, *, lower_is_better: bool = False
+    ) -> None:
+        """Add the median of what was measured in several rounds; the best of them is told as well."""
+        best = min(each) if lower_is_better else max(each)
+        self._add(name, median(each), unit, goal, rounds=tuple(each), note=f"best {plain(best)}")
 
     def write(self, path: Path) -> None:
         """Write everything as JSON."""
@@ -112,9 +118,8 @@ def plain(value: float) -> str:
     return f"{value:,.0f}" if size >= 100 or value == int(value) else f"{value:.1f}" if size >= 10 else f"{value:.3g}"
 
 
-async def machine_of(store: RedisStore, rabbitmq_version: str) -> dict[str, str]:
+def machine() -> dict[str, str]:
     """Return what the figures were measured on."""
-    server = await store.command("INFO", "server")
     cpu = next((line.partition(":")[2] for line in _lines("/proc/cpuinfo") if line.startswith("model name")), "")
     memory_kib = next((line.split()[1] for line in _lines("/proc/meminfo") if line.startswith("MemTotal")), "0")
     return {
@@ -122,9 +127,14 @@ async def machine_of(store: RedisStore, rabbitmq_version: str) -> dict[str, str]
         "memory": f"{int(memory_kib) / 2**20:.0f} GiB",
         "system": platform.platform(terse=True),
         "python": platform.python_version(),
-        "redis": str(server.get("redis_version", "?")) if isinstance(server, dict) else _field(server, "redis_version"),
-        "rabbitmq": rabbitmq_version,
     }
+
+
+async def machine_of(store: RedisStore, rabbitmq_version: str) -> dict[str, str]:
+    """Return what the figures were measured on, with the services."""
+    server = await store.command("INFO", "server")
+    redis = str(server.get("redis_version", "?")) if isinstance(server, dict) else _field(server, "redis_version")
+    return {**machine(), "redis": redis, "rabbitmq": rabbitmq_version}
 
 
 def _field(text: object, name: str) -> str:

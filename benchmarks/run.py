@@ -16,10 +16,13 @@ PROGRAMS = (
     ("planning.py", ()),
     ("scheduler_million.py", ("--quick",)),
     ("lateness.py", ()),
+    ("limits.py", ("--seconds", "20")),
+    ("worker_throughput.py", ("--quick",)),
+    ("http_clients.py", ()),
 )
 
 #: these write their figures as JSON
-WITH_JSON = ("scheduler_million.py", "lateness.py")
+WITH_JSON = ("scheduler_million.py", "lateness.py", "worker_throughput.py", "http_clients.py")
 
 
 def main() -> int:

@@ -140,7 +140,8 @@ class Stage:
         self.store = store
         self.amqp_url = environment["TASKQUEUE_QUEUE__URL"]
         self.directory = directory
-        self._environment = environment
+        #: of the processes that are started here
+        self.environment = {**environment, "TASKQUEUE_REDIS__DB": str(DATABASE)}
         self._tasks_file = directory / "tasks.yaml"
         self._processes: list[Process] = []
 
@@ -177,28 +178,32 @@ class Stage:
         self, program: str, name: str, settings: Mapping[str, Mapping[str, object]] | None = None
     ) -> Process:
         """Start a scheduler or a worker; returns before it is ready."""
-        document: dict[str, dict[str, object]] = {
-            "server": {"host": "127.0.0.1", "port": 0},
-            "monitoring": {"log_format": "json", "metrics_interval": "1m"},
-        }
         if program == "scheduler":
             # A leader that finds no tail does not trust the delayed queue for its first minute; the queue is empty.
             await self.store.command("SET", keys.LANE_TAIL, to_unix_ms(datetime.now(UTC)), "NX")
-            document["tasks"] = {"config_file": str(self._tasks_file), "poll_interval": "200ms"}
-        for section, values in (settings or {}).items():
-            document[section] = {**document.get(section, {}), **values}
-        path = self.directory / f"{name}.yaml"
-        path.write_text(yaml.safe_dump(document), encoding="utf-8")
+            settings = {"tasks": {"config_file": str(self._tasks_file), "poll_interval": "200ms"}, **(settings or {})}
         child = await asyncio.create_subprocess_exec(
-            *(sys.executable, str(_PROGRAMS / f"{program}.py"), "--config", str(path)),
+            *self.command(program, name, settings or {}),
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
-            env={**self._environment, "TASKQUEUE_REDIS__DB": str(DATABASE)},
+            env=self.environment,
             limit=1 << 20,
         )
         process = Process(name, child)
         self._processes.append(process)
         return process
+
+    def command(self, program: str, name: str, settings: Mapping[str, Mapping[str, object]]) -> tuple[str, ...]:
+        """Return how to start a scheduler or a worker with these settings, in `environment`."""
+        document: dict[str, dict[str, object]] = {
+            "server": {"host": "127.0.0.1", "port": 0},
+            "monitoring": {"log_format": "json", "metrics_interval": "1m"},
+        }
+        for section, values in settings.items():
+            document[section] = {**document.get(section, {}), **values}
+        path = self.directory / f"{name}.yaml"
+        path.write_text(yaml.safe_dump(document), encoding="utf-8")
+        return sys.executable, str(_PROGRAMS / f"{program}.py"), "--config", str(path)
 
     async def end_all(self) -> None:
         """Kill what runs and forget everything but the users' preferences."""
@@ -256,9 +261,12 @@ async def empty_queues(amqp_url: str) -> None:
 
 
 @asynccontextmanager
-async def stage() -> AsyncIterator[Stage]:
-    """Borrow a database and a virtual host that must be empty. Raises SystemExit when they are not."""
-    environment = process_environment()
+async def stage(environment: Mapping[str, str] | None = None) -> AsyncIterator[Stage]:
+    """Borrow a database and a virtual host that must be empty. Raises SystemExit when they are not.
+
+    `environment` names the services; None: that of this process.
+    """
+    environment = process_environment() if environment is None else environment
     settings = RedisSettings(
         addresses=tuple(json.loads(environment["TASKQUEUE_REDIS__ADDRESSES"])),
         password=SecretStr(environment.get("TASKQUEUE_REDIS__PASSWORD", "")),

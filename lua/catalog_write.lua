@@ -1,11 +1,12 @@
 -- Write the task definitions that workers read. A removed task stays for its jobs in flight, and goes after a while.
 --
 -- KEYS[1]  lease   KEYS[2]  definitions (HASH: task id -> JSON)   KEYS[3]  revision (STRING)
--- KEYS[4]  removed tasks (HASH: task id -> unix ms)
+-- KEYS[4]  removed tasks (HASH: task id -> unix ms)   KEYS[5]  name of the scheduler that wrote (STRING)
 -- ARGV[1]  token   ARGV[2]  revision   ARGV[3]  milliseconds a removed task stays
 -- ARGV[4]  what stands at the front of a removed task's JSON while its jobs are drained
 -- ARGV[5]  1: jobs of removed tasks are drained, 0: they run
--- ARGV[6..] task id, JSON, task id, JSON, ...
+-- ARGV[6]  name of the scheduler
+-- ARGV[7..] task id, JSON, task id, JSON, ...
 -- Returns  how many definitions there are now. O(tasks).
 
 --@ include lease.lua#lease
@@ -28,7 +29,7 @@ local function mark(task)
 end
 
 local present = {}
-for argument = 6, #ARGV, 2 do
+for argument = 7, #ARGV, 2 do
   present[ARGV[argument]] = true
   redis.call('HSET', KEYS[2], ARGV[argument], ARGV[argument + 1])
   redis.call('HDEL', KEYS[4], ARGV[argument])
@@ -45,4 +46,5 @@ for _, task in ipairs(redis.call('HKEYS', KEYS[2])) do
   end
 end
 redis.call('SET', KEYS[3], ARGV[2])
+redis.call('SET', KEYS[5], ARGV[6])
 return redis.call('HLEN', KEYS[2])

@@ -13,7 +13,8 @@ require_type(KEYS[2], 'zset')
 require_type(KEYS[3], 'zset')
 require_type(KEYS[4], 'hash')
 local score = redis.call('ZSCORE', KEYS[2], ARGV[2])
-if not score or tonumber(score) ~= tonumber(ARGV[3]) then return 0 end
+-- Somebody else may have written it with a fraction, which instants here have not.
+if not score or math.floor(tonumber(score)) ~= tonumber(ARGV[3]) then return 0 end
 redis.call('ZREM', KEYS[2], ARGV[2])
 redis.call('HSET', KEYS[4], ARGV[2], ARGV[3])
 redis.call('ZADD', KEYS[3], ARGV[3], ARGV[2])

@@ -2,6 +2,7 @@
 --
 -- KEYS[1]  lease   KEYS[2]  held due work (ZSET)   KEYS[3]  instants of the held (HASH)
 -- ARGV[1]  token
+-- One whose instant is none is held no more: its rule then shows that it is lost.
 -- Returns  how many are held. O(held · log held).
 
 --@ include lease.lua#lease
@@ -12,6 +13,11 @@ require_type(KEYS[2], 'zset')
 require_type(KEYS[3], 'hash')
 local held = redis.call('HGETALL', KEYS[3])
 for index = 1, #held, 2 do
-  redis.call('ZADD', KEYS[2], string.match(held[index + 1], '^%d+') or 0, held[index])
+  local instant = string.match(held[index + 1], '^%d+')
+  if instant then
+    redis.call('ZADD', KEYS[2], instant, held[index])
+  else
+    redis.call('HDEL', KEYS[3], held[index])
+  end
 end
 return #held / 2

@@ -5,7 +5,8 @@
 -- ARGV[1]  token   ARGV[2]  number of entries to remove   then: the entries to remove
 -- then per entry to keep: member, rule (canonical JSON), first due instant under that rule in unix ms or empty
 -- An entry whose rule is unchanged keeps its instant; a new, changed or lost one starts at the given instant.
--- Returns  how many entries were set or removed. O(entries · log due).
+-- Returns  how many entries were set or removed, then each that lost its instant, and that instant: member, unix ms, ...
+-- O(entries · log due).
 
 --@ include lease.lua#lease
 --@ include set_aside.lua#require_type
@@ -15,7 +16,16 @@ for index, wanted in ipairs({'zset', 'hash', 'zset', 'hash'}) do
   require_type(KEYS[index + 1], wanted)
 end
 
+-- how many changed, then what was dropped
+local answer = {0}
+
 local function remove(member)
+  local instant = redis.call('ZSCORE', KEYS[2], member)
+    or string.match(redis.call('HGET', KEYS[5], member) or '', '^%d+')
+  if instant then
+    answer[#answer + 1] = member
+    answer[#answer + 1] = instant
+  end
   redis.call('ZREM', KEYS[4], member)
   return redis.call('ZREM', KEYS[2], member) + redis.call('HDEL', KEYS[5], member)
 end
@@ -40,4 +50,5 @@ while argument <= #ARGV do
   end
   argument = argument + 3
 end
-return changed
+answer[1] = changed
+return answer

@@ -20,16 +20,21 @@ end
 
 -- [places
 -- Free the places that have lapsed, and those whose worker has no heartbeat; return how many are taken.
--- Only the oldest are looked at, so that it costs the same however many there are: a lost worker's places get there as
--- the living give theirs back.
+-- Only some at both ends are looked at, so that it costs the same however many there are. A lost worker's places get to
+-- the front as the living give theirs back, and lapse at last; those taken while the clock was ahead lapse late, and
+-- stand at the end.
 local function places_taken(key, now, heartbeats)
   redis.call('ZREMRANGEBYSCORE', key, '-inf', now)
   local lives = {}
-  for _, place in ipairs(redis.call('ZRANGE', key, 0, 63)) do
-    local worker = string.match(place, '^[^ ]*')
-    if lives[worker] == nil then lives[worker] = redis.call('EXISTS', heartbeats .. worker) == 1 end
-    if not lives[worker] then redis.call('ZREM', key, place) end
+  local function look(first, last)
+    for _, place in ipairs(redis.call('ZRANGE', key, first, last)) do
+      local worker = string.match(place, '^[^ ]*')
+      if lives[worker] == nil then lives[worker] = redis.call('EXISTS', heartbeats .. worker) == 1 end
+      if not lives[worker] then redis.call('ZREM', key, place) end
+    end
   end
+  look(0, 47)
+  look(-16, -1)
   return redis.call('ZCARD', key)
 end
 

@@ -5,7 +5,8 @@
 -- ARGV[1]  token        ARGV[2]  cursor as it was read   ARGV[3]  new cursor
 -- ARGV[4]  1: that was the last piece                    ARGV[5]  milliseconds the lists are kept
 -- ARGV[6]  milliseconds the planning lock is kept
--- ARGV[7..] per slot list: number of users, then the users
+-- ARGV[7]  1: the first slot list is begun here, as all others are. What stands in one that is begun is none of ours
+-- ARGV[8..] per slot list: number of users, then the users
 -- Returns  the users planned so far, or -1 when the cursor had moved. O(users).
 
 --@ include lease.lua#lease
@@ -20,8 +21,9 @@ for index = 6, #KEYS do
 end
 if redis.call('HGET', KEYS[2], 'cursor') ~= ARGV[2] then return -1 end
 
-local argument, added = 7, 0
+local argument, added = 8, 0
 for index = 6, #KEYS do
+  if index > 6 or ARGV[7] == '1' then redis.call('UNLINK', KEYS[index]) end
   local count = tonumber(ARGV[argument])
   for user = argument + 1, argument + count do
     redis.call('RPUSH', KEYS[index], ARGV[user])

@@ -15,7 +15,8 @@
 -- ARGV[15] what the key of an occurrence of the task begins with
 -- ARGV[16..] fields and values of the record
 -- Returns  1 planned, 0 the entry had moved already, 2 the occurrence existed already, 3 held until the one before it
--- is over, 4 moved without an occurrence, for the one before it is not over. O(log due).
+-- is over, 4 moved without an occurrence, for the one before it is not over, 5 planned, for the time of the one before
+-- it is up, though not all ends of its jobs were told. O(log due).
 
 --@ include lease.lua#lease
 --@ include set_aside.lua#require_type
@@ -46,24 +47,28 @@ local function hold(until_ms)
   redis.call('ZADD', KEYS[7], until_ms, ARGV[2])
 end
 
--- When the occurrence before this one is over at the latest; nil: it is over.
+-- When the occurrence before this one is over at the latest; nil: it is over, and true behind it: for its time is up.
 local function runs_until()
   local latest = redis.call('GET', KEYS[9])
   if not latest then return nil end
   local key = ARGV[15] .. latest
   require_type(key, 'hash')
-  local record = redis.call('HMGET', key, 'over_by', 'state', 'planned', 'ended')
-  local over_by = tonumber(record[1] or 0)
-  if over_by <= tonumber(ARGV[14]) then return nil end
+  local record = redis.call('HMGET', key, 'over_by', 'state', 'planned', 'ended', 'starts_at')
+  -- One that is gone is over; what began under a clock that was ahead is not before this one.
+  if not record[1] or tonumber(record[5] or 0) > tonumber(ARGV[14]) then return nil end
   if record[2] ~= 'planning' and tonumber(record[4] or 0) >= tonumber(record[3] or 0) then return nil end
+  local over_by = tonumber(record[1])
+  if over_by <= tonumber(ARGV[14]) then return nil, true end
   return over_by
 end
 
 local instant = instant_of_entry()
-if not instant or tonumber(instant) ~= tonumber(ARGV[3]) then return 0 end
+-- Somebody else may have written it with a fraction, which instants here have not.
+if not instant or math.floor(tonumber(instant)) ~= tonumber(ARGV[3]) then return 0 end
 local exists = redis.call('EXISTS', KEYS[3]) == 1
+local planned = 1
 if ARGV[6] ~= '' and not exists and ARGV[13] ~= 'allow' then
-  local over_by = runs_until()
+  local over_by, time_is_up = runs_until()
   if over_by and ARGV[13] == 'queue' then
     hold(over_by)
     return 3
@@ -71,6 +76,7 @@ if ARGV[6] ~= '' and not exists and ARGV[13] ~= 'allow' then
     move()
     return 4
   end
+  if time_is_up then planned = 5 end
 end
 
 move()
@@ -84,4 +90,4 @@ redis.call('PEXPIRE', KEYS[3], ARGV[11])
 redis.call('ZADD', KEYS[4], ARGV[10], ARGV[6])
 redis.call('SET', KEYS[6], ARGV[1], 'PX', ARGV[12])
 if ARGV[13] ~= 'allow' then redis.call('SET', KEYS[9], ARGV[7], 'PX', ARGV[11]) end
-return 1
+return planned

@@ -5,13 +5,15 @@
 -- KEYS[4]  the waiting job (HASH: message, attempt, generation, list, place)   KEYS[5]  execution (STRING, JSON)
 -- KEYS[6]  places of the task (ZSET)       KEYS[7]  limits that have a list (SET)
 -- KEYS[8]  where it is to wait: KEYS[3], or the list of a limit (ZSET: job id by place)
+-- KEYS[9]  cancel mark
 -- ARGV[1]  incarnation   ARGV[2]  delivery   ARGV[3]  attempt of the message in hand
 -- ARGV[4]  attempt to run next: one more for a retry, the same for a park
 -- ARGV[5]  when, unix ms                   ARGV[6]  message
 -- ARGV[7]  job id                          ARGV[8]  milliseconds the claim is kept, counted from then or now
 -- ARGV[9]  execution as JSON, or empty     ARGV[10] milliseconds it is kept
 -- ARGV[11] place in the list of any limit  ARGV[12] milliseconds the job is kept, counted as the claim's
--- Returns  "stored", or why nothing was: "done", "stale" (a later attempt exists), "lost" (somebody else runs it).
+-- Returns  "stored", or why nothing was: "done", "stale" (a later attempt exists), "lost" (somebody else runs it),
+-- "cancelled" (there shall be no other attempt; its end is still to be written).
 -- O(log waiting).
 
 --@ include delayed_move.lua#lists
@@ -37,6 +39,7 @@ local mine = claim[2] == ARGV[1] and claim[3] == ARGV[2]
 if following > attempt then
   -- A claim that is gone was lost with Redis, not taken by somebody: the result in hand is the only one there is.
   if claim[2] and claim[2] ~= '' and not mine then return 'lost' end
+  if redis.call('EXISTS', KEYS[9]) == 1 then return 'cancelled' end
   mine = true
 end
 if mine then

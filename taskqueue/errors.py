@@ -11,10 +11,11 @@
     ├── StoreError            Redis said no, or nothing
     │   ├── StoreUnavailableError      connection lost or not there yet; try again
     │   ├── DamagedKeyError            a key of ours holds what does not belong there; `key` and `member` say where
+    │   ├── UnknownScriptError         Redis was restarted since the script was loaded; load it and ask again
     │   └── LeaseLostError             somebody else leads now; whatever was being written was not
     └── ServiceError          RabbitMQ or Redis for development could not be found or started
 
-Foreign exceptions (aio_pika, redis, aiohttp, yaml, pydantic) are translated at the adapter that calls them.
+Foreign exceptions (aio_pika, redis, httptools, yaml, pydantic) are translated at the adapter that calls them.
 """
 
 from __future__ import annotations
@@ -86,6 +87,10 @@ class DamagedKeyError(StoreError):
         self.problem = problem
         remedy = f"redis-cli DEL {key}" if member is None else f"redis-cli ZREM {key} {str(member[:100])[1:]}"
         super().__init__(f"{key} {problem}; see who writes there, then remove it: {remedy}")
+
+
+class UnknownScriptError(StoreError):
+    """Redis has no script of this SHA: it was never loaded, or Redis was restarted since."""
 
 
 class LeaseLostError(StoreError):

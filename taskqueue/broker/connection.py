@@ -19,10 +19,11 @@ from urllib.parse import parse_qs, urlsplit
 import aio_pika
 from aio_pika.connection import make_url
 from aiormq import Channel
-from aiormq.abc import AbstractConnection
+from aiormq.abc import AbstractConnection, DeliveredMessage
 from aiormq.exceptions import AMQPError, ChannelInvalidStateError
 
-from taskqueue.broker.tolerant_properties import TolerantTransport
+from taskqueue.broker.deliveries import RawDelivery
+from taskqueue.broker.transport import FrameReader, Transport
 from taskqueue.errors import BrokerError, BrokerUnavailableError, ConfigError
 from taskqueue.telemetry.events import ConnectionLost, ConnectionRestored, Emit, Event, PublishingBlocked
 
@@ -120,11 +121,14 @@ def was_cancelled() -> bool:
 class Session:
     """One established connection. `lost` completes with the reason when it ends."""
 
-    def __init__(self, connection: aio_pika.Connection, client: AbstractConnection, place: str) -> None:
+    def __init__(
+        self, connection: aio_pika.Connection, client: AbstractConnection, reader: FrameReader, place: str
+    ) -> None:
         self.place = place
         self.lost: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self._connection = connection
         self._client = client
+        self._reader = reader
         self._end_with(client, "connection")
 
     @property
@@ -149,6 +153,15 @@ class Session:
         )
         self._end_with(channel, "channel")
         return channel
+
+    async def consume(self, channel: Channel, queue: str, take: Callable[[RawDelivery], None]) -> str:
+        """Consume `queue` on a channel that does nothing else; return the consumer tag.
+
+        Each message is handed to `take` at once, which raises nothing. Raises what the client does.
+        """
+        self._reader.divert(channel.number, take)
+        reply = await channel.basic_consume(queue, _not_called)
+        return str(reply.consumer_tag)
 
     @asynccontextmanager
     async def side_channel(self, doing: str) -> AsyncIterator[Channel]:
@@ -204,6 +217,10 @@ class Session:
         part.closing.add_done_callback(on_closed)
 
 
+async def _not_called(_message: DeliveredMessage) -> None:
+    """Stand for the client's own way to hand over a message, of which its deliveries never get to see anything."""
+
+
 #: prepares a fresh session (channels, consumers); what it raises ends the session and is retried with backoff
 Setup = Callable[[Session], Awaitable[None]]
 
@@ -217,16 +234,16 @@ async def connect(url: str, name: str) -> Session:
             make_url(url, heartbeat=heartbeat), client_properties={"connection_name": name}
         )
         # The client hands these on to aiormq, and has no parameter of its own for the transport.
-        connection.kwargs["transport_factory"] = TolerantTransport()
+        connection.kwargs["transport_factory"] = transport = Transport()
         try:
             await connection.connect(timeout=_CONNECT_TIMEOUT)
         except BaseException:
             # Left open, its destructor would close it: in whatever loop runs by then, or in none.
             await connection.close()
             raise
-        if connection.transport is None:
+        if connection.transport is None or transport.reader is None:
             raise BrokerUnavailableError(f"{place}: connecting: the connection was lost")
-        return Session(connection, connection.transport.connection, place)
+        return Session(connection, connection.transport.connection, transport.reader, place)
 
 
 async def connect_any(urls: Sequence[str], name: str) -> Session:

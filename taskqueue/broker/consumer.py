@@ -6,12 +6,13 @@ Deliveries are handed over at once; jobs never run in the client's callbacks, wh
 from __future__ import annotations
 
 import asyncio
-import itertools
-from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+import struct
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Final
 
 from aiormq import Channel
-from aiormq.abc import DeliveredMessage
+from aiormq.abc import ChannelFrame
 
 from taskqueue.broker.connection import (
     BrokerConnection,
@@ -20,10 +21,20 @@ from taskqueue.broker.connection import (
     ignore_event,
     unavailable_errors,
 )
+from taskqueue.broker.deliveries import RawDelivery
 from taskqueue.broker.names import APP_ID, queue_name
 from taskqueue.core.task import Priority
 from taskqueue.errors import BrokerUnavailableError
 from taskqueue.telemetry.events import DeliveryFailed, Emit, SettleLost
+
+#: Basic.Ack and Basic.Nack as a frame: type, channel, bytes of the payload; class, method, delivery tag, bits; end
+_SETTLING: Final = struct.Struct(">BHIHHQBB")
+_SETTLING_PAYLOAD_BYTES: Final = 13
+_BASIC, _ACK, _NACK, _FRAME_END = 60, 80, 120, 0xCE
+_MULTIPLE, _REQUEUE = 1, 2
+
+#: seconds between two looks at whether the client's writer has room, of which it tells nobody
+_WRITER_POLL_S: Final = 0.001
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,8 +48,6 @@ class Delivery:
     body: bytes
     queue: Priority
     message_id: str | None
-    #: as other clients wrote them: values may be of any AMQP type
-    headers: Mapping[str, object]
     #: whether another system published it: what we publish carries our app_id
     foreign: bool
     redelivered: bool
@@ -57,11 +66,11 @@ class Delivery:
 
     async def ack(self) -> None:
         """Tell the broker that the message is done. Returns before the broker knows."""
-        await self.settler.ack(self.tag)
+        self.settler.ack(self.tag)
 
     async def requeue(self) -> None:
         """Give the message back to its queue; counts towards the delivery limit."""
-        await self.settler.requeue(self.tag)
+        self.settler.requeue(self.tag)
 
 
 class Settler:
@@ -72,14 +81,22 @@ class Settler:
     """
 
     def __init__(self, channel: Channel, queue: Priority, emit: Emit, *, alive: Callable[[], bool]) -> None:
+        self.queue = queue
         self._channel = channel
         self._alive = alive
-        self._queue = queue
         self._emit = emit
+        self._loop = asyncio.get_running_loop()
         #: tags of the deliveries that are neither acked nor requeued on the wire, oldest first
         self._open: dict[int, None] = {}
         self._acked: set[int] = set()
-        self._flushing: asyncio.Task[None] | None = None
+        self._flush_soon: asyncio.Handle | None = None
+        #: frames for which the client's writer has no room yet
+        self._unsent: list[bytes] = []
+
+    @property
+    def unsettled(self) -> int:
+        """How many deliveries are neither acked nor requeued on the wire."""
+        return len(self._open)
 
     @property
     def stale(self) -> bool:
@@ -90,44 +107,68 @@ class Settler:
         """Note the delivery `tag`, before anybody can settle it."""
         self._open[tag] = None
 
-    async def ack(self, tag: int) -> None:
+    def ack(self, tag: int) -> None:
         """Ack the delivery `tag` with the next flush; nothing happens for one that is settled already."""
         if tag not in self._open:
             return
         self._acked.add(tag)
-        if self._flushing is None or self._flushing.done():
-            self._flushing = asyncio.create_task(self._flush())
+        if self._flush_soon is None:
+            self._flush_soon = self._loop.call_soon(self.flush)
 
-    async def requeue(self, tag: int) -> None:
+    def requeue(self, tag: int) -> None:
         """Return the delivery `tag` to its queue; nothing happens for one that is settled already."""
         if tag not in self._open or tag in self._acked:
             return
-        await self._send(self._channel.basic_nack(tag, requeue=True), count=1)
+        self._send(_settling_frame(self._channel.number, _NACK, tag, _REQUEUE), count=1)
         # Only now: while it is open here, no ack of younger deliveries can cover it.
         self._open.pop(tag, None)
 
+    def flush(self) -> None:
+        """Hand every ack so far to the client's writer."""
+        self._flush_soon = None
+        if not self._acked:
+            return
+        acked, self._acked = self._acked, set()
+        number, frames, count = self._channel.number, [], len(acked)
+        oldest = 0
+        for tag in self._open:
+            if tag not in acked:
+                break
+            oldest = tag
+        if oldest:
+            frames.append(_settling_frame(number, _ACK, oldest, _MULTIPLE))
+        for tag in acked:
+            del self._open[tag]
+            if tag > oldest:
+                frames.append(_settling_frame(number, _ACK, tag, 0))
+        self._send(b"".join(frames), count)
+
     async def flushed(self, within: float) -> None:
-        """Wait up to `within` seconds until every ack so far is on the wire."""
-        if self._flushing is not None:
-            await asyncio.wait({self._flushing}, timeout=within)
+        """Hand every ack so far to the client's writer, waiting up to `within` seconds for its room."""
+        self.flush()
+        until = self._loop.time() + within
+        while self._unsent and self._alive() and self._loop.time() < until:  # noqa: ASYNC110 - of this nobody is told
+            await asyncio.sleep(_WRITER_POLL_S)
 
-    async def _flush(self) -> None:
-        while self._acked:
-            acked, self._acked = self._acked, set()
-            oldest = list(itertools.takewhile(acked.__contains__, self._open))
-            for tag in acked:
-                del self._open[tag]
-            if oldest:
-                await self._send(self._channel.basic_ack(oldest[-1], multiple=True), count=len(oldest))
-            for tag in acked.difference(oldest):
-                await self._send(self._channel.basic_ack(tag), count=1)
+    def _send(self, frames: bytes, count: int) -> None:
+        if not self._alive():
+            self._emit(SettleLost(queue=queue_name(self.queue), count=count, error="the connection was lost"))
+            return
+        self._unsent.append(frames)
+        if len(self._unsent) == 1:
+            self._write()
 
-    async def _send(self, settling: Awaitable[None], count: int) -> None:
-        try:
-            with unavailable_errors("settling"):
-                await settling
-        except BrokerUnavailableError as error:
-            self._emit(SettleLost(queue=queue_name(self._queue), count=count, error=str(error)))
+    def _write(self) -> None:
+        # The client's own methods would await its writer for each frame.
+        if self._channel.write_queue.full():
+            self._loop.call_later(_WRITER_POLL_S, self._write)
+            return
+        self._channel.write_queue.put_nowait(ChannelFrame(payload=b"".join(self._unsent), should_close=False))
+        self._unsent.clear()
+
+
+def _settling_frame(channel: int, method: int, tag: int, bits: int) -> bytes:
+    return _SETTLING.pack(1, channel, _SETTLING_PAYLOAD_BYTES, _BASIC, method, tag, bits, _FRAME_END)
 
 
 class Consumers:
@@ -173,6 +214,11 @@ class Consumers:
         None before the first attaching.
         """
         return self._last_delivery_at.get(queue)
+
+    def has_room(self, queue: Priority) -> bool:
+        """Return whether the broker may send another message of `queue`: its prefetch is not used up."""
+        unsettled = sum(settler.unsettled for settler in self._settlers if settler.queue is queue)
+        return queue in self._prefetch and unsettled < self._prefetch[queue]
 
     async def start(self) -> None:
         """Begin to connect and consume; returns at once."""
@@ -225,48 +271,38 @@ class Consumers:
         if self._quiet:
             return  # told so while the broker answered
         self._last_delivery_at[queue] = asyncio.get_running_loop().time()
-        reply = await channel.basic_consume(queue_name(queue), self._hand_over(session, channel, queue))
-        self._attached[channel] = str(reply.consumer_tag)
+        take = self._hand_over(session, channel, queue)
+        self._attached[channel] = await session.consume(channel, queue_name(queue), take)
 
     async def _detach_all(self) -> None:
         while self._attached:
             channel, consumer_tag = self._attached.popitem()
             await channel.basic_cancel(consumer_tag)
 
-    def _hand_over(
-        self, session: Session, channel: Channel, queue: Priority
-    ) -> Callable[[DeliveredMessage], Coroutine[None, None, None]]:
-        """Return the client's callback for one consumer."""
+    def _hand_over(self, session: Session, channel: Channel, queue: Priority) -> Callable[[RawDelivery], None]:
+        """Return what takes the messages of one consumer."""
         settler = Settler(channel, queue, self._emit, alive=lambda: session.alive)
         self._settlers.append(settler)
         now = asyncio.get_running_loop().time
 
-        async def hand_over(message: DeliveredMessage) -> None:
-            tag = message.delivery_tag or 0
-            settler.took(tag)
-            self._last_delivery_at[queue] = now()
+        def hand_over(raw: RawDelivery) -> None:
+            settler.took(raw.tag)
+            received_at = self._last_delivery_at[queue] = now()
+            delivery = Delivery(
+                body=raw.body,
+                queue=queue,
+                message_id=raw.message_id,
+                foreign=raw.app_id != APP_ID,
+                redelivered=raw.redelivered,
+                delivery_count=raw.returns,
+                received_at=received_at,
+                settler=settler,
+                tag=raw.tag,
+            )
             try:
-                self._on_delivery(_delivery(message, queue, settler, tag))
-            except Exception as error:  # noqa: BLE001 - the client would only log it, and the message would stay with us
+                self._on_delivery(delivery)
+            except Exception as error:  # noqa: BLE001 - raised on, it would end the connection, with all that is under way
                 self._emit(DeliveryFailed(queue=queue_name(queue), error=repr(error)))
-                await settler.requeue(tag)
+                settler.requeue(raw.tag)
 
         return hand_over
-
-
-def _delivery(message: DeliveredMessage, queue: Priority, settler: Settler, tag: int) -> Delivery:
-    properties = message.header.properties
-    headers: Mapping[str, object] = properties.headers or {}
-    returns = headers.get("x-delivery-count", 0)
-    return Delivery(
-        body=message.body,
-        queue=queue,
-        message_id=properties.message_id,
-        headers=headers,
-        foreign=properties.app_id != APP_ID,
-        redelivered=bool(message.redelivered),
-        delivery_count=returns if isinstance(returns, int) else 0,
-        received_at=asyncio.get_running_loop().time(),
-        settler=settler,
-        tag=tag,
-    )

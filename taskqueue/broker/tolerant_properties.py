@@ -6,27 +6,21 @@ connection. The message then comes again, and again ends the connection, and eac
 beside it counts as returned, until the broker takes all of it for poison. But only the body decides what becomes of a
 message.
 
-So the bytes are mended on their way in, where the client lets its transport be replaced: a frame that it can decode is
-passed on as it is, any other without what is unreadable in it.
+So the bytes are mended on their way in: a frame that the client can decode is passed on as it is, any other without
+what is unreadable in it.
 """
 
 from __future__ import annotations
 
-import asyncio
 import struct
 from collections.abc import Callable, Mapping
-from functools import lru_cache
 from typing import Final
 
-from aiormq.connection import TCPTransportFactory, TLSTransportFactory, TransportFactory
 from pamqp import decode
 from pamqp.frame import unmarshal
-from yarl import URL
 
 #: of every frame: type (1 byte), channel (2), length of the payload (4); behind the payload comes one byte more
 _HEAD_BYTES: Final = 7
-#: what a broker answers to a version that it does not speak is no frame
-_PROTOCOL_HEADER: Final = b"AMQP"
 
 _METHOD, _CONTENT_HEADER = 1, 2
 
@@ -43,13 +37,8 @@ _PROPERTIES: Final = (
     *("shortstr", "shortstr", "timestamp", "shortstr", "shortstr", "shortstr", "shortstr"),
 )
 
-_FLAGS: Final = tuple((0x8000 >> number, kind) for number, kind in enumerate(_PROPERTIES))
-
-_TAG_BYTES: Final = 8
-_FRAME_END: Final = b"\xce"
-
-#: the end of the year 9999, in unix seconds
-_LAST_SECOND: Final = 253_402_300_799
+#: the flag and the type of each
+FLAGS: Final = tuple((0x8000 >> number, kind) for number, kind in enumerate(_PROPERTIES))
 
 #: bytes of a table's value behind its type: RabbitMQ's types (https://www.rabbitmq.com/docs/amqp-0-9-1-errata)
 _FIXED_BYTES: Final[Mapping[int, int]] = {
@@ -64,56 +53,11 @@ _FIXED_BYTES: Final[Mapping[int, int]] = {
 _MEASURED: Final = frozenset(b"SxAF")
 
 
-class TolerantTransport(TransportFactory):
-    """Opens the client's usual transport, plain or TLS as the URL says, and mends what is read from it."""
-
-    async def create(self, url: URL, **kwargs: object) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-        """Connect. Raises what the client's own transport does."""
-        usual = TLSTransportFactory() if url.scheme == "amqps" else TCPTransportFactory()
-        reader, writer = await usual.create(url, **kwargs)
-        return MendingReader(reader), writer
-
-
-class MendingReader(asyncio.StreamReader):
-    """Reads whole frames from `source` and hands them out mended, in pieces as the client asks for them.
-
-    The client uses `readexactly` and `at_eof`, never across the end of a frame.
-    """
-
-    def __init__(self, source: asyncio.StreamReader) -> None:
-        super().__init__()
-        self._source = source
-        self._frame = b""
-        self._taken = 0
-
-    async def readexactly(self, n: int) -> bytes:
-        """Return the next `n` bytes. Raises asyncio.IncompleteReadError and OSError as the source does."""
-        if self.at_frame_end:
-            self._frame, self._taken = mended(await self._next_frame()), 0
-        begin, self._taken = self._taken, self._taken + n
-        return self._frame[begin : self._taken]
-
-    @property
-    def at_frame_end(self) -> bool:
-        """Whether everything that was read from the source is handed out."""
-        return self._taken >= len(self._frame)
-
-    def at_eof(self) -> bool:
-        """Return whether nothing can follow."""
-        return self.at_frame_end and self._source.at_eof()
-
-    async def _next_frame(self) -> bytes:
-        head = await self._source.readexactly(_HEAD_BYTES)
-        if head.startswith(_PROTOCOL_HEADER):
-            return head
-        return head + await self._source.readexactly(int.from_bytes(head[3:]) + 1)
-
-
 def mended(frame: bytes) -> bytes:
     """Return `frame` without what the client cannot decode in it; the same bytes where there is nothing such."""
     payload = frame[_HEAD_BYTES:-1]
     mend = _mend_of(frame[0], payload[:4])
-    if mend is None or _is_plain(frame[0], payload) or _is_readable(unmarshal, frame):
+    if mend is None or _is_readable(unmarshal, frame):
         return frame
     mended_frame = _with_payload(frame, mend(payload))
     if frame[0] != _CONTENT_HEADER or _is_readable(unmarshal, mended_frame):
@@ -121,54 +65,9 @@ def mended(frame: bytes) -> bytes:
     return _with_payload(frame, payload[:_CONTENT_HEADER_BYTES] + bytes(2))
 
 
-def _is_plain(frame_type: int, payload: bytes) -> bool:
-    """Return whether the client can decode the frame for certain; decoding it to find out would take as long again.
-
-    That is so for nearly all messages: what stands in them is ASCII, and the rest of them has been seen before.
-    """
-    if frame_type == _CONTENT_HEADER:
-        return _has_plain_properties(payload)
-    if not payload.startswith(_DELIVER):
-        return False
-    tag_at = 5 + payload[4]
-    return _is_readable_delivery(payload[:tag_at], payload[tag_at + _TAG_BYTES :])
-
-
-def _has_plain_properties(payload: bytes) -> bool:
-    (flags,) = struct.unpack_from(">H", payload, _CONTENT_HEADER_BYTES)
-    at = _CONTENT_HEADER_BYTES + 2
-    for flag, kind in _FLAGS:
-        if flags & flag:
-            flags ^= flag
-            end = _end_of_property(kind, payload, at)
-            if not _is_plain_value(kind, payload[at:end]):
-                return False
-            at = end
-    return flags == 0 and at == len(payload)
-
-
-def _is_plain_value(kind: str, value: bytes) -> bool:
-    match kind:
-        case "shortstr":
-            return value[1:].isascii()
-        case "table":
-            return _is_readable_table(value)
-        case "timestamp":
-            return int.from_bytes(value) <= _LAST_SECOND
-        case _:
-            return True
-
-
-@lru_cache(maxsize=1024)
-def _is_readable_table(value: bytes) -> bool:
-    # What came through the delayed queue in the same second carries the same table.
-    return _is_readable(decode.field_table, value)
-
-
-@lru_cache(maxsize=1024)
-def _is_readable_delivery(before_tag: bytes, behind_tag: bytes) -> bool:
-    payload = before_tag + bytes(_TAG_BYTES) + behind_tag
-    return _is_readable(unmarshal, bytes((_METHOD, 0, 1)) + _measured(payload) + _FRAME_END)
+def readable_headers(value: bytes) -> Mapping[str, object]:
+    """Return the entries of a table that can be read; `value` is the table as it stands on the wire."""
+    return decode.field_table(_measured(_readable_entries(value[4:])))[1]
 
 
 def _mend_of(frame_type: int, method: bytes) -> Callable[[bytes], bytes] | None:
@@ -187,10 +86,10 @@ def _with_readable_properties(payload: bytes) -> bytes:
     (flags,) = struct.unpack_from(">H", payload, _CONTENT_HEADER_BYTES)
     at = _CONTENT_HEADER_BYTES + 2
     kept_flags, kept = 0, b""
-    for flag, kind in _FLAGS:
+    for flag, kind in FLAGS:
         if not flags & flag:
             continue
-        end = _end_of_property(kind, payload, at)
+        end = end_of_property(kind, payload, at)
         value = payload[at:end]
         at = end
         if kind == "table":
@@ -201,7 +100,8 @@ def _with_readable_properties(payload: bytes) -> bytes:
     return payload[:_CONTENT_HEADER_BYTES] + struct.pack(">H", kept_flags) + kept
 
 
-def _end_of_property(kind: str, payload: bytes, at: int) -> int:
+def end_of_property(kind: str, payload: bytes, at: int) -> int:
+    """Return where the property at `at` ends; beyond the end of a payload that is cut short."""
     match kind:
         case "shortstr":
             return at + 1 + int.from_bytes(payload[at : at + 1])
@@ -240,11 +140,11 @@ def _with_readable_names(payload: bytes) -> bytes:
     """Return a Basic.Deliver or Basic.GetOk with empty names for an exchange or a routing key that is unreadable."""
     at = 4
     if payload.startswith(_DELIVER):
-        at = _end_of_property("shortstr", payload, at)
+        at = end_of_property("shortstr", payload, at)
     at += _TAG_AND_REDELIVERED_BYTES
     parts = [payload[:at]]
     for _ in ("exchange", "routing key"):
-        end = _end_of_property("shortstr", payload, at)
+        end = end_of_property("shortstr", payload, at)
         name = payload[at:end]
         parts.append(name if _is_readable(decode.short_str, name) else bytes(1))
         at = end

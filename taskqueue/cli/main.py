@@ -22,7 +22,9 @@ _VERBS: Mapping[str, tuple[str, str]] = {
     "dev": ("taskqueue.cli.dev", "dev"),
     "config": ("taskqueue.cli.config", "config_app"),
     "topology": ("taskqueue.cli.topology", "topology_app"),
+    "limits": ("taskqueue.cli.limits", "limits_app"),
     "users": ("taskqueue.cli.users", "users_app"),
+    "exec": ("taskqueue.cli.exec", "exec_app"),
 }
 
 

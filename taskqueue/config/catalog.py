@@ -64,6 +64,11 @@ def catalog_of(document: Document) -> Catalog:
     )
 
 
+def catalog_of_tasks(tasks: Mapping[str, Task]) -> Catalog:
+    """Return the catalog of these tasks, by id."""
+    return Catalog(tasks=MappingProxyType(dict(tasks)), revision=_revision(tasks))
+
+
 def task_to_json(task: Task) -> str:
     """Return `task` as JSON, shaped as in tasks.yaml, with its source. Equal tasks give equal text.
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import re
 import socket
+from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Literal, Self, TypeVar
@@ -18,14 +19,17 @@ from pydantic import (
     BaseModel,
     BeforeValidator,
     ConfigDict,
+    Discriminator,
     Field,
     SecretStr,
+    Tag,
     WithJsonSchema,
     model_validator,
 )
 
 from taskqueue.config.duration import Duration, at_least, at_most
 from taskqueue.config.models import CallTimeout, RetryCount, TaskId, Window
+from taskqueue.core.task import Priority
 from taskqueue.errors import InvalidValueError
 
 _T = TypeVar("_T")
@@ -175,6 +179,34 @@ class RedisSettings(Section):
         return tuple((host.strip("[]"), int(port)) for host, _, port in parts)
 
 
+#: what the protocol's field for it can hold
+MOST_PREFETCHED = 65_535
+
+_MessageCount = Annotated[int, Field(ge=1, le=MOST_PREFETCHED)]
+
+
+class PrefetchSettings(Section):
+    """Messages that a worker holds, by queue; what is left out is derived from worker.pool_size."""
+
+    high: _MessageCount | None = None
+    """Of taskqueue.jobs.high."""
+    normal: _MessageCount | None = None
+    """Of taskqueue.jobs.normal."""
+    low: _MessageCount | None = None
+    """Of taskqueue.jobs.low."""
+
+
+def _prefetch_form(value: object) -> str:
+    """Return the tag of the form that `value` has; both are two words, so as not to read like keys in an error."""
+    return "by queue" if isinstance(value, Mapping | list | PrefetchSettings) else "for all"
+
+
+_Prefetch = Annotated[
+    Annotated[_MessageCount, Tag("for all")] | Annotated[PrefetchSettings, Tag("by queue")],
+    Discriminator(_prefetch_form),
+]
+
+
 class QueueSettings(Section):
     """Connection to RabbitMQ."""
 
@@ -186,8 +218,8 @@ class QueueSettings(Section):
     """Cannot be changed."""
     durable: Annotated[Literal[True], BeforeValidator(_only_durable)] = True
     """Cannot be changed."""
-    prefetch: Annotated[int, Field(ge=1, le=65_535)] | None = None
-    """Messages that a worker holds per queue; derived from worker.pool_size when left out."""
+    prefetch: _Prefetch | None = None
+    """Messages that a worker holds per queue: one number, or high, normal and low; else twice worker.pool_size."""
     confirm_window: Annotated[int, Field(ge=1, le=10_000)] = 500
     """Messages published and not yet confirmed."""
 
@@ -202,6 +234,18 @@ class QueueSettings(Section):
         """The URLs to try in turn, in clear: for the connection alone, never for a log."""
         return tuple(url.get_secret_value() for url in self.urls or (self.url,))
 
+    def prefetch_by_queue(self, pool_size: int) -> dict[Priority, int]:
+        """Return how many messages a worker of `pool_size` holds of each ready queue, the most urgent queue first."""
+        chosen = self.prefetch
+        if not isinstance(chosen, PrefetchSettings):
+            chosen = PrefetchSettings(high=chosen, normal=chosen, low=chosen)
+        otherwise = min(2 * pool_size, MOST_PREFETCHED)
+        return {
+            Priority.HIGH: chosen.high or otherwise,
+            Priority.NORMAL: chosen.normal or otherwise,
+            Priority.LOW: chosen.low or otherwise,
+        }
+
 
 class TasksSettings(Section):
     """Where the task types come from."""
@@ -213,7 +257,7 @@ class TasksSettings(Section):
     poll_interval: Duration = timedelta(seconds=2)
     """How often tasks.yaml is looked at for a change."""
     allow_mass_delete: bool = False
-    """Whether a reload may remove more than half of the task types."""
+    """Whether a reload, or a new leader, may remove more than half of the task types."""
     removed: Literal["finish", "drain"] = "finish"
     """What becomes of a removed task's planned occurrences and jobs: finish runs them, drain drops them."""
 

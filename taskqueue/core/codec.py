@@ -12,8 +12,9 @@ import base64
 import binascii
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
+from json.encoder import encode_basestring
 from typing import Never
 
 from taskqueue.core.ids import check_task_id, check_user_id
@@ -39,7 +40,7 @@ _GO_ZERO_TIME = datetime(1, 1, 1, tzinfo=UTC)
 
 
 #: text as a JSON string, every character as itself where JSON allows it
-quoted = json.JSONEncoder(ensure_ascii=False).encode
+quoted: Callable[[str], str] = encode_basestring
 
 
 def encode_message(message: JobMessage) -> bytes:
@@ -113,7 +114,7 @@ def decode_message(body: bytes, max_bytes: int = MAX_BODY_BYTES) -> JobMessage:
 
 def _load_object(body: bytes) -> Mapping[str, object]:
     try:
-        document = json.loads(body.decode(), parse_constant=_refuse_constant)
+        document = _DECODER.decode(body.decode())
     except (ValueError, RecursionError) as error:
         raise MessageError("malformed", f"not JSON: {str(error)[:200]}") from None
     if not isinstance(document, dict):
@@ -123,6 +124,10 @@ def _load_object(body: bytes) -> Mapping[str, object]:
 
 def _refuse_constant(name: str) -> Never:
     raise ValueError(f"{name} is not JSON")
+
+
+#: json.loads would make one for each message
+_DECODER = json.JSONDecoder(parse_constant=_refuse_constant)
 
 
 def _check_version(document: Mapping[str, object]) -> None:

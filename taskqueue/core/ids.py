@@ -7,6 +7,8 @@ import json
 import re
 import uuid
 from datetime import datetime
+from functools import lru_cache
+from urllib.parse import quote
 
 from taskqueue.core.instants import rfc3339
 from taskqueue.errors import InvalidValueError
@@ -26,6 +28,16 @@ _VERSION_5 = 5 << 76 | 0b10 << 62
 _OTHER_BITS = ~(0xF << 76 | 0b11 << 62)
 
 
+#: what quote() leaves as it is
+_PLAIN = re.compile(r"[A-Za-z0-9._~-]*", re.ASCII)
+
+
+def percent_encoded(text: str) -> str:
+    """Return `text` as one part of a key or a path: all but letters, digits and `-._~` encoded."""
+    return text if _PLAIN.fullmatch(text) else quote(text, safe="")
+
+
+@lru_cache(maxsize=4096)
 def check_task_id(task_id: str) -> str:
     """Return `task_id`, or raise InvalidValueError saying what a task id is."""
     if not _TASK_ID.fullmatch(task_id):

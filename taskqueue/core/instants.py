@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 
 from taskqueue.errors import InvalidValueError
 
@@ -12,11 +13,14 @@ _MILLISECOND = timedelta(milliseconds=1)
 
 def rfc3339(instant: datetime) -> str:
     """Return `instant` in UTC as RFC 3339 with `Z`; microseconds only where there are any."""
-    return instant.astimezone(UTC).replace(tzinfo=None).isoformat() + "Z"
+    if instant.tzinfo is not UTC:
+        instant = instant.astimezone(UTC)
+    return instant.isoformat()[: -len("+00:00")] + "Z"
 
 
+@lru_cache(maxsize=1024)
 def parse_rfc3339(text: str) -> datetime:
-    """Return the instant that `text` names, in UTC.
+    """Return the instant that `text` names, in UTC. All jobs of an occurrence name the same ones.
 
     Accepts what Go's time.Time writes (up to nine fraction digits, any offset). Raises InvalidValueError.
     """

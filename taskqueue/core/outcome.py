@@ -21,6 +21,8 @@ class OutcomeClass(StrEnum):
     SUCCESS = "success"
     RETRYABLE = "retryable"
     PERMANENT = "permanent"
+    #: the job was cancelled while it ran, and the call cut
+    CANCELLED = "cancelled"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -72,25 +72,27 @@ class Drop:
     reason: str
 
 
-Decision = Complete | Retry | Fail | Park | Skip | Drop
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cancel:
+    """The job was cancelled after its call began: the call was cut, or no other follows it."""
+
+
+Decision = Complete | Retry | Fail | Park | Skip | Drop | Cancel
 
 
 def decide(
     policy: RetryPolicy, attempt: int, outcome: Outcome, *, execute_after: datetime, now: datetime, jitter: float
-) -> Complete | Retry | Fail:
+) -> Complete | Retry | Fail | Cancel:
     """Return what follows from the outcome of attempt number `attempt` (from 1); `jitter` is uniform in [0, 1)."""
     if outcome.kind is OutcomeClass.SUCCESS:
         return Complete()
-    if outcome.kind is OutcomeClass.PERMANENT:
-        return _failed("permanent", outcome)
-    if outcome.effect_unknown and not policy.retry_unknown:
-        return _failed("effect_unknown", outcome)
-    if attempt > policy.retries:
-        return _failed("retries_exhausted", outcome)
+    if outcome.kind is OutcomeClass.CANCELLED:
+        return Cancel()
     at = now + _delay(policy, attempt, outcome.retry_after, jitter)
-    if at > execute_after + policy.max_age:
-        return _failed("expired", outcome)
-    return Retry(at=at)
+    reason = _reason_to_stop(policy, attempt, outcome)
+    if reason is None and at > execute_after + policy.max_age:
+        reason = "expired"
+    return Retry(at=at) if reason is None else Fail(reason=reason, code=outcome.code, detail=outcome.message)
 
 
 def backoff(policy: RetryPolicy, attempt: int, jitter: float) -> timedelta:
@@ -104,8 +106,12 @@ def backoff(policy: RetryPolicy, attempt: int, jitter: float) -> timedelta:
     return timedelta(seconds=jitter * ceiling)
 
 
-def _failed(reason: str, outcome: Outcome) -> Fail:
-    return Fail(reason=reason, code=outcome.code, detail=outcome.message)
+def _reason_to_stop(policy: RetryPolicy, attempt: int, outcome: Outcome) -> str | None:
+    if outcome.kind is OutcomeClass.PERMANENT:
+        return "permanent"
+    if outcome.effect_unknown and not policy.retry_unknown:
+        return "effect_unknown"
+    return "retries_exhausted" if attempt > policy.retries else None
 
 
 def _delay(policy: RetryPolicy, attempt: int, retry_after: timedelta | None, jitter: float) -> timedelta:

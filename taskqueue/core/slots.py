@@ -7,8 +7,9 @@ moves nobody who stays by more than ⌈slots·J / min(N, M)⌉ + 1 slots, where 
 
 from __future__ import annotations
 
+import sys
 from array import array
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from hashlib import blake2b
@@ -47,6 +48,18 @@ class OrderKeys:
         state.update(user_id.encode())
         return int.from_bytes(state.digest(), "big")
 
+    def of(self, user_ids: Iterable[str]) -> array[int]:
+        """Return the order keys of `user_ids`, in their order: for many of them twice as fast as call by call."""
+        copy, digests = self._task_state.copy, list[bytes]()
+        for user_id in user_ids:
+            state = copy()
+            state.update(user_id.encode())
+            digests.append(state.digest())
+        keys = array("Q", b"".join(digests))
+        if sys.byteorder == "little":
+            keys.byteswap()
+        return keys
+
 
 def order_key(task_id: str, user_id: str) -> int:
     """Return the order key of one user; for many users of a task, OrderKeys gives the same and is faster."""
@@ -58,30 +71,34 @@ class UserOrder:
 
     The keys' leading bits part the users into buckets of some thousand, of which one at a time is sorted: a million
     users take about 20 bytes each beside their ids, and no step takes longer than a bucket, some milliseconds.
-    `expected` is about how many users there will be; with others, it is only slower.
+    `expected` is about how many users there will be; with others, it is only slower. Users whose key is below `first`
+    are not taken: whoever goes on behind them saves their time.
     """
 
-    def __init__(self, task_id: str, *, expected: int) -> None:
+    def __init__(self, task_id: str, *, expected: int, first: int = 0) -> None:
         bits = (max(0, expected) // _BUCKET_USERS).bit_length()
         self._key_of = OrderKeys(task_id)
+        self._first = first
         self._shift = _KEY_BITS - bits
         self._users: list[list[str]] = [[] for _ in range(1 << bits)]
         self._keys = [array("Q") for _ in range(1 << bits)]
         self._count = 0
 
     def __len__(self) -> int:
-        """How many users were added."""
+        """How many users were taken."""
         return self._count
 
-    def add(self, users: Iterable[str]) -> None:
+    def add(self, users: Sequence[str]) -> None:
         """Take these users, none of whom was taken before. A few thousand take some milliseconds."""
-        key_of, shift, user_buckets, key_buckets = self._key_of, self._shift, self._users, self._keys
-        for user in users:
-            key = key_of(user)
-            bucket = key >> shift
-            user_buckets[bucket].append(user)
-            key_buckets[bucket].append(key)
-            self._count += 1
+        first, shift, user_buckets, key_buckets = self._first, self._shift, self._users, self._keys
+        taken = 0
+        for key, user in zip(self._key_of.of(users), users, strict=True):
+            if key >= first:
+                bucket = key >> shift
+                user_buckets[bucket].append(user)
+                key_buckets[bucket].append(key)
+                taken += 1
+        self._count += taken
 
     def drain(self, after: tuple[int, str] | None = None) -> Iterator[tuple[int, str]]:
         """Yield (order key, user) in order, those behind the place `after` only. What was yielded is let go."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 from typing import Final
+from urllib.parse import quote, unquote
 
 from taskqueue.core.instants import from_unix_ms, to_unix_ms
 from taskqueue.core.task import Priority
@@ -14,6 +15,7 @@ GLOBAL: Final = "global"
 _TASK = "task:"
 _CONCURRENCY = "concurrency:"
 _QUEUE = "queue:"
+_HOST = "host:"
 
 #: milliseconds that one priority spans in a place: 317 years, so that instants of two priorities never meet
 _SPAN_MS: Final = 10**13
@@ -37,6 +39,21 @@ def queue_limit(priority: Priority) -> str:
     return _QUEUE + priority.name.lower()
 
 
+def host_limit(host: str) -> str:
+    """Return the name of the adaptive limit of `host` (core/host_limit)."""
+    return _HOST + quote(host, safe="")
+
+
+def limited_host(limit: str) -> str | None:
+    """Return the host whose adaptive limit `limit` is; None for any other limit."""
+    return unquote(limit.removeprefix(_HOST)) if limit.startswith(_HOST) else None
+
+
+def is_narrower(limit: str, than: str) -> bool:
+    """Return whether `limit` holds back fewer tasks than the other one: one task, the tasks of a host, or many."""
+    return _breadth(limit) < _breadth(than)
+
+
 def limited_task(limit: str) -> str | None:
     """Return the task whose jobs alone wait for `limit`; None for a limit of many tasks."""
     for prefix in (_TASK, _CONCURRENCY):
@@ -57,3 +74,9 @@ def waiting_place(priority: Priority, execute_after: datetime) -> int:
 def due_at_place(place: int) -> datetime:
     """Return the due instant that stands in a job's place, 0 to LAST_PLACE."""
     return from_unix_ms(place % _SPAN_MS)
+
+
+def _breadth(limit: str) -> int:
+    if limited_task(limit) is not None:
+        return 0
+    return 1 if limit.startswith(_HOST) else 2

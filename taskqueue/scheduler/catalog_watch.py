@@ -6,15 +6,17 @@ The file is polled, not watched: editors, `mv`, ConfigMap symlinks and network f
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from datetime import timedelta
 from hashlib import sha256
 from pathlib import Path
 
-from taskqueue.config.catalog import Catalog, load_catalog, parse_catalog
+from taskqueue.config.catalog import Catalog, catalog_of_tasks, load_catalog, parse_catalog
 from taskqueue.core.task import Task
 from taskqueue.errors import ConfigError
+from taskqueue.store.catalog import StandingCatalog
 from taskqueue.telemetry.events import CatalogReloaded, Emit
+from taskqueue.telemetry.scheduler_events import CatalogSucceeded
 
 _Signature = tuple[int, int, int]
 
@@ -23,7 +25,8 @@ class CatalogWatch:
     """The task definitions in force. Raises ConfigError when there is no valid file to begin with.
 
     A changed file counts once two reads, one poll apart, give the same bytes: a half-written one is not looked at.
-    One that drops more than half of the tasks is refused unless `allow_mass_delete`.
+    One that drops more than half of the tasks is refused unless `allow_mass_delete`, and so is one that drops more than
+    half of those that the leader before had (`succeed`).
     """
 
     def __init__(self, path: Path, *, poll_interval: timedelta, allow_mass_delete: bool, emit: Emit) -> None:
@@ -79,7 +82,7 @@ class CatalogWatch:
         try:
             # Thousands of tasks take seconds to check: the lease and the release go on meanwhile.
             catalog = await asyncio.to_thread(parse_catalog, content, self._path.name)
-            self._check_mass_delete(catalog)
+            self._check_mass_delete(self._catalog.tasks.keys(), catalog)
         except ConfigError as error:
             self._refuse(str(error))
             return
@@ -90,12 +93,43 @@ class CatalogWatch:
             self.changed.set()
             self._told(removed)
 
-    def _check_mass_delete(self, catalog: Catalog) -> None:
-        removed = self._catalog.tasks.keys() - catalog.tasks.keys()
-        renamed = len(self._catalog.tasks) == 1 and len(catalog.tasks) > 0
-        if not self._allow_mass_delete and not renamed and len(removed) * 2 > len(self._catalog.tasks):
+    def succeed(self, before: StandingCatalog) -> None:
+        """Compare with what the leader before put in force, and tell what differs.
+
+        Where the file drops too many of those tasks, they stay in force, as if this process had loaded them itself:
+        they are those of the last good version, and the file may be an old one.
+        """
+        known, present = before.tasks.keys() | before.unreadable, self._catalog.tasks
+        removed = tuple(sorted(known - present.keys()))
+        changed = sum(present.get(task_id, task) != task for task_id, task in before.tasks.items())
+        added = len(present.keys() - known)
+        if not known or not (removed or changed or added):
+            return
+        refusal: str | None = None
+        try:
+            self._check_mass_delete(known, self._catalog)
+        except ConfigError as error:
+            refusal = str(error)
+        self._emit(
+            CatalogSucceeded(
+                written_by=before.written_by,
+                added=added,
+                changed=changed,
+                removed=removed,
+                refused=refusal is not None,
+            )
+        )
+        if refusal is not None:
+            ours = {task_id: task for task_id, task in present.items() if task_id in before.unreadable}
+            self._catalog = catalog_of_tasks({**ours, **before.tasks})
+            self._refuse(refusal)
+
+    def _check_mass_delete(self, known: Set[str], catalog: Catalog) -> None:
+        removed = known - catalog.tasks.keys()
+        renamed = len(known) == 1 and len(catalog.tasks) > 0
+        if not self._allow_mass_delete and not renamed and len(removed) * 2 > len(known):
             raise ConfigError(
-                f"{self._path.name}: {len(removed)} of {len(self._catalog.tasks)} tasks are gone from the file; "
+                f"{self._path.name}: {len(removed)} of {len(known)} tasks are gone from the file; "
                 "set tasks.allow_mass_delete: true if that is meant"
             )
 

@@ -1,17 +1,25 @@
-"""Keeping the gates of the release current: limits, depths of the ready queues, free places of tasks."""
+"""Keeping the gates of the release current: limits, hosts in trouble, depths of the ready queues, places of tasks."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
-from typing import NoReturn
+from dataclasses import dataclass
+from typing import NoReturn, Self
 
 from taskqueue.broker.lane_watch import LaneWatch
+from taskqueue.core.host_limit import host_of, over_all_workers
+from taskqueue.core.waiting import host_limit
 from taskqueue.errors import BrokerUnavailableError
+from taskqueue.runtime import Now
 from taskqueue.scheduler.catalog_watch import CatalogWatch
 from taskqueue.scheduler.gates import PLACES_EVERY_S, Gates
+from taskqueue.store.connection import RedisStore
+from taskqueue.store.hosts import HostStore
+from taskqueue.store.limit_overrides import LimitOverrides, overridden
 from taskqueue.store.limits import LimitStore
+from taskqueue.store.scripts import Scripts
 from taskqueue.telemetry.events import Emit
 from taskqueue.telemetry.scheduler_events import LimitIgnored
 
@@ -25,6 +33,20 @@ _KNOWN_WITHIN_S = 2.0
 _DEPTHS_HOLD_S = 30.0
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GateStores:
+    """Where limits are told: those of worker.yaml, those that hold for a while, those of hosts in trouble."""
+
+    limits: LimitStore
+    overrides: LimitOverrides
+    hosts: HostStore
+
+    @classmethod
+    def of(cls, store: RedisStore, scripts: Scripts) -> Self:
+        """Return those of one Redis."""
+        return cls(limits=LimitStore(store, scripts), overrides=LimitOverrides(store, scripts), hosts=HostStore(store))
+
+
 class GateWatch:
     """Asks Redis for limits and running jobs, and RabbitMQ (`depths`: ready messages by queue) for its queues.
 
@@ -34,18 +56,22 @@ class GateWatch:
     def __init__(
         self,
         gates: Gates,
-        limits: LimitStore,
+        stores: GateStores,
         running: Callable[[Sequence[str]], Awaitable[Mapping[str, int]]],
         depths: Callable[[], Awaitable[Mapping[str, int]]],
         lane: LaneWatch,
         catalog: CatalogWatch,
+        *,
+        now: Now,
         emit: Emit,
     ) -> None:
+        self._now = now
         self._emit = emit
         self._told: dict[str, str] = {}
         self._known = asyncio.Event()
         self._gates = gates
-        self._limits = limits
+        self._stores = stores
+        self._targets_of: str | None = None
         self._running = running
         self._depths = depths
         self._lane = lane
@@ -67,10 +93,10 @@ class GateWatch:
         limits_at = 0.0
         while True:
             if clock() >= limits_at:
-                self._gates.limits_are(await self._limits.read())
-                self._tell_unreadable()
+                await self._look_at_limits()
                 limits_at = clock() + _LOOK_EVERY_S
             self._gates.lane_stuck = self._lane.stuck
+            await self._look_at_hosts()
             await self._look_at_places()
             self._known.set()
             await asyncio.sleep(PLACES_EVERY_S)
@@ -93,8 +119,22 @@ class GateWatch:
         running = await self._running(sorted(limited))
         self._gates.places_are({task_id: (running[task_id], maximum) for task_id, maximum in limited.items()})
 
-    def _tell_unreadable(self) -> None:
-        for limit, error in self._limits.unreadable.items():
+    async def _look_at_limits(self) -> None:
+        """Read the limits of worker.yaml, and those that an operator has set over them."""
+        limits, overrides = await self._stores.limits.read(), await self._stores.overrides.read(self._now())
+        self._gates.limits_are(overridden(limits, overrides))
+        unreadable = {**self._stores.limits.unreadable, **self._stores.overrides.unreadable}
+        for limit, error in unreadable.items():
             if self._told.get(limit) != error:
                 self._emit(LimitIgnored(limit=limit, error=error))
-        self._told = dict(self._limits.unreadable)
+        self._told = unreadable
+
+    async def _look_at_hosts(self) -> None:
+        """Read what workers know about hosts in trouble; which task calls which host is in tasks.yaml."""
+        catalog = self._catalog
+        if catalog.revision != self._targets_of:
+            self._targets_of = catalog.revision
+            targets = {task.id: host_limit(host_of(task.target.endpoint)) for task in catalog.tasks.values()}
+            self._gates.targets_are(targets)
+        reports = await self._stores.hosts.read(self._now())
+        self._gates.hosts_are({host_limit(host): over_all_workers(said.values()) for host, said in reports.items()})

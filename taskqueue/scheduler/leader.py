@@ -14,6 +14,7 @@ from taskqueue.runtime import Now, loops_together
 from taskqueue.scheduler.audience_sync import AudienceSync
 from taskqueue.scheduler.catalog_watch import CatalogWatch
 from taskqueue.scheduler.gate_watch import GateWatch
+from taskqueue.scheduler.measures import LeaderMeasures
 from taskqueue.scheduler.planner import Planner
 from taskqueue.scheduler.release import Releaser
 from taskqueue.store.catalog import CatalogStore
@@ -48,6 +49,7 @@ class LeaderWork:
     releaser: Releaser
     gates: GateWatch
     damaged: DamagedKeys
+    measures: LeaderMeasures
 
 
 class Leader:
@@ -107,6 +109,7 @@ class Leader:
             group.create_task(self._keep_broker(), name="broker")
             group.create_task(self._each("plan", self._plan_for_ever), name="plan")
             group.create_task(self._each("release", self._release_for_ever), name="release")
+            group.create_task(self._each("measures", self._work.measures.run), name="measures")
             for name, loop in self._work.gates.loops().items():
                 group.create_task(self._each(name, loop), name=name)
 
@@ -164,6 +167,7 @@ class Leader:
 
     async def _plan_for_ever(self) -> None:
         work, token = self._work, self._lease.token
+        work.catalog.succeed(await work.catalog_store.standing())
         written = await self._write_catalog()
         await work.audience.ready.wait()
         await work.planner.resume(token)

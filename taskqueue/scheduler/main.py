@@ -17,9 +17,10 @@ from taskqueue.runtime import Now, Supervisor, utc_now
 from taskqueue.scheduler.audience import AudienceIndex
 from taskqueue.scheduler.audience_sync import AudienceSync
 from taskqueue.scheduler.catalog_watch import CatalogWatch
-from taskqueue.scheduler.gate_watch import GateWatch
+from taskqueue.scheduler.gate_watch import GateStores, GateWatch
 from taskqueue.scheduler.gates import Gates
 from taskqueue.scheduler.leader import Leader, LeaderWork
+from taskqueue.scheduler.measures import LeaderMeasures
 from taskqueue.scheduler.planner import PlanDefaults, Planner
 from taskqueue.scheduler.release import Releaser, ReleaseTerms
 from taskqueue.scheduler.routes import SchedulerRoutes, scheduler_health
@@ -30,7 +31,6 @@ from taskqueue.store.damage import DamagedKeys
 from taskqueue.store.delayed import DelayedStore
 from taskqueue.store.health import StoreHealth
 from taskqueue.store.lease import Lease
-from taskqueue.store.limits import LimitStore
 from taskqueue.store.plan import PlanStore
 from taskqueue.store.preferences import PreferenceStore
 from taskqueue.store.scripts import Scripts
@@ -147,15 +147,17 @@ class Scheduler:
             (plan, delayed), self.publisher, self.catalog, lease, gates, terms, now=self._now, emit=self._emit
         )
         lane = LaneWatch(self.publisher, instance=section.instance_id, ahead=releaser.lane_ahead, emit=self._emit)
-        limits = LimitStore(self._store, scripts)
+        damaged = DamagedKeys(self._store, scripts, self._emit)
+        interval = settings.monitoring.metrics_interval
         work = LeaderWork(
             broker_connected=lambda: self.publisher.answering,
             catalog=self.catalog,
             catalog_store=CatalogStore(self._store, scripts, Removed(settings.tasks.removed)),
-            gates=GateWatch(gates, limits, delayed.running, self._ready_depths, lane, self.catalog, self._emit),
-            damaged=DamagedKeys(self._store, scripts, self._emit),
+            gates=self._gate_watch(gates, delayed, lane, scripts),
+            damaged=damaged,
+            measures=LeaderMeasures(delayed, lambda: lane.lag, interval=interval, emit=self._emit),
             audience=self.audience,
-            planner=Planner(plan, self.index, self.catalog, self._defaults(), now=self._now, emit=self._emit),
+            planner=self._planner(plan, damaged),
             releaser=releaser,
         )
         return Leader(
@@ -166,6 +168,16 @@ class Scheduler:
             now=self._now,
             emit=self._emit,
         )
+
+    def _gate_watch(self, gates: Gates, delayed: DelayedStore, lane: LaneWatch, scripts: Scripts) -> GateWatch:
+        stores = GateStores.of(self._store, scripts)
+        return GateWatch(
+            gates, stores, delayed.running, self._ready_depths, lane, self.catalog, now=self._now, emit=self._emit
+        )
+
+    def _planner(self, plan: PlanStore, damaged: DamagedKeys) -> Planner:
+        defaults, set_aside = self._defaults(), damaged.set_aside
+        return Planner(plan, self.index, self.catalog, defaults, set_aside=set_aside, now=self._now, emit=self._emit)
 
     async def _ready_depths(self) -> dict[str, int]:
         return await ready_depths(self.publisher.connection.session)

@@ -6,7 +6,7 @@ An occurrence is planned about a minute before its instant, so that its first sl
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from itertools import islice
@@ -14,23 +14,23 @@ from itertools import islice
 from taskqueue.core.due import Due, due_instants
 from taskqueue.core.instants import from_unix_ms, to_unix_ms
 from taskqueue.core.job import JobSource
-from taskqueue.core.occurrence import DEFAULT_COHORT, Occurrence, Progress, rule_text, scheduled_occurrence_id
+from taskqueue.core.occurrence import DEFAULT_COHORT, Occurrence, Progress, scheduled_occurrence_id
 from taskqueue.core.slots import UserOrder
 from taskqueue.core.task import CatchUp, Interval, Overlap, Removed, Task
+from taskqueue.errors import DamagedKeyError
 from taskqueue.runtime import Now
 from taskqueue.scheduler.audience import AudienceIndex
 from taskqueue.scheduler.catalog_watch import CatalogWatch
+from taskqueue.scheduler.due_work import PLAN_AHEAD, DueWork
 from taskqueue.store.due import DueEntry, due_member
 from taskqueue.store.plan import Begun, PlanStore
 from taskqueue.telemetry.events import Emit
-from taskqueue.telemetry.scheduler_events import DueWorkRebuilt, OccurrencePlanned, OccurrenceSkipped
-
-#: how long before its instant an occurrence is planned
-PLAN_AHEAD = timedelta(seconds=60)
+from taskqueue.telemetry.scheduler_events import OccurrenceAssumedOver, OccurrencePlanned, OccurrenceSkipped
 
 _DUE_PER_TICK = 100
-_LIVE_AT_START = 100_000
-_RULES_PER_CALL = 1000
+
+#: takes the leader's token and what is damaged
+SetAside = Callable[[str, DamagedKeyError], Awaitable[None]]
 
 #: after so much work in one go the event loop gets its turn
 _REST_AFTER_S = 0.005
@@ -52,7 +52,10 @@ class PlanDefaults:
 
 
 class Planner:
-    """Plans occurrences while its process leads. Every method that writes takes the leader's token."""
+    """Plans occurrences while its process leads. Every method that writes takes the leader's token.
+
+    `set_aside` moves a damaged key or entry out of the way.
+    """
 
     def __init__(
         self,
@@ -61,6 +64,7 @@ class Planner:
         catalog: CatalogWatch,
         defaults: PlanDefaults,
         *,
+        set_aside: SetAside,
         now: Now,
         emit: Emit,
     ) -> None:
@@ -70,34 +74,48 @@ class Planner:
         self._defaults = defaults
         self._now = now
         self._emit = emit
-        self._synced: tuple[str, int] | None = None
-        self._checked_at: datetime | None = None
-        #: rules without due work, for they are never due again
-        self._silent = 0
-        #: how many rules there are, as of the last sync
-        self._rules = 0
+        self._set_aside = set_aside
+        self._due_work = DueWork(
+            plan,
+            self._wanted_rules,
+            self._rule_of,
+            lambda: (self._catalog.revision, self._index.cohorts_revision),
+            check_interval=defaults.check_interval,
+            now=now,
+            emit=emit,
+        )
+        #: the revision of tasks.yaml whose removed tasks are dealt with
+        self._revision: str | None = None
 
     async def resume(self, token: str) -> None:
         """Finish what an earlier leader began to plan."""
-        self._synced = self._checked_at = None
-        members = [member for member, _ in await self._plan.live(None, _LIVE_AT_START)]
-        for occurrence, progress in (await self._plan.read(members)).values():
-            if not progress.complete:
-                task = self._catalog.tasks.get(occurrence.task_id)
-                # Of a removed task only those who stand in a slot list already are called.
-                ordered = UserOrder("", expected=0) if task is None else await self._ordered(task, occurrence.cohort)
-                began = asyncio.get_running_loop().time()
-                await self._fill(token, occurrence, progress, ordered)
-                self._planned(occurrence, asyncio.get_running_loop().time() - began)
+        self._revision = None
+        self._due_work.forget()
+        async for records in self._plan.all_live():
+            for occurrence, progress in records:
+                if not progress.complete:
+                    await self._go_on(token, occurrence, progress)
 
     async def tick(self, token: str) -> None:
-        """Plan everything that is due within PLAN_AHEAD. Raises LeaseLostError or StoreUnavailableError."""
-        await self._sync_due(token)
-        await self._rebuild_due(token)
-        while entries := await self._due_entries():
-            moved = [await self._plan_entry(token, entry) for entry in entries]
-            if not any(moved):
-                return
+        """Plan everything that is due within PLAN_AHEAD. Raises LeaseLostError or StoreUnavailableError.
+
+        An entry that damaged keys keep from being planned keeps no other; they are set aside, and it is tried again.
+        """
+        revision = self._catalog.revision
+        if revision != self._revision:
+            await self._abandon_removed(token)
+            self._revision = revision
+        for entry in await self._due_work.sync(token):
+            self._skipped(entry, self._why_dropped(entry))
+        await self._due_work.mend(token)
+        moved = True
+        while moved:
+            entries = await self._due_entries()
+            moved = any([await self._plan_or_mend(token, entry) for entry in entries])
+            for damaged in self._plan.due.take_damaged():
+                await self._set_aside(token, damaged)
+                moved = True  # it may have hidden what is behind it
+        await self._due_work.set_back(token)
 
     async def next_wake(self) -> datetime | None:
         """Return when the next occurrence is to be planned; None when nothing is ever due."""
@@ -111,72 +129,14 @@ class Planner:
         due = await self._plan.due.until(now + PLAN_AHEAD, _DUE_PER_TICK)
         return due + await self._plan.due.held_until(now, _DUE_PER_TICK)
 
-    # --- due work follows tasks.yaml and the cohorts ------------------------------------------------------------------
-
-    async def _sync_due(self, token: str) -> None:
-        state = (self._catalog.revision, self._index.cohorts_revision)
-        if state == self._synced:
-            return
-        if self._synced is None or self._synced[0] != state[0]:
-            await self._plan.due.look_again(token)  # what they wait for may follow another rule now
-            await self._abandon_removed(token)
-        wanted = dict(self._wanted_rules())
-        stored = await self._plan.due.rules()
-        gone = sorted(stored.keys() - wanted.keys())
-        new = [(member, interval) for member, interval in wanted.items() if stored.get(member) != rule_text(interval)]
-        now = self._now()
-        for start in range(0, max(len(gone), len(new)), _RULES_PER_CALL):
-            piece = slice(start, start + _RULES_PER_CALL)
-            keep = await asyncio.to_thread(_firsts, new[piece], now)
-            await self._plan.due.sync(token, remove=gone[piece], keep=keep)
-        self._synced, self._rules, self._silent = state, len(wanted), 0
-
     async def _abandon_removed(self, token: str) -> None:
         if self._defaults.removed is Removed.FINISH:
             return
-        live = await self._plan.live(None, _LIVE_AT_START)
-        members = [member for member, _ in live if member.partition(":")[0] not in self._catalog.tasks]
-        for occurrence, progress in (await self._plan.read(members)).values():
-            await self._plan.abandon(token, occurrence, progress)
-            self._emit(
-                OccurrenceSkipped(
-                    task=occurrence.task_id,
-                    cohort=occurrence.cohort,
-                    scheduled_at=occurrence.scheduled_at,
-                    reason="task_removed",
-                )
-            )
-
-    async def _rebuild_due(self, token: str) -> None:
-        """Look for due work that is lost, from time to time: somebody deleted it, and its rule is still there."""
-        now, interval = self._now(), self._defaults.check_interval
-        if self._checked_at is not None and abs(now - self._checked_at) < interval:
-            return
-        self._checked_at = now
-        counts = await self._plan.due.counts()
-        if counts.scored < counts.entries:
-            await self._plan.due.look_again(token)
-        if counts.rules < self._rules:
-            self._synced = None  # somebody deleted the rules: the next sync writes them, and what is due by them
-        elif counts.rules - counts.entries > self._silent:
-            self._silent = await self._set_lost(token, since=now - interval)
-
-    async def _set_lost(self, token: str, since: datetime) -> int:
-        """Let entries without due work begin at their first instant after `since`; return how many have none.
-
-        What was planned since then already has its record, and is not planned again.
-        """
-        wanted, lost, silent = dict(self._wanted_rules()), 0, 0
-        members = list(wanted)
-        for start in range(0, len(members), _RULES_PER_CALL):
-            missing = await self._plan.due.missing(members[start : start + _RULES_PER_CALL])
-            found = await asyncio.to_thread(_firsts, [(member, wanted[member]) for member in missing], since)
-            keep = [entry for entry in found if entry[2] is not None]
-            lost += await self._plan.due.sync(token, remove=[], keep=keep) if keep else 0
-            silent += len(missing) - len(keep)
-        if lost:
-            self._emit(DueWorkRebuilt(entries=lost))
-        return silent
+        async for records in self._plan.all_live():
+            for occurrence, progress in records:
+                if occurrence.task_id not in self._catalog.tasks:
+                    await self._plan.abandon(token, occurrence, progress)
+                    self._skipped(_entry_of(occurrence), "task_removed")
 
     def _wanted_rules(self) -> Iterator[tuple[str, Interval]]:
         for task in self._catalog.tasks.values():
@@ -185,7 +145,24 @@ class Planner:
                 for cohort, interval in self._index.cohorts(task.id).items():
                     yield due_member(task.id, cohort), task.rule(interval)
 
+    def _rule_of(self, entry: DueEntry) -> Interval | None:
+        task = self._catalog.tasks.get(entry.task_id)
+        return None if task is None else self._interval(task, entry.cohort)
+
+    def _why_dropped(self, entry: DueEntry) -> str:
+        task = self._catalog.tasks.get(entry.task_id)
+        if task is None:
+            return "task_removed"
+        return "rule_changed" if task.enabled else "task_disabled"
+
     # --- one due entry ------------------------------------------------------------------------------------------------
+
+    async def _plan_or_mend(self, token: str, entry: DueEntry) -> bool:
+        try:
+            return await self._plan_entry(token, entry)
+        except DamagedKeyError as error:
+            await self._set_aside(token, error)
+            return False
 
     async def _plan_entry(self, token: str, entry: DueEntry) -> bool:
         """Plan what is due of `entry`; return whether it moved, so that it is not found again at once."""
@@ -193,7 +170,7 @@ class Planner:
         interval = self._interval(task, entry.cohort)
         if task is None or interval is None:
             await self._plan.due.sync(token, remove=[entry.member], keep=[])
-            self._synced = None  # should it be wanted after all, the next sync brings it back
+            self._due_work.doubt()  # should it be wanted after all, the next sync brings it back
             return True
         exact = task.overlap is not Overlap.ALLOW
         if exact and entry.at > self._now():
@@ -243,7 +220,9 @@ class Planner:
         ordered = await self._ordered(task, entry.cohort)
         occurrence = self._occurrence(task, interval, entry.cohort, instant, len(ordered))
         begun = await self._plan.begin(token, entry, following, occurrence, task.overlap)
-        if begun not in {Begun.OPENED, Begun.EXISTED}:
+        if begun is Begun.OPENED_AFTER_BOUND:
+            self._emit(OccurrenceAssumedOver(task=task.id, cohort=entry.cohort, followed_at=instant))
+        if begun not in {Begun.OPENED, Begun.EXISTED, Begun.OPENED_AFTER_BOUND}:
             return begun
         for opened, progress in (await self._plan.read([occurrence.member])).values():
             if not progress.complete:
@@ -285,9 +264,10 @@ class Planner:
             over_by=starts_at + window + task.max_age if counted else None,
         )
 
-    async def _ordered(self, task: Task, cohort: str) -> UserOrder:
+    async def _ordered(self, task: Task, cohort: str, cursor: str = "") -> UserOrder:
         clock = asyncio.get_running_loop().time
-        ordered = UserOrder(task.id, expected=self._index.most(task, cohort))
+        first = _place(cursor)[0] if cursor else 0
+        ordered = UserOrder(task.id, expected=self._index.most(task, cohort), first=first)
         rested = clock()
         for users in self._index.enabled_users(task, cohort):
             ordered.add(users)
@@ -295,6 +275,16 @@ class Planner:
                 await asyncio.sleep(0)
                 rested = clock()
         return ordered
+
+    async def _go_on(self, token: str, occurrence: Occurrence, progress: Progress) -> None:
+        began = asyncio.get_running_loop().time()
+        task = self._catalog.tasks.get(occurrence.task_id)
+        if task is None:
+            ordered = UserOrder("", expected=0)  # only those who stand in a slot list already are called
+        else:
+            ordered = await self._ordered(task, occurrence.cohort, progress.cursor)
+        await self._fill(token, occurrence, progress, ordered)
+        self._planned(occurrence, asyncio.get_running_loop().time() - began)
 
     async def _fill(self, token: str, occurrence: Occurrence, progress: Progress, ordered: UserOrder) -> None:
         places = ordered.drain(_place(progress.cursor) if progress.cursor else None)
@@ -310,14 +300,13 @@ class Planner:
             piece = following
 
 
-def _firsts(rules: Sequence[tuple[str, Interval]], after: datetime) -> list[tuple[str, str, datetime | None]]:
-    """Return member, rule and first instant of each. Some rules take a tenth of a second, so not on the event loop."""
-    return [(member, rule_text(interval), interval.next_after(after)) for member, interval in rules]
-
-
 def _catch_up(task: Task, entry: DueEntry) -> CatchUp:
     # What waits for another occurrence is not missed: with none, one of several waiting ones starts as well.
     return CatchUp.LATEST if entry.waited and task.catch_up is CatchUp.NONE else task.catch_up
+
+
+def _entry_of(occurrence: Occurrence) -> DueEntry:
+    return DueEntry(task_id=occurrence.task_id, cohort=occurrence.cohort, at=occurrence.scheduled_at)
 
 
 def _cursor(place: tuple[int, str]) -> str:

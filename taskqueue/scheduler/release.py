@@ -17,11 +17,13 @@ from taskqueue.broker.names import queue_name, routing_key
 from taskqueue.broker.publisher import Outgoing, Publisher
 from taskqueue.core.lane import Route, route
 from taskqueue.core.task import Priority
-from taskqueue.errors import BrokerError, LeaseLostError, PublishRefusedError
+from taskqueue.core.waiting import queue_limit
+from taskqueue.errors import BrokerError, BrokerUnavailableError, LeaseLostError, PublishRefusedError
 from taskqueue.runtime import Now
 from taskqueue.scheduler.candidate import Candidate, in_order
 from taskqueue.scheduler.catalog_watch import CatalogWatch
 from taskqueue.scheduler.gates import Gates
+from taskqueue.scheduler.silent_queues import SilentQueues
 from taskqueue.scheduler.slot_heads import SOURCES_PER_ROUND, SlotHead, SlotHeads
 from taskqueue.scheduler.waiting_jobs import WaitingJob, WaitingJobs
 from taskqueue.store.delayed import DelayedStore
@@ -112,6 +114,7 @@ class Releaser:
     ) -> None:
         plan, self._delayed = stores
         self._slots = SlotHeads(plan, catalog, lease, batch_size=terms.batch_size, now=now, emit=emit)
+        self._silent = SilentQueues()
         self._waiting = WaitingJobs(self._delayed, lease, batch_size=terms.batch_size)
         self._catalog = catalog
         self._publisher = publisher
@@ -131,7 +134,8 @@ class Releaser:
         Where Redis does not say, an earlier leader may have filled it as far as the lead reaches.
         """
         self._slots.begin()
-        await self._waiting.begin(self._catalog.tasks)
+        self._silent.begin()
+        await self._waiting.begin(self._catalog.tasks.values())
         self._lane_closed_until = None
         self._lane_tail = await self._delayed.lane_tail() or self._now() + self._lead
 
@@ -152,7 +156,7 @@ class Releaser:
         choice = self._choose(view.candidates(now), lane_open, now)
         for waiting in view.waiting:
             if waiting.limit is not None and waiting.candidate in choice.chosen:
-                self._gates.followed(waiting.limit)
+                self._gates.followed(waiting.limit, waiting.candidate.task_id, now.timestamp())
         confirmed = await self._publish(choice.chosen)
         held = self._slots.hold(view.heads, choice.shut, now)
         await self._slots.forget(view.heads, confirmed)
@@ -188,8 +192,7 @@ class Releaser:
                 behind.add(candidate.source)
                 choice.held_until = choice.held_until or candidate.due
                 continue
-            due = candidate.due.timestamp() if way is Route.LANE else None
-            gate = self._gates.pass_through(candidate.task_id, candidate.priority, due, now.timestamp())
+            gate = self._shut_gate(candidate, way, now)
             if gate is not None:
                 behind.add(candidate.source)
                 choice.shut[candidate] = gate
@@ -198,6 +201,14 @@ class Releaser:
                 tail = max(tail, candidate.due)
             choice.chosen[candidate] = way
         return choice
+
+    def _shut_gate(self, candidate: Candidate, way: Route, now: datetime) -> str | None:
+        """Let a job out; return the limit whose gate is shut, else None."""
+        queue, lane = queue_limit(candidate.priority), way is Route.LANE
+        if not lane and not self._silent.pass_through(queue, now):
+            return queue
+        due = candidate.due.timestamp() if lane else None
+        return self._gates.pass_through(candidate.task_id, candidate.priority, due, now.timestamp())
 
     def _tail(self, now: datetime) -> datetime:
         """Return when the last job in the delayed queue is due; after a clock went back, not later than any can be."""
@@ -241,9 +252,18 @@ class Releaser:
     async def _fly(self, way: Route, group: Sequence[Candidate], now: datetime) -> set[Candidate]:
         messages = [_outgoing(candidate, way, now) for candidate in group]
         results = await self._publisher.publish_all(messages, _CONFIRM_WITHIN_S)
-        if way is Route.LANE and any(isinstance(error, PublishRefusedError) for error in results):
+        if way is not Route.LANE:
+            self._note_silence(queue_limit(group[0].priority), results)
+        elif any(isinstance(error, PublishRefusedError) for error in results):
             self._lane_closed_until = now + _LANE_CLOSED_FOR
         return {candidate for candidate, error in zip(group, results, strict=True) if error is None}
+
+    def _note_silence(self, queue: str, results: Sequence[BrokerError | None]) -> None:
+        connection = self._publisher.connection
+        if not all(isinstance(error, BrokerUnavailableError) for error in results):
+            self._silent.answered(queue)
+        elif connection.connected and not connection.blocked:
+            self._silent.was_silent(queue, self._now())
 
     def _report(self, chosen: dict[Candidate, Route], confirmed: Collection[Candidate]) -> None:
         counts: dict[tuple[Priority, ReleaseMode], int] = {}

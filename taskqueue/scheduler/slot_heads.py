@@ -153,10 +153,14 @@ class SlotHeads:
         return self._read(source, occurrence, progress, users, behind=room is not None)
 
     def _due_count(self, occurrence: Occurrence, progress: Progress, horizon: datetime, most: int) -> int:
+        """Return how many users of the slot list that is to be released next are due, up to `most`.
+
+        What stands behind the users of the slot was not planned: to release it would leave as many planned ones out.
+        """
         started = occurrence.spread.started(horizon - occurrence.starts_at)
         if started == occurrence.users:
-            return most  # also those by whom the audience grew while it was planned
-        return min(most, started - progress.released)
+            started = progress.planned  # also those by whom the audience grew while it was planned
+        return min(most, started - progress.released, _slot_end(occurrence, progress) - progress.released)
 
     def _read(
         self, source: int, occurrence: Occurrence, progress: Progress, users: Sequence[SlotUser], *, behind: bool
@@ -234,9 +238,16 @@ class SlotHeads:
         if not progress.complete:
             return
         slot = occurrence.spread.slot(progress.released)
-        following = max(min(occurrence.spread.first_index(slot + 1), progress.planned), progress.released + 1)
-        count = following - progress.released
+        count = max(_slot_end(occurrence, progress) - progress.released, 1)
         await self._plan.trim_slot(
             self._lease.token, occurrence, progress, first_user="", count=count, without_job=count
         )
         self._emit(SlotListGone(task=occurrence.task_id, occurrence=occurrence.id, slot=slot, users=count))
+
+
+def _slot_end(occurrence: Occurrence, progress: Progress) -> int:
+    """Return the index behind the last planned user of the slot that is to be released next."""
+    spread = occurrence.spread
+    following = spread.first_index(spread.slot(progress.released) + 1)
+    # Those by whom the audience grew stand in the last slot, behind all others.
+    return progress.planned if following >= occurrence.users else min(following, progress.planned)

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from taskqueue.core.codec import MAX_STORED_BYTES, decode_message
-from taskqueue.core.task import Priority
-from taskqueue.core.waiting import GLOBAL, concurrency_limit, limited_task, queue_limit, task_limit
+from taskqueue.core.host_limit import host_of
+from taskqueue.core.task import Priority, Task
+from taskqueue.core.waiting import GLOBAL, concurrency_limit, host_limit, is_narrower, queue_limit, task_limit
 from taskqueue.errors import MessageError
 from taskqueue.scheduler.candidate import Candidate
 from taskqueue.scheduler.gates import Gates
@@ -41,11 +42,12 @@ class WaitingJobs:
         self._lease = lease
         self._batch_size = batch_size
 
-    async def begin(self, task_ids: Iterable[str]) -> None:
-        """Look for lists whose names were lost, of all limits and of these tasks."""
-        limits = [GLOBAL, *map(queue_limit, Priority)]
-        limits += [limit for task_id in task_ids for limit in (task_limit(task_id), concurrency_limit(task_id))]
-        await self._store.name_again(limits)
+    async def begin(self, tasks: Iterable[Task]) -> None:
+        """Look for lists whose names were lost, of all limits and of these tasks and their hosts."""
+        limits = {GLOBAL, *map(queue_limit, Priority)}
+        for task in tasks:
+            limits |= {task_limit(task.id), concurrency_limit(task.id), host_limit(host_of(task.target.endpoint))}
+        await self._store.name_again(sorted(limits))
 
     async def look(
         self, horizon: datetime, gates: Gates, now: datetime, first_source: int
@@ -90,9 +92,9 @@ class WaitingJobs:
 def _belongs_behind(waits_for: str | None, shut: str) -> bool:
     """Return whether a job in the list of `waits_for` is to go into that of `shut`: there it keeps out its like alone.
 
-    From a task's own list it never goes into one that it would share.
+    It never goes into a list that it would share with more tasks.
     """
-    return waits_for is None or (limited_task(waits_for) is None and limited_task(shut) is not None)
+    return waits_for is None or is_narrower(shut, waits_for)
 
 
 def _waiting(source: int, job: DelayedJob, limit: str | None) -> WaitingJob:

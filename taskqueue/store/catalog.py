@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import timedelta
 
 from taskqueue.config.catalog import task_from_json, task_to_json
@@ -17,6 +18,19 @@ _REMOVED_KEPT = timedelta(days=45)
 
 #: begins the JSON of a removed task whose jobs are drained; older workers ignore the field
 _DRAINED = '{"removed":true,'
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StandingCatalog:
+    """The definitions that the last leader put in force; without those of removed tasks.
+
+    `unreadable` are the ids of those that a newer scheduler wrote; `written_by` is the leader's name, empty where it is
+    not known.
+    """
+
+    tasks: Mapping[str, Task]
+    unreadable: frozenset[str] = frozenset()
+    written_by: str = ""
 
 
 class CatalogStore:
@@ -36,7 +50,7 @@ class CatalogStore:
         definitions = [text for task in tasks.values() for text in (task.id, task_to_json(task))]
         await self._scripts.call(
             "catalog_write",
-            [keys.LEASE, keys.CATALOG, keys.CATALOG_REVISION, keys.CATALOG_REMOVED],
+            [keys.LEASE, keys.CATALOG, keys.CATALOG_REVISION, keys.CATALOG_REMOVED, keys.CATALOG_WRITER],
             [
                 token,
                 # Another policy is another revision: workers read the definitions again.
@@ -44,6 +58,7 @@ class CatalogStore:
                 _REMOVED_KEPT // timedelta(milliseconds=1),
                 _DRAINED,
                 int(self._drains),
+                token.rpartition(":")[0],
                 *definitions,
             ],
         )
@@ -52,6 +67,17 @@ class CatalogStore:
         """Return the revision in force, or None before the first leader wrote one."""
         revision = await self._store.command("GET", keys.CATALOG_REVISION)
         return None if revision is None else revision.decode()
+
+    async def standing(self) -> StandingCatalog:
+        """Return what the last leader put in force; no tasks before the first one wrote."""
+        tasks = await self.read()
+        removed = {task_id.decode() for task_id in await self._store.command("HKEYS", keys.CATALOG_REMOVED)}
+        writer = await self._store.command("GET", keys.CATALOG_WRITER)
+        return StandingCatalog(
+            tasks={task_id: task for task_id, task in tasks.items() if task_id not in removed},
+            unreadable=frozenset(self.unreadable.keys() - removed),
+            written_by="" if writer is None else writer.decode(errors="replace"),
+        )
 
     async def read(self) -> dict[str, Task]:
         """Return every readable definition by task id, those of removed tasks with live jobs included.

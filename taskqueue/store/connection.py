@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import re
+import ssl
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 import redis.exceptions
 from redis.asyncio import BlockingConnectionPool, Connection, Redis, SSLConnection
@@ -14,15 +15,25 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
 from taskqueue.config.sections import RedisSettings
-from taskqueue.errors import DamagedKeyError, LeaseLostError, StoreError, StoreUnavailableError
+from taskqueue.errors import (
+    DamagedKeyError,
+    LeaseLostError,
+    StoreError,
+    StoreUnavailableError,
+    UnknownScriptError,
+)
+from taskqueue.store.multiplexer import Argument, Conversation, Multiplexer
 
-Argument = str | bytes | int | float
+__all__ = ["Argument", "RedisStore"]
+
+_T = TypeVar("_T")
 
 #: one answer may take this long; three of them fit into the lease's margin
 COMMAND_TIMEOUT_S = 2.0
 
 _LEASE_LOST = "LEASELOST"
 _WRONG_TYPE = "WRONGTYPE"
+_NO_SCRIPT = "NOSCRIPT"
 #: of scripts that looked before they wrote; the key follows, then the type that it holds
 _WRONG_KEY = re.compile(r"WRONGKEY (.*) holds a ([a-z]+)", re.DOTALL)
 _REMEDIES = {
@@ -39,7 +50,7 @@ _REMEDIES = {
 
 
 class RedisStore:
-    """A pool of connections to the primary among `settings.addresses`.
+    """A pool of connections to the primary among `settings.addresses`, and one that all callers of `ask` share.
 
     Commands are never retried by the client library: whether a lost command ran is unknown, and only the caller knows
     whether running it twice is harmless. Replies are bytes, as Redis keeps them.
@@ -67,6 +78,7 @@ class RedisStore:
         )
         self._redis: Redis = Redis.from_pool(pool)
         self._execute: Callable[..., Awaitable[Any]] = self._redis.execute_command
+        self._multiplexer = Multiplexer(self._converse)
 
     @property
     def max_retries(self) -> int:
@@ -106,6 +118,19 @@ class RedisStore:
                 await self._leave_replica()
             return replies
 
+    async def ask(self, command: Sequence[Argument]) -> Any:
+        """Run one command over the connection that many callers share, and return its reply.
+
+        For what is asked often and answered at once. Raises StoreUnavailableError when no answer came, StoreError when
+        Redis refused, UnicodeEncodeError for a text that is not valid Unicode.
+        """
+        try:
+            return await self._multiplexer.ask(command)
+        except (redis.exceptions.RedisError, OSError, TimeoutError) as error:
+            if str(error).startswith("READONLY"):
+                await self._leave_replica()
+            raise translated(error) from None
+
     async def dedicated_connection(self) -> Connection:
         """Open a connection outside the pool, for a conversation that is not request and answer."""
         with translated_errors():
@@ -115,13 +140,45 @@ class RedisStore:
             return connection
 
     async def close(self) -> None:
-        """Close every connection of the pool."""
+        """Close every connection."""
+        self._multiplexer.close()
         with translated_errors():
             await self._redis.aclose()
 
     async def _leave_replica(self) -> None:
         # The primary was demoted under open connections: whoever connects next looks for the new one.
+        self._multiplexer.close()
         await self._redis.connection_pool.disconnect(inuse_connections=False)
+
+    async def _converse(self) -> Conversation:
+        """Begin a conversation with the primary."""
+        return await self._candidates.first(self._converse_with)
+
+    async def _converse_with(self, host: str, port: int) -> Conversation:
+        loop = asyncio.get_running_loop()
+        async with asyncio.timeout(COMMAND_TIMEOUT_S):
+            tls = ssl.create_default_context() if self._settings.tls else None
+            _, conversation = await loop.create_connection(
+                lambda: Conversation(COMMAND_TIMEOUT_S), host, port, ssl=tls, server_hostname=host if tls else None
+            )
+        try:
+            await self._log_in(conversation)
+        except BaseException:
+            conversation.close()
+            raise
+        return conversation
+
+    async def _log_in(self, conversation: Conversation) -> None:
+        options = self._connection_options
+        if options["username"] or options["password"]:
+            user = [options["username"]] if options["username"] else []
+            try:
+                await conversation.ask(["AUTH", *user, options["password"] or ""])
+            except redis.exceptions.ResponseError as error:
+                raise redis.exceptions.AuthenticationError(str(error)) from None
+        await conversation.ask(["CLIENT", "SETNAME", options["client_name"]])
+        await conversation.ask(["SELECT", options["db"]])
+        _check_primary(await conversation.ask(["ROLE"]))
 
     def _connection_class(self) -> type[Connection]:
         base = SSLConnection if self._settings.tls else Connection
@@ -132,7 +189,11 @@ class RedisStore:
 
             async def connect(self) -> None:
                 if not self.is_connected:
-                    await candidates.connect(self, super().connect)
+                    await candidates.first(self._connect_to)
+
+            async def _connect_to(self, host: str, port: int) -> None:
+                self.host, self.port = host, port
+                await super().connect()
 
             async def send_packed_command(self, command: bytes | Iterable[bytes], check_health: bool = False) -> None:
                 # The library's own uses asyncio.wait_for, which until Python 3.12 swallows a cancellation that comes
@@ -155,21 +216,20 @@ class _Candidates:
     def __init__(self, endpoints: Sequence[tuple[str, int]]) -> None:
         self._endpoints = list(endpoints)
 
-    async def connect(self, connection: Connection, connect: Callable[[], Awaitable[None]]) -> None:
-        """Connect `connection` to the primary. A refused password ends the search: it is the same everywhere."""
+    async def first(self, connect: Callable[[str, int], Awaitable[_T]]) -> _T:
+        """Return what `connect` made of the primary. A refused password ends the search: it is the same everywhere."""
         refusals: list[str] = []
         for endpoint in tuple(self._endpoints):
-            connection.host, connection.port = endpoint
             try:
-                await connect()
+                connected = await connect(*endpoint)
             except redis.exceptions.AuthenticationError:
                 raise
             except (redis.exceptions.ConnectionError, redis.exceptions.TimeoutError, OSError) as error:
-                refusals.append(f"{endpoint[0]}:{endpoint[1]}: {error}")
+                refusals.append(f"{endpoint[0]}:{endpoint[1]}: {str(error) or type(error).__name__}")
             else:
                 # Another connection may have put its own find first meanwhile; both are primaries.
                 self._endpoints.sort(key=lambda known: known != endpoint)
-                return
+                return connected
         raise redis.exceptions.ConnectionError("; ".join(refusals))
 
 
@@ -178,7 +238,10 @@ async def _greet(connection: Connection) -> None:
     log_in: Callable[[], Awaitable[None]] = connection.on_connect
     await log_in()
     await connection.send_command("ROLE")
-    role = await connection.read_response()
+    _check_primary(await connection.read_response())
+
+
+def _check_primary(role: Sequence[object]) -> None:
     if role[0] not in (b"master", "master"):
         raise redis.exceptions.ConnectionError("this is a replica, not the primary")
 
@@ -188,12 +251,18 @@ def translated_errors() -> Iterator[None]:
     """Turn the library's exceptions into ours. Their texts name hosts and commands, never values or passwords."""
     try:
         yield
-    except (redis.exceptions.AuthenticationError, redis.exceptions.NoPermissionError) as error:
-        raise refused(error) from None
-    except (redis.exceptions.ConnectionError, redis.exceptions.TimeoutError, OSError, TimeoutError) as error:
-        raise StoreUnavailableError(f"Redis: {str(error) or type(error).__name__}") from None
-    except redis.exceptions.RedisError as error:
-        raise refused(error) from None
+    except (redis.exceptions.RedisError, OSError, TimeoutError) as error:
+        raise translated(error) from None
+
+
+def translated(error: Exception) -> StoreError:
+    """Return our error for one of the library's."""
+    # A refused login is a lost connection for the library.
+    refusals = (redis.exceptions.AuthenticationError, redis.exceptions.NoPermissionError)
+    lost = (redis.exceptions.ConnectionError, redis.exceptions.TimeoutError, OSError, TimeoutError)
+    if isinstance(error, lost) and not isinstance(error, refusals):
+        return StoreUnavailableError(f"Redis: {str(error) or type(error).__name__}")
+    return refused(error)
 
 
 def checked(reply: Any) -> Any:
@@ -216,6 +285,8 @@ def refused_for(key: str, error: Exception) -> StoreError:
 def refused(error: Exception) -> StoreError:
     """Return the error that stands for a reply in which Redis refused a command."""
     text = str(error)
+    if text.startswith(_NO_SCRIPT):
+        return UnknownScriptError(f"Redis: {text}")
     if _LEASE_LOST in text:
         return LeaseLostError("the lease is held by another scheduler now")
     if wrong_key := _WRONG_KEY.match(text):

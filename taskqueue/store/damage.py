@@ -41,6 +41,7 @@ _TYPES: Mapping[str, str] = {
     keys.CATALOG: "hash",
     keys.CATALOG_REVISION: "string",
     keys.CATALOG_REMOVED: "hash",
+    keys.CATALOG_WRITER: "string",
     keys.SLOT_PREFIX: "list",
     keys.SCHEDULE_PREFIX: "string",
     keys.OCCURRENCE_PREFIX: "hash",

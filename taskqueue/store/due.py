@@ -41,6 +41,14 @@ class DueEntry:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class DueChanges:
+    """What a sync did: how many entries it set or removed, and those among them that lost an instant."""
+
+    changed: int
+    dropped: tuple[DueEntry, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class DueCounts:
     """How many entries there are, how many of them can be found by their time, and how many have a rule."""
 
@@ -55,23 +63,35 @@ def due_member(task_id: str, cohort: str) -> str:
 
 
 class DueStore:
-    """The due work: entries that come at their instant, and held ones that are looked at again at another."""
+    """The due work: entries that come at their instant, and held ones that are looked at again at another.
+
+    One that others wrote and that is none hides no other: `take_damaged` tells of those that a look has met.
+    """
 
     def __init__(self, store: RedisStore, scripts: Scripts) -> None:
         self._store = store
         self._scripts = scripts
+        self._damaged: list[DamagedKeyError] = []
 
     async def until(self, instant: datetime, limit: int) -> list[DueEntry]:
         """Return up to `limit` entries that are due until `instant`, the earliest first; none that are held."""
-        return [_entry(member, at) for member, at in await self._scored_until(keys.DUE, instant, limit)]
+        return self._entries(await self._until(keys.DUE, instant, limit))
 
     async def held_until(self, instant: datetime, limit: int) -> list[DueEntry]:
         """Return up to `limit` held entries that are to be looked at until `instant`."""
-        members = [member for member, _ in await self._scored_until(keys.DUE_HELD, instant, limit)]
-        if not members:
-            return []
-        texts = await self._store.command("HMGET", keys.DUE_HELD_INSTANTS, *members)
-        return [_held_entry(member, text) for member, text in zip(members, texts, strict=True)]
+        return await self._held_entries(await self._until(keys.DUE_HELD, instant, limit))
+
+    async def piece(self, start: int, count: int) -> list[DueEntry]:
+        """Return the entries from the `start`-th on, the latest first: up to `count`, and as many held ones."""
+        window = (start, start + count - 1, "REV", "WITHSCORES")
+        replies = await self._store.pipeline([("ZRANGE", key, *window) for key in (keys.DUE, keys.DUE_HELD)])
+        due, held = (checked(reply) for reply in replies)
+        return self._entries(due) + await self._held_entries(held)
+
+    def take_damaged(self) -> list[DamagedKeyError]:
+        """Return what the looks since the last call have met that is no entry."""
+        taken, self._damaged = self._damaged, []
+        return taken
 
     async def next(self) -> datetime | None:
         """Return the instant of the earliest entry that is not held, or None when there is none."""
@@ -105,18 +125,20 @@ class DueStore:
             if score is None and instant is None
         ]
 
-    async def sync(self, token: str, *, remove: Sequence[str], keep: Iterable[tuple[str, str, datetime | None]]) -> int:
+    async def sync(
+        self, token: str, *, remove: Sequence[str], keep: Iterable[tuple[str, str, datetime | None]]
+    ) -> DueChanges:
         """Remove the members in `remove`; set those of `keep` (member, rule, first instant) whose rule is new.
 
-        Those of `keep` that have no entry are set as well. Returns how many were set or removed.
+        Those of `keep` that have no entry are set as well.
         """
         flat = [text for member, rule, first in keep for text in (member, rule, score_of(first))]
-        changed = await self._scripts.call(
+        changed, *dropped = await self._scripts.call(
             "due_sync",
             [keys.LEASE, keys.DUE, keys.DUE_RULES, keys.DUE_HELD, keys.DUE_HELD_INSTANTS],
             [token, len(remove), *remove, *flat],
         )
-        return int(changed)
+        return DueChanges(changed=int(changed), dropped=tuple(_entry(*each) for each in _sifted(keys.DUE, dropped)[0]))
 
     async def hold(self, token: str, entry: DueEntry) -> bool:
         """Let `entry` wait until exactly its instant; False when it had moved already."""
@@ -131,33 +153,61 @@ class DueStore:
         """Let every held entry whose instant has come be looked at now."""
         await self._scripts.call("due_look_again", [keys.LEASE, keys.DUE_HELD, keys.DUE_HELD_INSTANTS], [token])
 
-    async def _scored_until(self, key: str, instant: datetime, limit: int) -> list[tuple[str, datetime]]:
-        reply = await self._store.command(
+    async def _until(self, key: str, instant: datetime, limit: int) -> Sequence[bytes]:
+        reply: Sequence[bytes] = await self._store.command(
             "ZRANGEBYSCORE", key, "-inf", to_unix_ms(instant), "WITHSCORES", "LIMIT", 0, limit
         )
-        return scored(key, reply)
+        return reply
+
+    def _entries(self, reply: Sequence[bytes]) -> list[DueEntry]:
+        found, damaged = _sifted(keys.DUE, reply)
+        self._damaged += damaged
+        return [_entry(member, at) for member, at in found]
+
+    async def _held_entries(self, reply: Sequence[bytes]) -> list[DueEntry]:
+        found, damaged = _sifted(keys.DUE_HELD, reply)
+        self._damaged += damaged
+        members = [member for member, _ in found]
+        texts = await self._store.command("HMGET", keys.DUE_HELD_INSTANTS, *members) if members else []
+        entries = list[DueEntry]()
+        for member, text in zip(members, texts, strict=True):
+            try:
+                entries.append(_held_entry(member, text))
+            except DamagedKeyError as error:
+                self._damaged.append(error)
+        return entries
 
     async def _first(self, key: str) -> datetime | None:
         reply = await self._store.command("ZRANGE", key, 0, 0, "WITHSCORES")
-        return next((at for _, at in scored(key, reply)), None)
+        # What is no instant is looked at now, or with the first one behind it.
+        return from_unix_ms(int(min(max(float(reply[1]), _FIRST_MS), _LAST_MS))) if reply else None
 
 
 def scored(key: str, reply: Sequence[bytes]) -> list[tuple[str, datetime]]:
     """Return members and instants of a sorted set. Raises DamagedKeyError for an entry that is none of ours."""
-    found = list[tuple[str, datetime]]()
-    for member, score in zip(reply[::2], reply[1::2], strict=True):
-        if not _FIRST_MS <= float(score) <= _LAST_MS:
-            raise DamagedKeyError(key, "has an entry at a score that is no instant", member=member)
-        try:
-            found.append((member.decode(), from_unix_ms(int(float(score)))))
-        except UnicodeDecodeError:
-            raise DamagedKeyError(key, "has an entry that is no text", member=member) from None
+    found, damaged = _sifted(key, reply)
+    if damaged:
+        raise damaged[0]
     return found
 
 
 def score_of(instant: datetime | None) -> Argument:
     """Return the instant as a script takes it; None as an empty text."""
     return "" if instant is None else to_unix_ms(instant)
+
+
+def _sifted(key: str, reply: Sequence[bytes]) -> tuple[list[tuple[str, datetime]], list[DamagedKeyError]]:
+    """Return members and instants of a sorted set, and what is wrong with the entries that are none of ours."""
+    found, damaged = list[tuple[str, datetime]](), list[DamagedKeyError]()
+    for member, score in zip(reply[::2], reply[1::2], strict=True):
+        if not _FIRST_MS <= float(score) <= _LAST_MS:
+            damaged.append(DamagedKeyError(key, "has an entry at a score that is no instant", member=member))
+            continue
+        try:
+            found.append((member.decode(), from_unix_ms(int(float(score)))))
+        except UnicodeDecodeError:
+            damaged.append(DamagedKeyError(key, "has an entry that is no text", member=member))
+    return found, damaged
 
 
 def _entry(member: str, at: datetime) -> DueEntry:

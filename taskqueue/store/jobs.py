@@ -154,20 +154,11 @@ class JobStore:
 
         With `waits_for` it waits in the list of that limit (core/waiting) instead, until the leader lets it go.
 
-        Returns `stored`, or why nothing needed to be stored: `done`, `stale` or `lost` (see lua/postpone.lua).
+        Returns `stored`, or why nothing was: `done`, `stale`, `lost` or `cancelled` (see lua/postpone.lua).
         """
         reply = await self._scripts.call_again(
             "postpone",
-            [
-                keys.claim(job.id),
-                keys.done(job.id),
-                keys.DELAYED,
-                keys.delayed_job(job.id),
-                keys.execution(job.id),
-                keys.running(job.task_type_id),
-                keys.WAITING,
-                keys.DELAYED if waits_for is None else keys.waiting(waits_for),
-            ],
+            _postpone_keys(job, waits_for),
             [
                 claimant.incarnation,
                 claimant.delivery,
@@ -242,6 +233,20 @@ class JobStore:
     async def last_beat(self, incarnation: str) -> None:
         """Tell everybody that the worker is gone, so that its claims lapse at once."""
         await self._store.command("DEL", keys.worker(incarnation))
+
+
+def _postpone_keys(job: Job, waits_for: str | None) -> list[str]:
+    return [
+        keys.claim(job.id),
+        keys.done(job.id),
+        keys.DELAYED,
+        keys.delayed_job(job.id),
+        keys.execution(job.id),
+        keys.running(job.task_type_id),
+        keys.WAITING,
+        keys.DELAYED if waits_for is None else keys.waiting(waits_for),
+        keys.cancelled(job.id),
+    ]
 
 
 def _finish_keys(job: Job, ended: datetime, occurrence: str | None) -> list[str]:

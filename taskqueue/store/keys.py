@@ -7,9 +7,8 @@ percent-encoded, so that no id can reach into another key.
 from __future__ import annotations
 
 from datetime import datetime
-from urllib.parse import quote
 
-from taskqueue.core.ids import MAX_USER_ID_BYTES
+from taskqueue.core.ids import MAX_USER_ID_BYTES, percent_encoded
 
 PREFIX = "taskqueue:"
 USERS_PREFIX = "taskqueue:users:"
@@ -41,8 +40,14 @@ WAITING_PREFIX = "taskqueue:waiting:"
 RUNNING_PREFIX = "taskqueue:running:"
 #: the limits that workers hold
 LIMITS = "taskqueue:limits"
+#: limits that an operator has set for a while
+LIMIT_OVERRIDES = "taskqueue:limits:overrides"
+#: what workers know about hosts that have trouble
+HOSTS = "taskqueue:hosts"
 CATALOG = "taskqueue:catalog"
 CATALOG_REVISION = "taskqueue:catalog:revision"
+#: the scheduler that wrote the definitions
+CATALOG_WRITER = "taskqueue:catalog:writer"
 CATALOG_REMOVED = "taskqueue:catalog:removed"
 
 #: what the key of a user's switches ends in
@@ -122,7 +127,7 @@ def slot(task_id: str, slot_number: int, suffix: str) -> str:
 
 def occurrence(task_id: str, occurrence_id: str) -> str:
     """HASH: what was decided about the occurrence and how far it got."""
-    return f"{OCCURRENCE_PREFIX}{task_id}:{quote(occurrence_id, safe='')}"
+    return f"{OCCURRENCE_PREFIX}{task_id}:{percent_encoded(occurrence_id)}"
 
 
 def latest_occurrence(due_member: str) -> str:
@@ -132,27 +137,27 @@ def latest_occurrence(due_member: str) -> str:
 
 def claim(job_id: str) -> str:
     """HASH: who runs the job, and which attempt is to be run next."""
-    return f"taskqueue:claim:{_encoded(job_id)}"
+    return f"taskqueue:claim:{percent_encoded(job_id)}"
 
 
 def done(job_id: str) -> str:
     """STRING: how the job ended; it must not run again."""
-    return f"taskqueue:done:{_encoded(job_id)}"
+    return f"taskqueue:done:{percent_encoded(job_id)}"
 
 
 def cancelled(job_id: str) -> str:
     """STRING: the job must not run (again)."""
-    return f"taskqueue:cancelled:{_encoded(job_id)}"
+    return f"taskqueue:cancelled:{percent_encoded(job_id)}"
 
 
 def execution(job_id: str) -> str:
     """STRING: the ExecutionResult as JSON."""
-    return f"taskqueue:execution:{_encoded(job_id)}"
+    return f"taskqueue:execution:{percent_encoded(job_id)}"
 
 
 def delayed_job(job_id: str) -> str:
     """HASH: the message of a job that waits, its attempt and generation, and the list it waits in."""
-    return DELAYED_JOB_PREFIX + _encoded(job_id)
+    return DELAYED_JOB_PREFIX + percent_encoded(job_id)
 
 
 def waiting(limit: str) -> str:
@@ -173,7 +178,3 @@ def worker(incarnation: str) -> str:
 def damaged(key: str) -> str:
     """What stood at `key` and did not belong there, of whatever type."""
     return f"taskqueue:damaged:{key.removeprefix(PREFIX)}"
-
-
-def _encoded(text: str) -> str:
-    return quote(text, safe="")

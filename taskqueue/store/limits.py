@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
 
@@ -21,7 +22,7 @@ LIMITS_KEPT = timedelta(hours=1)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limit:
-    """A token bucket: `rate` jobs per second, and at most `burst` at once."""
+    """A token bucket: `rate` jobs per second, and at most `burst` at once. A rate of 0 lets nothing start."""
 
     rate: float
     burst: float
@@ -38,6 +39,18 @@ class Limits:
         """Return all of them by their names (core/waiting)."""
         named = {task_limit(task_id): limit for task_id, limit in self.tasks.items()}
         return named if self.global_ is None else {GLOBAL: self.global_, **named}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bucket:
+    """A token bucket as Redis holds it: `tokens` at `last_refill`, unix seconds."""
+
+    tokens: float
+    last_refill: float
+
+    def level(self, limit: Limit, now: float) -> float:
+        """Return how many tokens `limit` has in it at `now`, unix seconds."""
+        return min(limit.burst, self.tokens + max(0.0, now - self.last_refill) * limit.rate)
 
 
 class LimitStore:
@@ -63,14 +76,29 @@ class LimitStore:
         for field_name, text in flat.items():
             name = field_name.decode(errors="backslashreplace")
             try:
-                found[_checked_name(name)] = _from_json(text)
+                found[checked_limit_name(name)] = _from_json(text)
             except InvalidValueError as error:
                 self.unreadable[name] = str(error)
         tasks = {task_id: limit for name, limit in found.items() if (task_id := limited_task(name)) is not None}
         return Limits(global_=found.get(GLOBAL), tasks=tasks)
 
+    async def buckets(self, names: Sequence[str]) -> dict[str, Bucket]:
+        """Return the buckets of these limits, those that are not full. What is none of ours counts as full."""
+        replies = await self._store.pipeline([("HMGET", _bucket_key(name), "tokens", "last_refill") for name in names])
+        found: dict[str, Bucket] = {}
+        for name, reply in zip(names, replies, strict=True):
+            with suppress(ValueError, TypeError):
+                found[name] = Bucket(tokens=float(reply[0]), last_refill=float(reply[1]))
+        return found
 
-def _checked_name(name: str) -> str:
+
+def _bucket_key(name: str) -> str:
+    task_id = limited_task(name)
+    return keys.GLOBAL_LIMIT if task_id is None else keys.task_limit(task_id)
+
+
+def checked_limit_name(name: str) -> str:
+    """Return `name` where it is that of a limit of worker.yaml (core/waiting). Raises InvalidValueError."""
     if name == GLOBAL:
         return name
     task_id = limited_task(name)

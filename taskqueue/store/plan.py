@@ -6,22 +6,21 @@ occurrence of a manual trigger, which any process may add.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import IntEnum
 from itertools import groupby
-from typing import Any
 
 from taskqueue.core.ids import check_user_id
-from taskqueue.core.instants import from_unix_ms, rfc3339, to_unix_ms
-from taskqueue.core.job import JobSource
+from taskqueue.core.instants import rfc3339, to_unix_ms
 from taskqueue.core.occurrence import DEFAULT_COHORT, Occurrence, Progress
 from taskqueue.core.task import Overlap
 from taskqueue.errors import DamagedKeyError, InvalidValueError
 from taskqueue.store import keys
-from taskqueue.store.connection import Argument, RedisStore, refused_for
+from taskqueue.store.connection import Argument, RedisStore
 from taskqueue.store.due import DueEntry, DueStore, score_of, scored
+from taskqueue.store.occurrence_record import readable_record, record_fields
 from taskqueue.store.scripts import Scripts
 
 _MILLISECOND = timedelta(milliseconds=1)
@@ -34,6 +33,9 @@ _KEPT_AFTER_WINDOW = timedelta(days=7)
 
 #: slot lists deleted at a time, so that Redis is never busy for long
 _LISTS_PER_CALL = 1000
+
+#: records of occurrences read at a time
+_RECORDS_PER_CALL = 500
 
 #: a planner that stopped without a word blocks nobody: the lock only tells ops who plans
 _PLANNING_LOCK_MS = 60_000
@@ -70,6 +72,8 @@ class Begun(IntEnum):
     EXISTED = 2
     HELD = 3
     SKIPPED = 4
+    #: opened, for the time of the occurrence before it is up, though not all ends of its jobs were told
+    OPENED_AFTER_BOUND = 5
 
 
 class PlanStore:
@@ -99,7 +103,7 @@ class PlanStore:
 
         With an `overlap` of skip or queue only when the cohort's occurrence before it is over.
         """
-        fields = [*_record_fields(occurrence), "state", "planning"]
+        fields = [*record_fields(occurrence), "state", "planning"]
         if occurrence.over_by is not None:
             fields += ["over_by", to_unix_ms(occurrence.over_by), "counted_for", entry.member, "ended", 0]
         arguments: list[Argument] = [
@@ -147,6 +151,8 @@ class PlanStore:
     ) -> bool:
         """Append the next `users` of the order to their slots and move the cursor; False when it had moved already."""
         slots = list(_by_slot(occurrence, progress, users))
+        planned, spread = progress.planned, occurrence.spread
+        begins = planned == 0 or spread.slot(planned - 1) < spread.slot(planned)
         reply = await self._scripts.call(
             "plan_append",
             [
@@ -164,6 +170,7 @@ class PlanStore:
                 int(last),
                 _kept_ms(occurrence.window),
                 _PLANNING_LOCK_MS,
+                int(begins),
                 *_counted(slots),
             ],
         )
@@ -174,7 +181,7 @@ class PlanStore:
 
         Asked again with the same occurrence id and users, it adds only what is missing.
         """
-        fields: list[Argument] = [*_record_fields(occurrence), "suffix", f":{occurrence.id}", "released", 0]
+        fields: list[Argument] = [*record_fields(occurrence), "suffix", f":{occurrence.id}", "released", 0]
         fields += ["state", "planned", "opened", "1"]
         for start in range(0, max(len(users), 1), batch_size):
             piece = users[start : start + batch_size]
@@ -201,7 +208,10 @@ class PlanStore:
     # --- live occurrences ---------------------------------------------------------------------------------------------
 
     async def live(self, until: datetime | None, limit: int) -> list[tuple[str, datetime]]:
-        """Return (member, next due instant) of up to `limit` live occurrences due until then, the earliest first."""
+        """Return (member, next due instant) of up to `limit` live occurrences due until then, the earliest first.
+
+        A limit of -1 stands for all.
+        """
         highest: Argument = "+inf" if until is None else to_unix_ms(until)
         reply = await self._store.command(
             "ZRANGEBYSCORE", keys.OCCURRENCES, "-inf", highest, "WITHSCORES", "LIMIT", 0, limit
@@ -217,10 +227,19 @@ class PlanStore:
         record_keys = [keys.occurrence(*member.split(":", 1)) for member in members]
         replies = await self._store.pipeline([("HGETALL", key) for key in record_keys])
         return {
-            member: _readable_record(key, member, reply)
+            member: readable_record(key, member, reply)
             for member, key, reply in zip(members, record_keys, replies, strict=True)
             if reply
         }
+
+    async def all_live(self) -> AsyncIterator[list[tuple[Occurrence, Progress]]]:
+        """Yield the records of all that are live now, the earliest first and some hundred at a time.
+
+        Raises DamagedKeyError.
+        """
+        members = [member for member, _ in await self.live(None, -1)]
+        for start in range(0, len(members), _RECORDS_PER_CALL):
+            yield list((await self.read(members[start : start + _RECORDS_PER_CALL])).values())
 
     async def read_slot(self, occurrence: Occurrence, progress: Progress, limit: int) -> list[SlotUser]:
         """Return up to `limit` users at the head of the slot list that is to be released next.
@@ -341,59 +360,3 @@ def _counted(slots: Iterable[tuple[int, Sequence[str]]]) -> list[Argument]:
 
 def _kept_ms(window: timedelta) -> int:
     return (window + _KEPT_AFTER_WINDOW) // _MILLISECOND
-
-
-def _record_fields(occurrence: Occurrence) -> list[Argument]:
-    fields: list[Argument] = [
-        "cohort", occurrence.cohort,
-        "source", occurrence.source.value,
-        "scheduled_at", to_unix_ms(occurrence.scheduled_at),
-        "starts_at", to_unix_ms(occurrence.starts_at),
-        "created_at", to_unix_ms(occurrence.created_at),
-        "window_ms", occurrence.window // _MILLISECOND,
-        "users", occurrence.users,
-        "correlation_id", occurrence.correlation_id,
-        "distributed", int(occurrence.distributed),
-    ]  # fmt: skip
-    return fields
-
-
-def _fields(reply: Mapping[bytes, bytes]) -> dict[str, str]:
-    return {name.decode(): value.decode() for name, value in reply.items()}
-
-
-def _readable_record(key: str, member: str, reply: Any) -> tuple[Occurrence, Progress]:
-    if isinstance(reply, Exception):
-        raise refused_for(key, reply)
-    try:
-        return _parse_record(member, _fields(reply))
-    except (KeyError, ValueError, OverflowError) as error:
-        problem = f"cannot be read: {type(error).__name__} {str(error)[:100]}"
-        raise DamagedKeyError(key, problem, unreadable=True) from None
-
-
-def _parse_record(member: str, fields: Mapping[str, str]) -> tuple[Occurrence, Progress]:
-    task_id, occurrence_id = member.split(":", 1)
-    occurrence = Occurrence(
-        id=occurrence_id,
-        task_id=task_id,
-        cohort=fields["cohort"],
-        source=JobSource(fields["source"]),
-        scheduled_at=from_unix_ms(int(fields["scheduled_at"])),
-        starts_at=from_unix_ms(int(fields["starts_at"])),
-        created_at=from_unix_ms(int(fields["created_at"])),
-        window=int(fields["window_ms"]) * _MILLISECOND,
-        users=int(fields["users"]),
-        correlation_id=fields["correlation_id"],
-        distributed=fields["distributed"] == "1",
-        over_by=from_unix_ms(int(fields["over_by"])) if "over_by" in fields else None,
-    )
-    progress = Progress(
-        suffix=fields["suffix"],
-        cursor=fields.get("cursor", ""),
-        planned=int(fields["planned"]),
-        released=int(fields["released"]),
-        complete=fields["state"] != "planning",
-        opened=fields.get("opened") == "1",
-    )
-    return occurrence, progress

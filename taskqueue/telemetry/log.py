@@ -5,15 +5,17 @@ Lines of libraries that use the standard `logging` come out in the same form, as
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 import math
 import re
 import sys
-from collections.abc import Mapping, MutableMapping
+from collections.abc import Callable, Mapping
 from dataclasses import fields
 from datetime import UTC, datetime
 from functools import lru_cache
+from json.encoder import encode_basestring_ascii
 from typing import Any, Literal, TextIO
 
 import structlog
@@ -31,6 +33,8 @@ LEVELS: Mapping[str, int] = {
     "warning": logging.WARNING,
     "error": logging.ERROR,
 }
+
+_LEVEL_NAMES: Mapping[int, str] = {**{number: name for name, number in LEVELS.items()}, logging.CRITICAL: "critical"}
 
 #: a longer string is cut: a log line is for reading, and its shippers drop lines above 16 to 256 KiB
 MAX_FIELD_CHARS = 8 * 1024
@@ -61,10 +65,13 @@ _VISIBLE = (
 _VISIBLE_LINES = {code: visible for code, visible in _VISIBLE.items() if code != ord("\n")}
 
 #: libraries that speak through the standard `logging`; below WARNING they report their inner life
-_LIBRARIES = ("aio_pika", "aiormq", "uvicorn", "uvicorn.error", "uvicorn.access", "asyncio", "aiohttp", "redis")
+_LIBRARIES = ("aio_pika", "aiormq", "uvicorn", "uvicorn.error", "uvicorn.access", "asyncio", "redis")
 
 #: of these, the ones that report each try of a reconnect: ConnectionLost and ConnectionRestored say it once per outage
 _SILENT = frozenset({"aio_pika", "aiormq"})
+
+#: what comes with every job; a system call for each such line would cost more than the rest of it
+_FREQUENT = frozenset({worker_events.AttemptStarted, worker_events.AttemptEnded, worker_events.JobSettled})
 
 #: the events that are not INFO: what needs a look is WARNING, what comes several times per job is DEBUG
 _EVENT_LEVELS: Mapping[type[Event], int] = {
@@ -75,6 +82,7 @@ _EVENT_LEVELS: Mapping[type[Event], int] = {
     events.DeliveryReturned: logging.DEBUG,
     scheduler_events.JobsReleased: logging.DEBUG,
     scheduler_events.AudienceCounted: logging.DEBUG,
+    scheduler_events.WaitingMeasured: logging.DEBUG,
     events.LoopFailed: logging.ERROR,
     events.SubscriberFailed: logging.ERROR,
     events.PortBusy: logging.WARNING,
@@ -85,7 +93,10 @@ _EVENT_LEVELS: Mapping[type[Event], int] = {
     events.DeliveryFailed: logging.ERROR,
     scheduler_events.LeaseLost: logging.WARNING,
     worker_events.MessageRejected: logging.WARNING,
+    scheduler_events.CatalogSucceeded: logging.WARNING,
+    scheduler_events.OccurrenceAssumedOver: logging.WARNING,
     scheduler_events.DueWorkRebuilt: logging.WARNING,
+    scheduler_events.DueEntrySetBack: logging.WARNING,
     scheduler_events.OccurrenceSkipped: logging.WARNING,
     scheduler_events.PreferenceIgnored: logging.WARNING,
     scheduler_events.SlotListGone: logging.WARNING,
@@ -95,6 +106,8 @@ _EVENT_LEVELS: Mapping[type[Event], int] = {
     scheduler_events.DamagedKeySetAside: logging.ERROR,
     events.ClockDiffers: logging.WARNING,
     worker_events.LimitUnused: logging.WARNING,
+    worker_events.HostClosed: logging.WARNING,
+    worker_events.ConsumersRebuilt: logging.WARNING,
 }
 
 
@@ -108,16 +121,16 @@ def configure_logging(*, level: str = "info", log_format: LogFormat = "auto", st
         raise ConfigError(f"log level {level[:40]!r}: use one of {', '.join(LEVELS)}")
     out = stream or sys.stdout
     text = log_format == "text" or (log_format == "auto" and out.isatty())
-    logger = _build_logger(LEVELS[level.lower()], out, text=text)
-    _route_libraries(_LibraryHandler(logger))
-    return EventLog(logger, LEVELS[level.lower()])
+    lines = _Lines(out, _as_text(colors=out.isatty()) if text else _as_json)
+    _route_libraries(_LibraryHandler(lines))
+    return EventLog(lines, LEVELS[level.lower()])
 
 
 class EventLog:
     """Writes each event as one line: its name, then its fields without those that are None or empty."""
 
-    def __init__(self, logger: structlog.typing.FilteringBoundLogger, threshold: int) -> None:
-        self._logger = logger
+    def __init__(self, lines: _Lines, threshold: int) -> None:
+        self._lines = lines
         self._threshold = threshold
         self._shapes: dict[type[Event], tuple[str, tuple[str, ...]]] = {}
 
@@ -131,7 +144,7 @@ class EventLog:
             self._shapes[kind] = _shape(kind)
         name, field_names = self._shapes[kind]
         values = {field: value for field in field_names if (value := getattr(event, field)) not in (None, "", ())}
-        self._logger.log(level, name, **values)
+        self._lines.write(level, name, values, soon=kind in _FREQUENT)
 
 
 def level_of(event: Event) -> int:
@@ -153,35 +166,78 @@ def _shape(kind: type[Event]) -> tuple[str, tuple[str, ...]]:
 # --- lines ------------------------------------------------------------------------------------------------------------
 
 
-def _build_logger(threshold: int, out: TextIO, *, text: bool) -> structlog.typing.FilteringBoundLogger:
-    render: list[structlog.typing.Processor] = [_as_json]
-    if text:
-        console = structlog.dev.ConsoleRenderer(colors=out.isatty(), timestamp_key="ts", pad_event_to=24)
-        render = [_show_controls, console]
-    logger: structlog.typing.FilteringBoundLogger = structlog.wrap_logger(
-        structlog.WriteLogger(out),
-        processors=[_head_and_safe_fields, *render],
-        wrapper_class=structlog.make_filtering_bound_logger(threshold),
-        context_class=dict,
-        cache_logger_on_first_use=True,
-    )
-    return logger
+class _Lines:
+    """Writes lines to `out`, as `render` makes them; a line is out when `write` returns, unless it may come `soon`."""
+
+    def __init__(self, out: TextIO, render: Callable[[dict[str, Any]], str]) -> None:
+        self._out = out
+        self._render = render
+        self._unwritten: list[str] = []
+        self._broken: OSError | None = None
+
+    def write(self, level: int, event: str, values: Mapping[str, object], *, soon: bool = False) -> None:
+        """Write one line. With `soon` it is written with the others of this turn of the event loop."""
+        name = _LEVEL_NAMES.get(level) or logging.getLevelName(level).lower()
+        line: dict[str, Any] = {"ts": rfc3339(datetime.now(UTC)), "level": name, "event": event}
+        for key, value in values.items():
+            line[key] = _REDACTED if _is_secret(key) else safe_value(value)
+        self._unwritten.append(self._render(line))
+        if self._broken is not None:
+            error, self._broken = self._broken, None
+            raise error
+        if not soon:
+            self._flush()
+        elif len(self._unwritten) == 1:
+            self._flush_soon()
+
+    def _flush_soon(self) -> None:
+        try:
+            asyncio.get_running_loop().call_soon(self._flush_late)
+        except RuntimeError:  # outside any event loop
+            self._flush()
+
+    def _flush_late(self) -> None:
+        try:
+            self._flush()
+        except OSError as error:
+            # Nobody called that could be told now; whoever writes next is.
+            self._broken = error
+
+    def _flush(self) -> None:
+        if self._unwritten:
+            unwritten, self._unwritten = self._unwritten, []
+            self._out.write("\n".join(unwritten) + "\n")
+            self._out.flush()
 
 
-def _head_and_safe_fields(_logger: Any, level: str, line: MutableMapping[str, Any]) -> dict[str, Any]:
-    head = {"ts": rfc3339(datetime.now(UTC)), "level": level, "event": line.pop("event")}
-    for key, value in line.items():
-        head[key] = _REDACTED if _is_secret(key) else safe_value(value)
-    return head
+def _as_json(line: dict[str, Any]) -> str:
+    # Field by field: the library's encoder is made for nested values, and takes three times as long with flat ones.
+    return "{" + ", ".join([f'"{key}": {_json_value(value)}' for key, value in line.items()]) + "}"
+
+
+def _json_value(value: object) -> str:
+    if type(value) is str:
+        return f'"{value}"' if _PLAIN.fullmatch(value) else encode_basestring_ascii(value)
+    # safe_value has made text of a float that JSON cannot hold.
+    return repr(value) if type(value) in {int, float} else _ENCODER.encode(value)
+
+
+def _as_text(*, colors: bool) -> Callable[[dict[str, Any]], str]:
+    console = structlog.dev.ConsoleRenderer(colors=colors, timestamp_key="ts", pad_event_to=24)
+
+    def render(line: dict[str, Any]) -> str:
+        # JSON escapes them by itself.
+        for key, value in line.items():
+            if isinstance(value, str):
+                line[key] = value.translate(_VISIBLE_LINES if key == "exception" else _VISIBLE)
+        return str(console(None, line["level"], line))
+
+    return render
 
 
 @lru_cache(maxsize=1024)
 def _is_secret(key: str) -> bool:
     return _SECRET_KEY.search(key) is not None
-
-
-def _as_json(_logger: Any, _level: str, line: MutableMapping[str, Any]) -> str:
-    return _ENCODER.encode(line)
 
 
 def safe_value(value: object) -> object:
@@ -223,30 +279,22 @@ def _without_userinfo(word: re.Match[str]) -> str:
     return f"{scheme}{separator}{_REDACTED}@{host}" if at else word[0]
 
 
-def _show_controls(_logger: Any, _level: str, line: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-    # JSON escapes them by itself.
-    for key, value in line.items():
-        if isinstance(value, str):
-            line[key] = value.translate(_VISIBLE_LINES if key == "exception" else _VISIBLE)
-    return line
-
-
 # --- libraries --------------------------------------------------------------------------------------------------------
 
 
 class _LibraryHandler(logging.Handler):
     """Writes records of the standard `logging` to our log."""
 
-    def __init__(self, logger: structlog.typing.FilteringBoundLogger) -> None:
+    def __init__(self, lines: _Lines) -> None:
         super().__init__(logging.WARNING)
-        self._logger = logger
+        self._lines = lines
 
     def emit(self, record: logging.LogRecord) -> None:
         try:
             values = {"logger": record.name, "msg": record.getMessage()}
             if record.exc_info:
                 values["exception"] = logging.Formatter().formatException(record.exc_info)
-            self._logger.log(record.levelno, "library_message", **values)
+            self._lines.write(record.levelno, "library_message", values)
         except Exception:  # noqa: BLE001 - the contract of logging.Handler.emit: a log line never breaks its caller
             self.handleError(record)
 

@@ -7,7 +7,7 @@ ids, queue names and stable codes, never a user id or a URL.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 from prometheus_client import (
     CollectorRegistry,
@@ -27,8 +27,17 @@ from taskqueue.telemetry.events import Event
 MAX_TASK_LABELS = 1000
 OTHER_TASKS = "(other)"
 
+#: the same for limits, of which those with the most waiting jobs have their own series
+MAX_LIMIT_LABELS = 1000
+OTHER_LIMITS = "(other)"
+
+_M = TypeVar("_M", Counter, Histogram)
+
 #: from one slot of 10 s cut finely to jobs that wait for hours behind a limit
 _LATENESS_BUCKETS_S = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 900, 3600, 4 * 3600)
+
+#: gauges that a scheduler has only while it leads
+_OF_THE_LEADER = frozenset({"jobs_delayed", "jobs_waiting", "lane_lag_seconds"})
 
 #: up to 15 minutes, the longest timeout a task may have
 _REQUEST_BUCKETS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 900)
@@ -47,6 +56,7 @@ class Metrics:
         self.registry = CollectorRegistry()
         ProcessCollector(namespace="taskqueue", registry=self.registry)
         self._task_labels: set[str] = set()
+        self._children: dict[tuple[Any, tuple[str, ...]], Any] = {}
         self._late_gauges: dict[str, Gauge] = {}
         self._define_counters()
         self._define_others()
@@ -82,6 +92,9 @@ class Metrics:
         self._duplicates = counter("duplicates_dropped", "Deliveries of jobs that were dealt with already")
         self._rejected = counter("messages_rejected", "Messages that could not be read", "reason")
         self._reconnects = counter("broker_reconnects", "Connections to RabbitMQ that were lost and restored")
+        self._rebuilds = counter(
+            "consumer_rebuilds", "Times that the watchdog had all consumers attached anew", "reason"
+        )
         self._loop_failures = counter("loop_failures", "Supervised loops that failed and were restarted", "loop")
         self._telemetry_failures = counter("telemetry_failures", "Events a subscriber failed to take", "subscriber")
 
@@ -113,13 +126,23 @@ class Metrics:
             worker_events.JobSkipped: self._on_job_skipped,
             worker_events.DuplicateDropped: lambda _: self._duplicates.inc(),
             worker_events.MessageRejected: self._on_message_rejected,
+            worker_events.ConsumersRebuilt: lambda e: self._rebuilds.labels(e.reason).inc(),
             worker_events.LimitWaited: lambda e: self._limit_waits.labels(e.limit).inc(),
             events.ConnectionRestored: self._on_connection_restored,
             events.LoopFailed: lambda e: self._loop_failures.labels(e.loop).inc(),
             events.SubscriberFailed: lambda e: self._telemetry_failures.labels(e.subscriber).inc(),
             scheduler_events.LeaderChanged: self._on_leader_changed,
+            scheduler_events.WaitingMeasured: self._on_waiting_measured,
             events.CatalogReloaded: self._on_catalog_reloaded,
         }
+
+    def _child(self, metric: _M, *labels: str) -> _M:
+        """Return the metric's series with these labels; the library's own way there takes longer than to count."""
+        key = (metric, labels)
+        child: _M | None = self._children.get(key)
+        if child is None:
+            child = self._children[key] = metric.labels(*labels)
+        return child
 
     def _task(self, task: str) -> str:
         if task not in self._task_labels:
@@ -136,8 +159,8 @@ class Metrics:
     def _on_attempt_ended(self, event: worker_events.AttemptEnded) -> None:
         task = self._task(event.task)
         self._in_flight.dec()
-        self._attempts.labels(task, status_class(event.status)).inc()
-        self._request_seconds.labels(task).observe(event.duration_s)
+        self._child(self._attempts, task, status_class(event.status)).inc()
+        self._child(self._request_seconds, task).observe(event.duration_s)
 
     def _on_job_settled(self, event: worker_events.JobSettled) -> None:
         task = self._task(event.task)
@@ -146,12 +169,12 @@ class Metrics:
         if event.decision == "fail":
             self._dead_lettered.labels(task, event.reason or "unknown").inc()
         if event.status is not None:
-            self._executions.labels(task, event.status).inc()
+            self._child(self._executions, task, event.status).inc()
 
     def _on_job_skipped(self, event: worker_events.JobSkipped) -> None:
         task = self._task(event.task)
         self._skipped.labels(task, event.reason).inc()
-        self._executions.labels(task, event.status).inc()
+        self._child(self._executions, task, event.status).inc()
 
     def _on_message_rejected(self, event: worker_events.MessageRejected) -> None:
         self._rejected.labels(event.reason).inc()
@@ -162,6 +185,22 @@ class Metrics:
 
     def _on_leader_changed(self, event: scheduler_events.LeaderChanged) -> None:
         self._late_gauge("leader", "1 while this scheduler leads").set(int(event.leading))
+        if not event.leading:
+            for name in _OF_THE_LEADER & self._late_gauges.keys():
+                self.registry.unregister(self._late_gauges.pop(name))
+
+    def _on_waiting_measured(self, event: scheduler_events.WaitingMeasured) -> None:
+        self._late_gauge("jobs_delayed", "Jobs that wait in Redis for their time").set(event.delayed)
+        if event.lane_lag_s is not None:
+            late = "How late the latest message came out of the delayed queue, or the next one is overdue"
+            self._late_gauge("lane_lag_seconds", late).set(event.lane_lag_s)
+        waiting = self._late_gauge("jobs_waiting", "Jobs that wait in Redis for room under a limit", "limit")
+        waiting.clear()
+        most_first = sorted(event.by_limit.items(), key=lambda pair: (-pair[1], pair[0]))
+        for limit, jobs in most_first[:MAX_LIMIT_LABELS]:
+            waiting.labels(limit).set(jobs)
+        if rest := most_first[MAX_LIMIT_LABELS:]:
+            waiting.labels(OTHER_LIMITS).set(sum(jobs for _, jobs in rest))
 
     def _on_catalog_reloaded(self, event: events.CatalogReloaded) -> None:
         succeeded = "Whether the last reload of the task definitions succeeded"
@@ -173,9 +212,9 @@ class Metrics:
             # Counters of a removed task stay, as their readers expect; how many want it now has no meaning any more.
             self._users.remove_by_labels({"task": task})
 
-    def _late_gauge(self, name: str, about: str) -> Gauge:
+    def _late_gauge(self, name: str, about: str, *labels: str) -> Gauge:
         if name not in self._late_gauges:
-            self._late_gauges[name] = self._gauge(name, about)
+            self._late_gauges[name] = self._gauge(name, about, *labels)
         return self._late_gauges[name]
 
 

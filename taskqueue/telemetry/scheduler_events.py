@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
@@ -30,6 +31,21 @@ class LeaseLost(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CatalogSucceeded(Event):
+    """A new leader's tasks.yaml differs from the definitions that the leader before, `written_by`, put in force.
+
+    It has `added` other tasks, `changed` ones, and lacks those in `removed`. `refused`: it lacks too many, and those of
+    the leader before stay in force.
+    """
+
+    written_by: str
+    added: int
+    changed: int
+    removed: tuple[str, ...]
+    refused: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class OccurrencePlanned(Event):
     """One due instant of one cohort has its slots: `users` jobs, planned in `seconds`."""
 
@@ -51,10 +67,32 @@ class OccurrenceSkipped(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class OccurrenceAssumedOver(Event):
+    """An occurrence that others wait for or yield to counts as over, for its time is up: some ends were never told.
+
+    `followed_at` is the instant of the one that starts in its place.
+    """
+
+    task: str
+    cohort: str
+    followed_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class DueWorkRebuilt(Event):
     """Entries of `taskqueue:due` were gone although their rules were there; they begin anew from a check before now."""
 
     entries: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DueEntrySetBack(Event):
+    """A due entry stood more than one interval too late: the clock was ahead, or somebody else wrote it."""
+
+    task: str
+    cohort: str
+    stood_at: datetime
+    set_to: datetime
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,6 +145,18 @@ class LaneClosed(Event):
 
     closed: bool
     reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WaitingMeasured(Event):
+    """What a leader saw: `delayed` jobs wait for their time, others for room under a limit, by the limit's name.
+
+    `lane_lag_s` says how late jobs come out of the delayed queue, None before that is known.
+    """
+
+    delayed: int
+    by_limit: Mapping[str, int]
+    lane_lag_s: float | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

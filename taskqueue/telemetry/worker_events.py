@@ -9,8 +9,8 @@ from typing import Literal
 from taskqueue.telemetry.events import Event
 
 #: what settle did with a delivery: done, tried again later, put back without spending an attempt, sent to the failed
-#: queue, returned to its queue unchanged (core/retry names the same; a skip and a drop have events of their own)
-DecisionName = Literal["complete", "retry", "park", "fail"]
+#: queue, cancelled after its call began (core/retry names the same; a skip and a drop have events of their own)
+DecisionName = Literal["complete", "retry", "park", "fail", "cancel"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,7 +43,7 @@ class AttemptEnded(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobSettled(Event):
-    """What was decided for the job is done. `status` is the execution's when this ended it (success or failed).
+    """What was decided for the job is done. `status` is the execution's when this ended it (not skipped).
 
     `reason` is the stable code of a retry, a park or a failure.
     """
@@ -105,3 +105,36 @@ class LimitUnused(Event):
     """rate_limit.per_task of worker.yaml names a task that does not exist: a typing mistake, or a task to come."""
 
     task: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConsumersRebuilt(Event):
+    """The watchdog had all consumers attached anew after a silence of `silent_s`.
+
+    `reason` is `no_deliveries` (messages stood `ready` in `queue`, and none came) or `no_answer` (RabbitMQ said nothing
+    about its queues).
+    """
+
+    reason: str
+    queue: str
+    ready: int
+    silent_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HostClosed(Event):
+    """A host had too much, or was not there, `closings` times in a row; it is left alone for `seconds`.
+
+    `host` is `scheme://host:port`.
+    """
+
+    host: str
+    closings: int
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HostOpened(Event):
+    """A host that was closed has answered: it gets more calls again, little by little."""
+
+    host: str

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -19,7 +18,7 @@ from taskqueue.core.retry import RetryPolicy
 from taskqueue.core.task import Task
 from taskqueue.errors import InvalidValueError
 from taskqueue.runtime import Now
-from taskqueue.worker.http_call import CallResult, HttpCaller, HttpRequest
+from taskqueue.worker.http_call import Call, CallResult, HttpCaller
 from taskqueue.worker.references import References
 from taskqueue.worker.request import build_request
 
@@ -70,23 +69,43 @@ CUT = Outcome(
 )
 
 
+#: the outcome of a call that was cut because its job was cancelled
+CANCELLED = Outcome(
+    kind=OutcomeClass.CANCELLED,
+    code="cancelled",
+    message="the job was cancelled before the endpoint answered",
+    effect_unknown=True,
+)
+
+
 class Caller:
-    """Makes attempts over one HTTP client. `cut` ends those that are under way."""
+    """Makes attempts over one HTTP client, one of a job at a time. `cut` ends all of them, `cancel` a job's."""
 
     def __init__(self, http: HttpCaller, references: References, defaults: AttemptDefaults, *, now: Now) -> None:
         self._http = http
         self._references = references
         self._defaults = defaults
         self._now = now
-        self._under_way: set[asyncio.Timeout] = set()
+        self._under_way: dict[str, Call] = {}
+        self._cancelled: set[str] = set()
         self._cut = False
 
     def cut(self) -> None:
         """End every call under way, and each that would begin later: its outcome is that of a worker that stopped."""
         self._cut = True
-        now = asyncio.get_running_loop().time()
-        for call in self._under_way:
-            call.reschedule(now)
+        for call in self._under_way.values():
+            call.cut()
+
+    def under_way(self) -> list[str]:
+        """Return the ids of the jobs that are being called."""
+        return list(self._under_way)
+
+    def cancel(self, job_id: str) -> None:
+        """End the call of that job, if it still is under way; its outcome says that the job was cancelled."""
+        call = self._under_way.get(job_id)
+        if call is not None and not call.was_cut:
+            self._cancelled.add(job_id)
+            call.cut()
 
     async def call(self, task: Task, job: Job, *, started_at: datetime) -> Attempt:
         """Call the task's endpoint once for `job`; whatever goes wrong is in the outcome."""
@@ -95,27 +114,31 @@ class Caller:
         except InvalidValueError as error:
             outcome = permanent_failure("invalid_request", str(error))
             return Attempt(outcome=outcome, started_at=started_at, completed_at=self._now())
-        result = await self._until_cut(request, self._defaults.deadline_of(task))
+        call = self._http.begin(
+            request,
+            deadline_s=self._defaults.deadline_of(task).total_seconds(),
+            max_response_bytes=self._defaults.max_response_bytes,
+        )
+        result, cancelled = await self._until_cut(job.id, call)
         completed_at = max(self._now(), started_at)
-        if result is None:
-            return Attempt(outcome=CUT, started_at=started_at, completed_at=completed_at)
+        if call.was_cut:
+            outcome = CANCELLED if cancelled else CUT
+            return Attempt(outcome=outcome, started_at=started_at, completed_at=completed_at)
         response = result.body if result.status is not None else None
         outcome = outcome_of(result, completed_at)
         return Attempt(outcome=outcome, started_at=started_at, completed_at=completed_at, response=response)
 
-    async def _until_cut(self, request: HttpRequest, deadline: timedelta) -> CallResult | None:
+    async def _until_cut(self, job_id: str, call: Call) -> tuple[CallResult, bool]:
+        """Return what came back, and whether the call was cut because its job was cancelled."""
+        self._under_way[job_id] = call
+        if self._cut:
+            call.cut()
         try:
-            async with asyncio.timeout(0 if self._cut else None) as call:
-                self._under_way.add(call)
-                return await self._http.call(
-                    request,
-                    deadline_s=deadline.total_seconds(),
-                    max_response_bytes=self._defaults.max_response_bytes,
-                )
-        except TimeoutError:
-            return None
+            result = await call.run()
+            return result, job_id in self._cancelled
         finally:
-            self._under_way.discard(call)
+            self._under_way.pop(job_id, None)
+            self._cancelled.discard(job_id)
 
 
 def outcome_of(result: CallResult, now: datetime) -> Outcome:

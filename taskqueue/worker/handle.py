@@ -8,19 +8,22 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from taskqueue.core.execution import ErrorDetail, ExecutionResult
+from taskqueue.core.host_limit import host_of
 from taskqueue.core.instants import from_unix_ms, to_unix_ms
 from taskqueue.core.job import Job, JobMessage, JobSource
 from taskqueue.core.outcome import Outcome, OutcomeClass
-from taskqueue.core.retry import Complete, Decision, Drop, Fail, Park, Retry, RetryPolicy, Skip, decide
+from taskqueue.core.retry import Cancel, Complete, Decision, Drop, Fail, Park, Retry, RetryPolicy, Skip, decide
 from taskqueue.core.state import Status
 from taskqueue.core.task import Task
-from taskqueue.core.waiting import GLOBAL, concurrency_limit, task_limit
+from taskqueue.core.waiting import GLOBAL, concurrency_limit, host_limit, task_limit
 from taskqueue.runtime import Now
 from taskqueue.store.jobs import FAILING, Admission, AdmitTerms, Claimant, JobStore, Places, Switch, Verdict
 from taskqueue.store.limits import Limits
 from taskqueue.telemetry.events import Emit
 from taskqueue.telemetry.worker_events import AttemptEnded, AttemptStarted, LimitWaited
 from taskqueue.worker.attempt import CUT, Attempt, AttemptDefaults, Caller
+from taskqueue.worker.hosts import Hosts, Passage
+from taskqueue.worker.live_limits import LiveLimits
 from taskqueue.worker.perseverance import Perseverance
 
 #: the longest that a job waits for its limit in a pair of hands, in all; longer waits are spent in Redis
@@ -39,7 +42,8 @@ class HandleTerms:
     """What holds for all jobs of this worker."""
 
     worker_id: str
-    limits: Limits
+    limits: LiveLimits
+    hosts: Hosts
     heartbeat_ttl: timedelta
     #: how many hands may sleep for a limit at a time; the others stay free for jobs that no limit holds back
     sleepers: int
@@ -86,12 +90,29 @@ class Handler:
 
     async def handle(self, message: JobMessage, task: Task, claimant: Claimant) -> Handled:
         """Run one attempt of the job, or find out why not. Raises GaveUpError when Redis cannot be asked."""
-        job = message.job
         policy = self._terms.defaults.policy_of(task)
+        passage = self._terms.hosts.enter(task)
+        if isinstance(passage, timedelta):
+            passage = await self._wait_for_host(message.job, task, passage)
+        if isinstance(passage, timedelta):
+            park = Park(until=self._now() + passage, reason="limit_host", waits_for=_host_limit_of(task))
+            return Handled(decision=park, kept=policy.max_age + _KEPT_BEYOND_AGE)
+        outcome = None
+        try:
+            handled, outcome = await self._attempt(message, task, claimant, policy)
+        finally:
+            self._terms.hosts.leave(task, passage, outcome)
+        return handled
+
+    async def _attempt(
+        self, message: JobMessage, task: Task, claimant: Claimant, policy: RetryPolicy
+    ) -> tuple[Handled, Outcome | None]:
+        """Return what follows, and what the call met; None where there was none."""
+        job = message.job
         kept = policy.max_age + _KEPT_BEYOND_AGE
         admission = await self._admit(message, task, claimant, policy, kept)
         if admission.verdict is not Verdict.RUN:
-            return self._turned_away(job, admission, kept)
+            return self._turned_away(job, admission, kept), None
         attempt = await self._call(job, task)
         decision = decide(
             policy,
@@ -101,7 +122,22 @@ class Handler:
             now=self._now(),
             jitter=self._jitter(),
         )
-        return Handled(decision=decision, record=self._record(job, attempt, decision), called=True, kept=kept)
+        record = self._record(message, attempt, decision)
+        return Handled(decision=decision, record=record, called=True, kept=kept), attempt.outcome
+
+    async def _wait_for_host(self, job: Job, task: Task, wait: timedelta) -> Passage | timedelta | None:
+        """Wait until the job may go on to its host, or return how long it has to: it has claimed nothing so far."""
+        patience = _LONGEST_SLEEP
+        entered: Passage | timedelta | None = wait
+        while isinstance(entered, timedelta):
+            patience -= entered
+            may_sleep = self._may_sleep(patience)
+            self._waited(job, "host", entered, parked=not may_sleep)
+            if not may_sleep:
+                break
+            await self._sleep(entered)
+            entered = self._terms.hosts.enter(task)
+        return entered
 
     # --- admit --------------------------------------------------------------------------------------------------------
 
@@ -109,11 +145,15 @@ class Handler:
         self, message: JobMessage, task: Task, claimant: Claimant, policy: RetryPolicy, kept: timedelta
     ) -> Admission:
         job = message.job
+        limits = self._terms.limits.in_force
+        if stopped := _stopped_by(limits, task):
+            self._waited(job, stopped, timedelta(0), parked=True)
+            return Admission(verdict=Verdict.PARK, milliseconds=to_unix_ms(self._now()), word=f"limit_{stopped}")
         terms = AdmitTerms(
             switch=switch_of(message, task),
             expires_at=job.execute_after + policy.max_age,
-            global_limit=self._terms.limits.global_,
-            task_limit=self._terms.limits.tasks.get(task.id),
+            global_limit=limits.global_,
+            task_limit=limits.tasks.get(task.id),
             kept=kept,
             heartbeat_ttl=self._terms.heartbeat_ttl,
             rerun_lost=policy.retry_unknown,
@@ -129,12 +169,15 @@ class Handler:
                 await asyncio.sleep(wait.total_seconds())
                 continue
             patience -= wait
-            may_sleep = patience >= timedelta(0) and not self._stopping.is_set() and self._asleep < self._terms.sleepers
+            may_sleep = self._may_sleep(patience)
             self._waited(job, admission.word, wait, parked=not may_sleep)
             if not may_sleep:
                 until = to_unix_ms(self._now() + wait)
                 return Admission(verdict=Verdict.PARK, milliseconds=until, word=f"limit_{admission.word}")
             await self._sleep(wait)
+
+    def _may_sleep(self, patience: timedelta) -> bool:
+        return patience >= timedelta(0) and not self._stopping.is_set() and self._asleep < self._terms.sleepers
 
     async def _sleep(self, wait: timedelta) -> None:
         self._asleep += 1
@@ -215,8 +258,10 @@ class Handler:
 
     # --- record -------------------------------------------------------------------------------------------------------
 
-    def _record(self, job: Job, attempt: Attempt, decision: Complete | Retry | Fail) -> ExecutionResult:
-        outcome = attempt.outcome
+    def _record(
+        self, message: JobMessage, attempt: Attempt, decision: Complete | Retry | Fail | Cancel
+    ) -> ExecutionResult:
+        job, outcome = message.job, attempt.outcome
         error = None
         if outcome.kind is not OutcomeClass.SUCCESS:
             error = ErrorDetail(code=outcome.code, message=outcome.message, retry=isinstance(decision, Retry))
@@ -228,6 +273,7 @@ class Handler:
             error=error,
             response=attempt.response,
             next_attempt=decision.at if isinstance(decision, Retry) else None,
+            occurrence=message.occurrence if isinstance(decision, Retry) else None,
             task_type_id=job.task_type_id,
             user_id=job.user_id,
             attempt=job.attempt,
@@ -248,7 +294,12 @@ class Handler:
         )
 
 
-_STATUS_AFTER: dict[type, Status] = {Complete: Status.SUCCESS, Retry: Status.RETRYING, Fail: Status.FAILED}
+_STATUS_AFTER: dict[type, Status] = {
+    Complete: Status.SUCCESS,
+    Retry: Status.RETRYING,
+    Fail: Status.FAILED,
+    Cancel: Status.CANCELLED,
+}
 
 _SAID = {
     "expired": "older than its task's max_age when a worker came to it",
@@ -264,6 +315,18 @@ def switch_of(message: JobMessage, task: Task) -> Switch:
         return Switch.OFF
     planned = message.metadata.source == JobSource.SCHEDULER
     return Switch.REQUIRED if planned and not task.default_enabled else Switch.OPTIONAL
+
+
+def _stopped_by(limits: Limits, task: Task) -> str | None:
+    """Return the limit, `task` or `global`, that lets nothing start; such a bucket would never have an answer."""
+    own = limits.tasks.get(task.id)
+    if own is not None and own.rate == 0:
+        return "task"
+    return "global" if limits.global_ is not None and limits.global_.rate == 0 else None
+
+
+def _host_limit_of(task: Task) -> str:
+    return host_limit(host_of(task.target.endpoint))
 
 
 def _limit_behind(reason: str, task_id: str) -> str | None:

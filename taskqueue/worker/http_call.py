@@ -1,37 +1,33 @@
-"""One HTTP call, from a prepared request to a result that never raises; the only home of the HTTP client.
+"""One HTTP call, from a prepared request to a result that never raises.
 
-What the client would do by itself is switched off, because the worker decides: no cookies between tasks, no redirects,
-no proxies or credentials from the environment, no decompression, and no second sending when a connection broke.
+The worker decides, so nothing happens by itself: no cookies between tasks, no redirects, no proxies or credentials from
+the environment, no decompression, and no second sending when a connection broke.
 """
 
 from __future__ import annotations
 
 import asyncio
 import errno
+import re
 import socket
 import ssl
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal, cast
-from urllib.parse import urlsplit
+from functools import lru_cache
+from typing import Final, Literal
+from urllib.parse import SplitResult, urlsplit
 
-import aiohttp
-from aiohttp.connector import Connection
+from taskqueue.errors import InvalidValueError
+from taskqueue.worker.http_connection import Answer, BrokenAnswerError, BrokenConnectionError, Connection, Origin, Pool
 
 #: answer headers that decisions and records use; the others are dropped at once
 KEPT_HEADERS = ("retry-after", "content-type", "content-encoding")
+_KEPT = frozenset(name.encode() for name in KEPT_HEADERS)
 
-#: below the 5 s after which common servers (uvicorn, Node.js) close an idle connection: a request written to one that
-#: is just being closed is lost with an unknown effect
-_KEEP_ALIVE_S = 4.0
-
-#: limits for the head of an answer; the client's own defaults, written down because they bound memory
-_MAX_HEAD_LINE_BYTES = 8190
-_MAX_HEADERS = 128
-
-#: everything that a call can meet: TimeoutError is an OSError, a header that cannot be sent a ValueError
-_CALL_ERRORS = (aiohttp.ClientError, OSError, ValueError)
+_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", re.ASCII)
+_VISIBLE = re.compile(r"[!-~]+", re.ASCII)
+_PORTS: Final = {"http": 80, "https": 443}
 
 #: whether the endpoint can have seen the request
 Sent = Literal["not_sent", "unknown"]
@@ -76,39 +72,33 @@ class CallResult:
     failure: Failure | None = None
 
 
-class _ConnectionBrokeError(aiohttp.ClientConnectionError):
-    """A connection that broke after it was established; its cause is the client's own error."""
-
-
 class HttpCaller:
     """Makes calls over one pool of kept-alive connections. How many run at once is the caller's to bound."""
 
     def __init__(self, *, user_agent: str, connect_timeout_s: float = 10.0) -> None:
-        self._user_agent = user_agent
+        self._own_headers = {"User-Agent": user_agent, "Accept": "*/*", "Accept-Encoding": "identity"}
         self._connect_timeout_s = connect_timeout_s
-        self._session: aiohttp.ClientSession | None = None
+        self._pool: Pool | None = None
 
     async def start(self) -> None:
         """Open the pool."""
-        if self._session is None:
-            self._session = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=_KEEP_ALIVE_S),
-                headers={"User-Agent": self._user_agent, "Accept": "*/*", "Accept-Encoding": "identity"},
-                cookie_jar=aiohttp.DummyCookieJar(),
-                auto_decompress=False,
-                trust_env=False,
-                timeout=aiohttp.ClientTimeout(total=None, connect=self._connect_timeout_s),
-                request_class=_TrackedRequest,
-                max_line_size=_MAX_HEAD_LINE_BYTES,
-                max_field_size=_MAX_HEAD_LINE_BYTES,
-                max_headers=_MAX_HEADERS,
-            )
+        if self._pool is None:
+            self._pool = Pool()
 
     async def stop(self) -> None:
         """Close every connection; calls still running fail."""
-        session, self._session = self._session, None
-        if session is not None:
-            await session.close()
+        pool, self._pool = self._pool, None
+        if pool is not None:
+            pool.close()
+
+    def begin(self, request: HttpRequest, *, deadline_s: float, max_response_bytes: int) -> Call:
+        """Return a call that its `run` sends. Raises RuntimeError outside start and stop."""
+        if self._pool is None:
+            raise RuntimeError("call outside start and stop")
+        answer = Answer(max_body=max_response_bytes, kept_headers=_KEPT)
+        return Call(
+            self._pool, request, self._own_headers, answer, deadline_s=deadline_s, connect_s=self._connect_timeout_s
+        )
 
     async def call(self, request: HttpRequest, *, deadline_s: float, max_response_bytes: int) -> CallResult:
         """Send `request` once and return what came back within `deadline_s`, with at most `max_response_bytes` of body.
@@ -116,125 +106,172 @@ class HttpCaller:
         HTTP and network problems are a `failure` in the result. Raises RuntimeError outside start and stop, and lets
         CancelledError pass.
         """
-        if self._session is None:
-            raise RuntimeError("call outside start and stop")
+        return await self.begin(request, deadline_s=deadline_s, max_response_bytes=max_response_bytes).run()
+
+
+class Call:
+    """One call. `cut` ends it from outside; `was_cut` says that it would have gone on otherwise."""
+
+    def __init__(
+        self,
+        pool: Pool,
+        request: HttpRequest,
+        own_headers: Mapping[str, str],
+        answer: Answer,
+        *,
+        deadline_s: float,
+        connect_s: float,
+    ) -> None:
+        self.was_cut = False
+        self._pool = pool
+        self._request = request
+        self._own_headers = own_headers
+        self._answer = answer
+        self._deadline_s = deadline_s
+        self._connect_s = connect_s
+        self._sent: Sent = "not_sent"
+        self._loop = asyncio.get_running_loop()
+        self._ended = False
+        #: while a connection is made, and while its answer is awaited
+        self._dialling: asyncio.Timeout | None = None
+        self._done: asyncio.Future[None] | None = None
+
+    def cut(self) -> None:
+        """End the call now; one that is over already stays as it is."""
+        if not self._ended and (self._done is None or not self._done.done()):
+            self.was_cut = True
+            self._expire()
+
+    async def run(self) -> CallResult:
+        """Send the request and return what came back."""
         began = time.monotonic()  # finer than the loop's own clock, which uvloop keeps in milliseconds
-        exchange = _Exchange()
         failure = None
         try:
-            async with asyncio.timeout(deadline_s):
-                await exchange.run(self._session, request, max_response_bytes)
+            await self._exchange()
         except _CALL_ERRORS as error:
-            failure = _failure_of(error, _host_of(request.url), sent=exchange.sent)
+            failure = _failure_of(error, _host_of(self._request.url), sent=self._sent)
+        finally:
+            self._ended = True
+        answer = self._answer
         return CallResult(
-            status=exchange.status,
-            headers=exchange.headers,
-            body=bytes(exchange.body),
-            truncated=exchange.truncated,
+            status=answer.status,
+            headers=answer.headers,
+            body=bytes(answer.body),
+            truncated=answer.truncated,
             duration_s=time.monotonic() - began,
             failure=failure,
         )
 
-
-class _TrackedRequest(aiohttp.ClientRequest):
-    """Knows whether it got as far as a connection, so that its bytes may have left."""
-
-    sent = False
-
-    async def send(self, conn: Connection) -> aiohttp.ClientResponse:
-        self.sent = True
-        return await super().send(conn)
-
-
-class _Exchange:
-    """One request and its answer, as far as they came: what is here survives a failure half-way."""
-
-    __slots__ = ("_request", "body", "headers", "status", "truncated")
-
-    def __init__(self) -> None:
-        self._request: _TrackedRequest | None = None
-        self.status: int | None = None
-        self.headers: dict[str, str] = {}
-        self.body = bytearray()
-        self.truncated = False
-
-    @property
-    def sent(self) -> Sent:
-        return "unknown" if self._request is not None and self._request.sent else "not_sent"
-
-    async def run(self, session: aiohttp.ClientSession, request: HttpRequest, max_bytes: int) -> None:
-        async with session.request(
-            request.method,
-            request.url,
-            headers=request.headers,
-            data=request.body,
-            allow_redirects=False,
-            middlewares=(self._send_once,),
-        ) as response:
-            self.status = response.status
-            self.headers = {name: response.headers[name] for name in KEPT_HEADERS if name in response.headers}
-            async for chunk in response.content.iter_any():
-                self.body += chunk
-                if len(self.body) > max_bytes:
-                    del self.body[max_bytes:]
-                    self.truncated = True
-                    # Reading on only to keep the connection could mean gigabytes.
-                    response.close()
-                    return
-
-    async def _send_once(
-        self, request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
-    ) -> aiohttp.ClientResponse:
-        # On a broken kept-alive connection the client sends GET, PUT and DELETE again by itself. Two executions for one
-        # attempt are not its decision: an error that it does not know as a broken connection stops that.
-        self._request = cast(_TrackedRequest, request)
+    async def _exchange(self) -> None:
+        origin, payload = _encoded(self._request, self._own_headers)
+        deadline = self._loop.time() + self._deadline_s
+        connection = self._pool.take(origin) or await self._dial(origin, deadline)
+        if self.was_cut:
+            connection.close()
+            raise TimeoutError
+        self._sent = "unknown"
+        self._done = connection.send(payload, self._answer)
+        expiry = self._loop.call_at(deadline, self._expire)
         try:
-            return await handler(request)
-        except aiohttp.ClientConnectorError:
+            await self._done
+        except BaseException:
+            connection.close()
             raise
-        except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as error:
-            raise _ConnectionBrokeError from error
+        finally:
+            expiry.cancel()
+
+    async def _dial(self, origin: Origin, deadline: float) -> Connection:
+        until = min(deadline, self._loop.time() + self._connect_s)
+        async with asyncio.timeout_at(self._loop.time() if self.was_cut else until) as self._dialling:
+            return await self._pool.dial(origin)
+
+    def _expire(self) -> None:
+        if self._done is not None:
+            if not self._done.done():
+                self._done.set_exception(TimeoutError())
+        elif self._dialling is not None and not self._dialling.expired():
+            self._dialling.reschedule(self._loop.time())
+
+
+# --- the request ------------------------------------------------------------------------------------------------------
+
+
+def _encoded(request: HttpRequest, own_headers: Mapping[str, str]) -> tuple[Origin, bytes]:
+    """Return whom the request goes to, and its bytes. Raises InvalidValueError for what cannot be sent."""
+    parts = _split(request.url)
+    host = parts.hostname or ""
+    headers = {"Host": parts.netloc, **own_headers, **request.headers}
+    if request.body is not None:
+        headers["Content-Length"] = str(len(request.body))
+    target = f"{parts.path or '/'}?{parts.query}" if parts.query else parts.path or "/"
+    _check_head(request.method, request.url, request.headers)
+    lines = "".join([f"{name}: {value}\r\n" for name, value in headers.items()])
+    origin = Origin(parts.scheme == "https", host, parts.port or _PORTS[parts.scheme])
+    return origin, f"{request.method} {target} HTTP/1.1\r\n{lines}\r\n".encode() + (request.body or b"")
+
+
+@lru_cache(maxsize=4096)
+def _split(url: str) -> SplitResult:
+    """Return the parts of an absolute URL. Raises InvalidValueError."""
+    try:
+        parts = urlsplit(url)
+        usable = parts.scheme in _PORTS and parts.hostname and parts.port != 0 and parts.username is None
+    except ValueError:
+        usable = False
+    if not usable:
+        raise InvalidValueError("the URL cannot be called")
+    return parts
+
+
+def _check_head(method: str, url: str, headers: Mapping[str, str]) -> None:
+    if not _TOKEN.fullmatch(method) or not _VISIBLE.fullmatch(url):
+        raise InvalidValueError("the method or the URL cannot be sent")
+    for name, value in headers.items():
+        if not _TOKEN.fullmatch(name) or not value.isprintable():
+            raise InvalidValueError("a header cannot be sent")
 
 
 # --- failures ---------------------------------------------------------------------------------------------------------
 
-#: the first row whose class fits; everything else is a connection that broke
-_CODES: tuple[tuple[type[Exception], str, str], ...] = (
-    (aiohttp.InvalidURL, "invalid_request", "the URL cannot be called"),
-    (aiohttp.NonHttpUrlClientError, "invalid_request", "the URL is neither http nor https"),
-    (ValueError, "invalid_request", "the method, a header or the URL cannot be sent"),
-    (aiohttp.ClientResponseError, "protocol_error", "the answer is not valid HTTP"),
-    (aiohttp.ClientPayloadError, "protocol_error", "the body of the answer ended early or is malformed"),
-)
+#: everything that a call can meet; TimeoutError, ssl.SSLError and socket.gaierror are OSErrors
+_CALL_ERRORS = (OSError, InvalidValueError, BrokenAnswerError, BrokenConnectionError, UnicodeError)
 
 
 def _failure_of(error: Exception, host: str, *, sent: Sent) -> Failure:
-    if isinstance(error, TimeoutError):
-        timeout = ("timeout", "no complete answer in time")
-        code, what = timeout if sent == "unknown" else ("connect_timeout", "no connection in time")
-    elif isinstance(error, aiohttp.ClientConnectorError):
-        code, what = _connect_code(error)
-    else:
-        broken = ("connection_reset", "the connection broke before the answer was complete")
-        code, what = next((row[1:] for row in _CODES if isinstance(error, row[0])), broken)
+    code, what = _code_of(error, sent)
     return Failure(code=code, message=f"{host}: {what}", sent=sent)
 
 
-def _connect_code(error: aiohttp.ClientConnectorError) -> tuple[str, str]:
-    # A certificate that fails has an exception of its own, which is no OSError with a cause.
-    cause = error.certificate_error if isinstance(error, aiohttp.ClientConnectorCertificateError) else error.os_error
-    match cause:
+def _code_of(error: Exception, sent: Sent) -> tuple[str, str]:
+    match error:
+        case TimeoutError() if error.errno is None:
+            timeout = ("timeout", "no complete answer in time")
+            return timeout if sent == "unknown" else ("connect_timeout", "no connection in time")
+        case InvalidValueError():
+            return "invalid_request", str(error)
+        case UnicodeError():
+            return "invalid_request", "the host is no valid name"
+        case BrokenAnswerError():
+            return "protocol_error", f"the answer {error}"
+        case BrokenConnectionError():
+            return "connection_reset", "the connection broke before the answer was complete"
+        case _:
+            return _connect_code(error)
+
+
+def _connect_code(error: Exception) -> tuple[str, str]:
+    match error:
         case ssl.SSLError():
             # Attributes that only the ssl module itself sets; both hold OpenSSL's words, nothing of the request.
-            detail = getattr(cause, "verify_message", "") or getattr(cause, "reason", "") or type(cause).__name__
+            detail = getattr(error, "verify_message", "") or getattr(error, "reason", "") or type(error).__name__
             return "tls_error", f"TLS failed: {detail}"
         case socket.gaierror():
             return "dns_failure", "the name cannot be resolved"
         case ConnectionRefusedError():
             return "connection_refused", "connection refused"
         case _:
-            number = cause.errno if isinstance(cause, OSError) else None
-            return "connection_failed", f"cannot connect ({errno.errorcode.get(number or 0, type(cause).__name__)})"
+            number = error.errno if isinstance(error, OSError) else None
+            return "connection_failed", f"cannot connect ({errno.errorcode.get(number or 0, type(error).__name__)})"
 
 
 def _host_of(url: str) -> str:

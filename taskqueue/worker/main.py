@@ -19,30 +19,36 @@ from taskqueue.broker.topology import declare
 from taskqueue.config.sections import RateLimitSettings
 from taskqueue.config.settings import WorkerSettings
 from taskqueue.core.instants import rfc3339
-from taskqueue.core.task import Priority
 from taskqueue.errors import StoreError
 from taskqueue.ops_server import OpsServer
 from taskqueue.runtime import Now, Supervisor
+from taskqueue.store.cancellations import Cancellations
 from taskqueue.store.catalog import CatalogStore
 from taskqueue.store.connection import RedisStore
 from taskqueue.store.health import StoreHealth
+from taskqueue.store.hosts import HostStore
 from taskqueue.store.jobs import JobStore
+from taskqueue.store.limit_overrides import LimitOverrides
 from taskqueue.store.limits import Limit, Limits, LimitStore
 from taskqueue.store.scripts import Scripts
 from taskqueue.telemetry.events import Emitter, ProcessStarted
 from taskqueue.telemetry.metrics import Metrics
 from taskqueue.worker.attempt import AttemptDefaults, Caller
+from taskqueue.worker.cancellations import CancellationWatch
 from taskqueue.worker.definitions import Definitions
 from taskqueue.worker.handle import Handler, HandleTerms
 from taskqueue.worker.hands import Hands, Identity
+from taskqueue.worker.hosts import Hosts
 from taskqueue.worker.http_call import HttpCaller
 from taskqueue.worker.intake import Intake
+from taskqueue.worker.live_limits import LiveLimits
 from taskqueue.worker.perseverance import Perseverance
 from taskqueue.worker.references import References
 from taskqueue.worker.request import USER_AGENT
 from taskqueue.worker.routes import worker_routes
 from taskqueue.worker.settle import Settler
 from taskqueue.worker.stats import WorkerStats
+from taskqueue.worker.watchdog import Watchdog
 
 #: a worker that was silent for so long counts as dead, and its jobs are taken over
 HEARTBEAT_TTL = timedelta(seconds=15)
@@ -52,6 +58,9 @@ _TELL_LIMITS_EVERY_S = 60.0
 
 #: a delivery that nobody began within this goes back to where other workers can take it
 _LONGEST_WAIT_S = 600.0
+
+#: a broker that does not answer may take so much of the time to drain; at most a fifth of it
+_QUIET_S = 5.0
 
 #: of the time to drain, what is kept for recording the calls that had to be cut; at most a fifth of it
 _RECORDING_S = 3.0
@@ -78,25 +87,21 @@ class Worker:
         self._store_health = StoreHealth(self._store, emit)
         self._now: Now = now or self._store_health.clock
         self._jobs, self._limits = JobStore(self._store, scripts), LimitStore(self._store, scripts)
+        self._live_limits = LiveLimits(_limits(settings.rate_limit))
+        self._overrides, self._hosts = LimitOverrides(self._store, scripts), self._build_hosts()
         self._stats = WorkerStats(time.monotonic)
         emit.subscribe("worker_stats", self._stats.handle)
         self.publisher = Publisher(
             settings.queue.candidates, name=f"taskqueue worker {instance} (publish)", prepare=declare, emit=emit
         )
         self._intake = Intake()
-        prefetch = settings.queue.prefetch or 2 * settings.worker.pool_size
-        self.consumers = Consumers(
-            settings.queue.candidates,
-            name=f"taskqueue worker {instance} (consume)",
-            prefetch=dict.fromkeys(reversed(Priority), prefetch),
-            on_delivery=self._intake.put,
-            prepare=declare,
-            emit=emit,
-        )
+        self.consumers = self._build_consumers()
+        self._watchdog = Watchdog(self.consumers, clock=time.monotonic, emit=emit)
         self._http = HttpCaller(user_agent=USER_AGENT)
         self._stopping, self._give_up = asyncio.Event(), asyncio.Event()
         self._definitions = Definitions(CatalogStore(self._store, scripts), set(settings.rate_limit.per_task), emit)
         self._caller = Caller(self._http, References(environ), self._defaults(), now=self._now)
+        self._cancellations = CancellationWatch(Cancellations(self._store, scripts), self._caller)
         self.hands = self._build_hands()
         self._server = self._build_server(metrics)
         self._supervisor = Supervisor(emit)
@@ -109,7 +114,11 @@ class Worker:
         self._supervisor.start("definitions", self._store_health.outlasting(self._definitions.run))
         self._supervisor.start("heartbeat", self._store_health.outlasting(self._beat_for_ever))
         self._supervisor.start("limits", self._store_health.outlasting(self._tell_limits_for_ever))
+        self._supervisor.start("cancellations", self._store_health.outlasting(self._cancellations.run))
+        self._supervisor.start("overrides", self._store_health.outlasting(self._follow_overrides))
+        self._supervisor.start("hosts", self._store_health.outlasting(self._hosts.share_for_ever))
         self._supervisor.start("give-back", self._give_back_old_for_ever)
+        self._supervisor.start("watchdog", self._watchdog.run)
         for number in range(self._settings.worker.pool_size):
             self._supervisor.start(f"hands-{number + 1}", self.hands.work)
         await self.publisher.start()
@@ -120,7 +129,7 @@ class Worker:
         """Take no more deliveries and give back those that nobody has begun."""
         self._stopping.set()
         await self._server.quiet()
-        await self.consumers.quiet(within=5.0)
+        await self.consumers.quiet(within=min(_QUIET_S, self._settings.worker.shutdown_timeout.total_seconds() / 5))
         await self.hands.give_back_waiting("stopping")
 
     async def stop(self, deadline: float) -> None:
@@ -167,6 +176,10 @@ class Worker:
             "checks": checks,
         }
 
+    def stats(self) -> dict[str, object]:
+        """Return the body of /stats: the spec's fields, then ours."""
+        return {**self._stats.as_dict(), "waiting": len(self._intake), "tasks": len(asyncio.all_tasks())}
+
     async def _idle_until(self, deadline: float) -> bool:
         try:
             async with asyncio.timeout_at(deadline):
@@ -188,8 +201,11 @@ class Worker:
 
     async def _tell_limits_for_ever(self) -> NoReturn:
         while True:
-            await self._limits.write(_limits(self._settings.rate_limit))
+            await self._limits.write(self._live_limits.own)
             await asyncio.sleep(_TELL_LIMITS_EVERY_S)
+
+    async def _follow_overrides(self) -> NoReturn:
+        await self._live_limits.follow(self._overrides, self._now)
 
     async def _give_back_old_for_ever(self) -> NoReturn:
         # RabbitMQ closes the channel of a consumer that holds a message for 30 minutes (consumer_timeout).
@@ -214,11 +230,33 @@ class Worker:
             max_response_bytes=execution.max_response_bytes,
         )
 
+    def _build_consumers(self) -> Consumers:
+        queue, worker = self._settings.queue, self._settings.worker
+        return Consumers(
+            queue.candidates,
+            name=f"taskqueue worker {worker.instance_id} (consume)",
+            prefetch=queue.prefetch_by_queue(worker.pool_size),
+            on_delivery=self._intake.put,
+            prepare=declare,
+            emit=self._emit,
+        )
+
+    def _build_hosts(self) -> Hosts:
+        return Hosts(
+            HostStore(self._store),
+            self._identity.incarnation,
+            most_calls=self._settings.worker.pool_size,
+            now=self._now,
+            jitter=random.random,
+            emit=self._emit,
+        )
+
     def _build_hands(self) -> Hands:
         perseverance = Perseverance(self._give_up)
         terms = HandleTerms(
             worker_id=self._settings.worker.instance_id,
-            limits=_limits(self._settings.rate_limit),
+            limits=self._live_limits,
+            hosts=self._hosts,
             heartbeat_ttl=HEARTBEAT_TTL,
             sleepers=max(1, self._settings.worker.pool_size // 4),
             defaults=self._defaults(),
@@ -253,7 +291,7 @@ class Worker:
             ready=self.ready,
             metrics=metrics,
             emit=self._emit,
-            routes=worker_routes(self._stats, self.health),
+            routes=worker_routes(self.stats, self.health),
         )
 
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from urllib.parse import quote, urlencode, urlsplit, urlunsplit
 
 from taskqueue import __version__
+from taskqueue.core.ids import percent_encoded
 from taskqueue.core.instants import rfc3339
 from taskqueue.core.job import Job
 from taskqueue.core.task import Task
@@ -19,6 +21,9 @@ USER_AGENT = f"taskqueue/{__version__}"
 
 #: RFC 3986 section 5.2.4 takes them out of a path, percent-encoded or not
 _DOT_SEGMENTS = frozenset({".", ".."})
+
+#: ids as most systems write them, which any header can carry
+_PLAIN = re.compile(r"[A-Za-z0-9._~:@-]+", re.ASCII)
 
 _METHODS_WITH_BODY = frozenset({"POST", "PUT", "PATCH"})
 
@@ -41,9 +46,11 @@ def build_request(task: Task, job: Job, references: References) -> HttpRequest:
 
 
 def _address(task: Task, job: Job) -> str:
+    if "{" not in task.target.endpoint:
+        return task.target.endpoint
     # Everything is encoded, so an id can be one segment or one value and nothing else.
-    address = task.target.endpoint.replace("{user_id}", quote(job.user_id, safe="")).replace(
-        "{task_id}", quote(task.id, safe="")
+    address = task.target.endpoint.replace("{user_id}", percent_encoded(job.user_id)).replace(
+        "{task_id}", percent_encoded(task.id)
     )
     path = urlsplit(address).path
     if job.user_id in _DOT_SEGMENTS and not _DOT_SEGMENTS.isdisjoint(path.split("/")):
@@ -68,7 +75,7 @@ def _own_headers(job: Job) -> dict[str, str]:
 
 def _header_text(text: str) -> str:
     """Return `text` percent-encoded where a header could not carry it: outside visible ASCII, and `%` itself."""
-    return quote(text, safe="!#$&'()*+,/:;=?@[]^`{|}<>\"\\")
+    return text if _PLAIN.fullmatch(text) else quote(text, safe="!#$&'()*+,/:;=?@[]^`{|}<>\"\\")
 
 
 def traceparent(job: Job) -> str:

@@ -14,8 +14,10 @@ from taskqueue.broker.failed import failed_message
 from taskqueue.broker.names import queue_name
 from taskqueue.broker.publisher import Publisher
 from taskqueue.core.codec import MAX_STORED_BYTES, decode_message, encode_message
+from taskqueue.core.execution import ErrorDetail
 from taskqueue.core.job import Job, JobMessage
-from taskqueue.core.retry import Complete, Decision, Drop, Fail, Park, Retry, Skip
+from taskqueue.core.retry import Cancel, Complete, Decision, Drop, Fail, Park, Retry, Skip
+from taskqueue.core.state import Status
 from taskqueue.errors import MessageError, StoreError
 from taskqueue.runtime import Now
 from taskqueue.store.jobs import Claimant, JobStore
@@ -47,9 +49,14 @@ class Settler:
         """Write down what was decided; return what is left to do, which is less when somebody else was first."""
         match handled.decision:
             case Retry(at=until):
-                stored = await self._postpone(message, claimant, handled, until=until, attempt=message.job.attempt + 1)
+                following = message.job.attempt + 1
+                reply = await self._postpone(message, claimant, handled, until=until, attempt=following)
+                if reply == "cancelled":
+                    return await self.record(message, claimant, _without_retry(handled))
+                stored = reply == "stored"
             case Park(until=until):
-                stored = await self._postpone(message, claimant, handled, until=until, attempt=message.job.attempt)
+                reply = await self._postpone(message, claimant, handled, until=until, attempt=message.job.attempt)
+                stored = reply == "stored"
             case _:
                 stored = await self._finish(message, claimant, handled)
         return handled if stored else replace(handled, decision=Drop(reason="ended_elsewhere"))
@@ -57,7 +64,7 @@ class Settler:
     async def settle(self, delivery: Delivery, job: Job, handled: Handled) -> None:
         """Settle `delivery`: exactly one ack or requeue."""
         match handled.decision:
-            case Complete() | Retry() | Park() | Skip() | Drop():
+            case Complete() | Retry() | Park() | Skip() | Drop() | Cancel():
                 await delivery.ack()
             case Fail() as failure:
                 attempts = job.attempt if handled.called else job.attempt - 1
@@ -104,9 +111,9 @@ class Settler:
 
     async def _postpone(
         self, message: JobMessage, claimant: Claimant, handled: Handled, *, until: datetime, attempt: int
-    ) -> bool:
+    ) -> str:
         waits_for = handled.decision.waits_for if isinstance(handled.decision, Park) else None
-        reply = await self._persevere(
+        return await self._persevere(
             lambda: self._jobs.postpone(
                 message.job,
                 claimant,
@@ -118,7 +125,6 @@ class Settler:
                 waits_for=waits_for,
             )
         )
-        return reply == "stored"
 
     async def _finish(self, message: JobMessage, claimant: Claimant, handled: Handled) -> bool:
         record = handled.record
@@ -151,6 +157,17 @@ class Settler:
         await self._persevere(lambda: self._publisher.publish(message, _CONFIRM_WITHIN_S))
 
 
+def _without_retry(handled: Handled) -> Handled:
+    """Return what becomes of a job that was cancelled during the attempt which was to be followed by another."""
+    record = handled.record
+    if record is not None:
+        said = "" if record.error is None else f"; the last attempt: {record.error.message}"
+        text = f"the job was cancelled before its next attempt{said}"
+        error = ErrorDetail(code="cancelled", message=text, retry=False)
+        record = replace(record, status=Status.CANCELLED, error=error, next_attempt=None, occurrence=None)
+    return replace(handled, decision=Cancel(), record=record)
+
+
 def _event_of(job: Job, decision: Decision) -> JobSettled | JobSkipped | DuplicateDropped:
     if isinstance(decision, Drop):
         return DuplicateDropped(task=job.task_type_id, job_id=job.id)
@@ -167,7 +184,7 @@ def _event_of(job: Job, decision: Decision) -> JobSettled | JobSkipped | Duplica
         attempt=job.attempt,
         decision=name,
         status=status_now,
-        reason=None if isinstance(decision, Complete | Retry) else decision.reason,
+        reason=None if isinstance(decision, Complete | Retry | Cancel) else decision.reason,
         next_attempt_at=_next_attempt_at(decision),
     )
 
@@ -177,6 +194,7 @@ _NAMES: dict[type, tuple[DecisionName, str | None]] = {
     Retry: ("retry", None),
     Park: ("park", None),
     Fail: ("fail", "failed"),
+    Cancel: ("cancel", "cancelled"),
 }
 
 

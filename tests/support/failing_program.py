@@ -21,7 +21,7 @@ from typing import Any, NoReturn
 import taskqueue.scheduler.main
 import taskqueue.worker.main  # noqa: F401  # as above
 from taskqueue.cli.main import main
-from tests.support import failpoints, seeded_bugs
+from tests.support import failpoints, seeded_bugs, worker_bugs
 
 _MAX_ORDER = 1 << 16
 
@@ -69,7 +69,8 @@ def _run(order: Mapping[str, Any], descriptors: Sequence[int]) -> NoReturn:
     code = 1
     try:
         if bug := os.environ.get(seeded_bugs.VARIABLE):
-            seeded_bugs.BUGS[bug]()
+            {**seeded_bugs.BUGS, **worker_bugs.BUGS}[bug]()
+        worker_bugs.shorten_claims(os.environ)
         failpoints.listen()
         main(order["arguments"])
         code = 0

@@ -17,7 +17,7 @@ import os
 import pkgutil
 import signal
 import threading
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, Literal, Self, get_args
 
@@ -100,10 +100,17 @@ def _wrapped(original: Callable[..., Any], failpoint: Failpoint) -> Callable[...
         pass_by("after", arguments)
         return result
 
+    async def answered(answer: Awaitable[Any], arguments: tuple[object, ...]) -> Any:
+        result = await answer
+        pass_by("after", arguments)
+        return result
+
     @functools.wraps(original)
     def call(*arguments: Any, **named: Any) -> Any:
         pass_by("before", arguments)
         result = original(*arguments, **named)
+        if inspect.isawaitable(result):
+            return answered(result, arguments)
         pass_by("after", arguments)
         return result
 

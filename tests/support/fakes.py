@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import cast
 
 from taskqueue.broker.consumer import Delivery
 from taskqueue.core.job import Job, JobMessage, Metadata
 from taskqueue.core.task import Priority, Target, Task
+from taskqueue.runtime import utc_now
+from taskqueue.store.hosts import HostStore
+from taskqueue.worker.hosts import Hosts
 from tests.support.values import a_job, a_task
 
 JOB = a_job()
@@ -55,11 +59,18 @@ def delivery(
         body=body,
         queue=queue,
         message_id=str(tag),
-        headers={},
         foreign=False,
         redelivered=False,
         delivery_count=0,
         received_at=received_at,
         settler=hand or Hand(),  # type: ignore[arg-type]  # a real one needs a channel
         tag=tag,
+    )
+
+
+def some_hosts(most_calls: int = 4) -> Hosts:
+    """Return the hosts of a worker that tells nobody about them; it closes them for as long as it may."""
+    store = cast(HostStore, None)
+    return Hosts(
+        store, "worker-1:aa", most_calls=most_calls, now=utc_now, jitter=lambda: 0.999_999, emit=lambda _event: None
     )

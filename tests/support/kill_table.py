@@ -38,7 +38,7 @@ class KillTable:
         """Return the table; nothing where nobody was killed."""
         if not self.rows:
             return []
-        head = f"{'killed …':<52}{'kills':>6}{'lost':>6}{'twice':>6}{'other':>6}{'takeover s':>12}{'all done s':>12}"
+        head = f"{'killed …':<66}{'kills':>6}{'lost':>6}{'twice':>6}{'other':>6}{'takeover s':>12}{'all done s':>12}"
         return [head, *(_line(name, row) for name, row in self.rows.items())]
 
 
@@ -46,4 +46,4 @@ def _line(name: str, row: Row) -> str:
     verdict = row.verdict
     counts = f"{len(verdict.lost):>6}{len(verdict.twice):>6}{len(verdict.unexpected):>6}"
     slowest = f"{max(row.takeovers_s, default=0):>12.1f}{max(row.done_s, default=0):>12.1f}"
-    return f"{name:<52}{len(row.takeovers_s):>6}{counts}{slowest}  {row.error[:200]}".rstrip()
+    return f"{name:<66}{len(row.takeovers_s):>6}{counts}{slowest}  {row.error[:200]}".rstrip()

@@ -30,3 +30,18 @@ async def rabbitmqctl(rabbitmq: RabbitMQ, *words: str) -> str:
             process.kill()
     assert process.returncode == 0, output.decode(errors="replace")
     return output.decode()
+
+
+async def set_memory_alarm(rabbitmq: RabbitMQ, *, on: bool) -> None:
+    """Have the broker be short of memory, or no longer."""
+    await rabbitmqctl(rabbitmq, "set_vm_memory_high_watermark", "0.00001" if on else "0.4")
+
+
+async def set_consumer_timeout(rabbitmq: RabbitMQ, *, timeout_ms: int, looked_at_every_ms: int) -> None:
+    """Set for how long a consumer may hold a message; counts for channels that are opened from now on."""
+    await rabbitmqctl(
+        rabbitmq,
+        "eval",
+        f"application:set_env(rabbit, consumer_timeout, {timeout_ms}), "
+        f"application:set_env(rabbit, channel_tick_interval, {looked_at_every_ms}).",
+    )

@@ -14,7 +14,7 @@ from taskqueue.dev.services import RabbitMQ
 from taskqueue.errors import BrokerUnavailableError
 from taskqueue.telemetry.events import Event, PublishingBlocked
 from tests.support.inbox import Consume, eventually
-from tests.support.rabbitmq_control import rabbitmqctl
+from tests.support.rabbitmq_control import set_memory_alarm
 
 Alarm = Callable[[bool], Awaitable[None]]
 
@@ -28,7 +28,7 @@ async def alarm(rabbitmq: RabbitMQ) -> AsyncIterator[Alarm]:
     """Call it with whether the broker is to be short of memory; the alarm ends with the test."""
 
     async def raise_or_end(on: bool) -> None:
-        await rabbitmqctl(rabbitmq, "set_vm_memory_high_watermark", "0.00001" if on else "0.4")
+        await set_memory_alarm(rabbitmq, on=on)
 
     yield raise_or_end
     await raise_or_end(False)

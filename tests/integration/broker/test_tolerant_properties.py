@@ -73,7 +73,7 @@ async def test_the_brokers_count_of_returns_is_read_beside_an_unreadable_header(
 
     again = await inbox.next()
 
-    assert (again.delivery_count, again.headers["mine"]) == (1, "x")
+    assert again.delivery_count == 1
 
 
 async def test_a_copy_that_came_under_an_unreadable_routing_key_is_delivered(amqp_url: str, consume: Consume) -> None:

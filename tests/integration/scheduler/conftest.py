@@ -25,6 +25,7 @@ from taskqueue.scheduler.main import Scheduler
 from taskqueue.scheduler.planner import PlanDefaults, Planner
 from taskqueue.scheduler.release import Releaser, ReleaseTerms
 from taskqueue.store.connection import RedisStore
+from taskqueue.store.damage import DamagedKeys
 from taskqueue.store.delayed import DelayedStore
 from taskqueue.store.lease import Lease
 from taskqueue.store.plan import PlanStore
@@ -137,12 +138,14 @@ async def new_scheduler(
     """Call it for a scheduler that runs in this process; `name` is its own."""
     running: list[RunningScheduler] = []
 
-    async def new_scheduler(name: str, queue_url: str = broker_url, **redis: object) -> RunningScheduler:
+    async def new_scheduler(
+        name: str, queue_url: str = broker_url, *, removed: str = "finish", **redis: object
+    ) -> RunningScheduler:
         settings = SchedulerSettings(
             scheduler={"instance_id": name, "lease_ttl": "2s"},
             redis=redis_settings(redis_server, redis_db, **redis),
             queue={"url": queue_url},
-            tasks={"config_file": tasks_file.path, "poll_interval": "50ms"},
+            tasks={"config_file": tasks_file.path, "poll_interval": "50ms", "removed": removed},
             monitoring={"metrics_interval": "200ms"},
             server={"host": "127.0.0.1", "port": 0},
         )
@@ -233,6 +236,7 @@ async def dock(new_dock: NewDock) -> Dock:
 @pytest.fixture
 def new_desk(
     plan: PlanStore,
+    scripts: Scripts,
     redis: Redis,
     index: AudienceIndex,
     tasks_file: TasksFile,
@@ -241,10 +245,12 @@ def new_desk(
     token: str,
 ) -> NewDesk:
     """Call it for a planner; the same index, clock and events serve all."""
+    set_aside = DamagedKeys(plan._store, scripts, events).set_aside
 
     def new_desk(*, plan: PlanStore = plan, token: str = token) -> Desk:
         defaults = PlanDefaults(distribution_window=timedelta(minutes=30), batch_size=PLAN_BATCH)
-        planner = Planner(plan, index, tasks_file.watch(events), defaults, now=clock, emit=events)
+        watch = tasks_file.watch(events)
+        planner = Planner(plan, index, watch, defaults, set_aside=set_aside, now=clock, emit=events)
         return Desk(planner=planner, plan=plan, redis=redis, index=index, events=events, clock=clock, token=token)
 
     return new_desk

@@ -13,7 +13,13 @@ from taskqueue.store.catalog import CatalogStore
 from taskqueue.store.lease import Lease
 from taskqueue.store.limits import LimitStore
 from taskqueue.telemetry.events import LoopFailed
-from taskqueue.telemetry.scheduler_events import LeaderChanged, LeaseLost, LimitIgnored
+from taskqueue.telemetry.scheduler_events import (
+    CatalogSucceeded,
+    LeaderChanged,
+    LeaseLost,
+    LimitIgnored,
+    WaitingMeasured,
+)
 from tests.support.inbox import eventually
 from tests.support.scheduling import NewScheduler, TasksFile, task_type
 from tests.support.tcp_proxy import TcpProxy
@@ -226,6 +232,34 @@ async def test_a_tasks_file_that_changes_while_the_definitions_are_written_reach
         return bool(await redis.hexists("taskqueue:catalog", "new"))
 
     await eventually(known)
+
+
+async def test_a_leader_with_an_old_and_short_tasks_file_drops_nothing(
+    new_scheduler: NewScheduler, tasks_file: TasksFile, redis: Redis
+) -> None:
+    names = [f"task-{number}" for number in range(6)]
+    tasks_file.write(*map(task_type, names))
+    first = await new_scheduler("first")
+    await first.leads()
+    await eventually(lambda: redis.exists("taskqueue:due"))
+    tasks_file.write(task_type("task-0"))
+    second = await new_scheduler("second", removed="drain")
+    await first.stop()
+
+    told = await second.events.wait_for(CatalogSucceeded)
+    await eventually(lambda: _is(second.scheduler.catalog.tasks.keys() == set(names)))
+
+    assert (told.written_by, told.removed, told.refused) == ("first", tuple(names[1:]), True)
+    assert "allow_mass_delete" in str(second.scheduler.health()["tasks"])
+    assert await redis.hlen("taskqueue:catalog:removed") == 0
+    assert await redis.hlen("taskqueue:due:rules") == 6
+
+
+async def test_a_leader_measures_what_waits(new_scheduler: NewScheduler) -> None:
+    first = await new_scheduler("first")
+    for after in range(2):
+        measured = await first.events.wait_for(WaitingMeasured, after=after)
+        assert measured == WaitingMeasured(delayed=0, by_limit={}, lane_lag_s=None)
 
 
 async def _is(condition: bool) -> bool:

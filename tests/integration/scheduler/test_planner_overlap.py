@@ -8,7 +8,7 @@ import pytest
 from taskqueue.core.ids import scheduled_job_id
 from taskqueue.core.occurrence import Occurrence
 from taskqueue.store.jobs import JobStore
-from taskqueue.telemetry.scheduler_events import OccurrenceSkipped
+from taskqueue.telemetry.scheduler_events import OccurrenceAssumedOver, OccurrenceSkipped
 from tests.support.claims import FIRST, KEPT, due_job
 from tests.support.plan_desk import DAY, HOUR, HOURLY, MINUTE, TEN, Desk, NewDesk, names
 from tests.support.scheduling import EventLog, TasksFile, task_type
@@ -27,8 +27,12 @@ async def end_jobs(desk: Desk, occurrence: Occurrence, users: list[str]) -> None
         await jobs.finish(job, FIRST, a_record(job), called=True, kept=KEPT, occurrence=occurrence.id)
 
 
-async def occurrence_at(desk: Desk, instant: datetime) -> Occurrence:
-    return next(occurrence for occurrence, _ in await desk.occurrences() if occurrence.scheduled_at == instant)
+async def occurrence_at(desk: Desk, instant: datetime, cohort: str | None = None) -> Occurrence:
+    return next(
+        occurrence
+        for occurrence, _ in await desk.occurrences()
+        if occurrence.scheduled_at == instant and cohort in {None, occurrence.cohort}
+    )
 
 
 async def planned_instants(desk: Desk) -> list[datetime]:
@@ -147,6 +151,36 @@ async def test_an_end_that_was_never_told_blocks_no_longer_than_max_age(desk_for
     assert await planned_instants(desk) == [TEN]
     await desk.tick_at(TEN + 3 * HOUR + 10 * MINUTE)
     assert await planned_instants(desk) == [TEN, TEN + 3 * HOUR]
+    (assumed,) = desk.events.of(OccurrenceAssumedOver)
+    assert (assumed.task, assumed.followed_at) == ("report", TEN + 3 * HOUR)
+
+
+async def test_a_job_that_two_cohorts_share_counts_once_and_holds_the_other_up_until_its_time_is_up(
+    desk_for: NewDesk,
+) -> None:
+    desk = desk_for(overlap="skip", max_age="90m", distribution_window="10m")
+    desk.wants("user-0", {"cron": "0 * * * *"})
+    await desk.tick_at(TEN - HOUR / 2)
+    await desk.tick_at(TEN)
+    cohort = next(occurrence for occurrence, _ in await desk.occurrences() if occurrence.cohort)
+    # Between the two plans of ten o'clock the user left the cohort: their job stands in both occurrences.
+    await desk.redis.hincrby(f"taskqueue:occurrence:report:{TEN:%Y%m%dT%H%M%SZ}", "planned", 1)
+    await end_jobs(desk, cohort, ["user-0"])
+    await end_jobs(desk, await occurrence_at(desk, TEN, cohort=""), ["user-0", "user-1"])
+    await desk.tick_at(TEN + HOUR)
+    await desk.tick_at(TEN + 2 * HOUR)
+    left_out = [event.scheduled_at for event in desk.events.of(OccurrenceSkipped) if event.cohort == ""]
+    assert left_out == [TEN + HOUR]
+    assert [event.cohort for event in desk.events.of(OccurrenceAssumedOver)] == [""]
+
+
+async def test_what_ended_in_time_is_not_assumed_to_be_over(desk_for: NewDesk) -> None:
+    desk = desk_for(overlap="queue")
+    await desk.tick_at(TEN - HOUR / 2)
+    await desk.tick_at(TEN)
+    await end_jobs(desk, await occurrence_at(desk, TEN), names(2))
+    await desk.tick_at(TEN + 30 * HOUR)
+    assert desk.events.of(OccurrenceAssumedOver) == []
 
 
 async def test_an_occurrence_without_users_is_over_at_once(new_desk: NewDesk, tasks_file: TasksFile) -> None:
@@ -209,3 +243,4 @@ async def test_another_interval_drops_what_waits(desk_for: NewDesk, tasks_file: 
     await desk.tick_at(TEN + HOUR + MINUTE)
     assert await desk.due() == {"report": TEN + 5 * HOUR}
     assert await desk.redis.exists("taskqueue:due:held", "taskqueue:due:held:instants") == 0
+    assert skipped(desk) == [(TEN + HOUR, "rule_changed")]

@@ -1,10 +1,16 @@
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pytest
 
-from taskqueue.telemetry.scheduler_events import DueWorkRebuilt, OccurrencePlanned, OccurrenceSkipped
+from taskqueue.telemetry.scheduler_events import (
+    DamagedKeySetAside,
+    DueEntrySetBack,
+    DueWorkRebuilt,
+    OccurrencePlanned,
+    OccurrenceSkipped,
+)
 from tests.support.plan_desk import DAY, HOUR, HOURLY, MINUTE, TEN, Desk, NewDesk, names
 from tests.support.scheduling import EventLog, TasksFile, task_type
 
@@ -133,3 +139,96 @@ async def test_a_restart_under_a_clock_that_went_back_plans_nothing_twice(
     await another.tick_at(TEN)
     assert await another.planned() == ["ann"]
     assert len(events.of(OccurrencePlanned)) == 1
+
+
+@pytest.mark.parametrize("overlap", ["allow", "queue"])
+async def test_a_task_is_not_silent_for_the_days_by_which_the_clock_was_ahead(
+    new_desk: NewDesk, tasks_file: TasksFile, overlap: str
+) -> None:
+    tasks_file.write(task_type("report", overlap=overlap))
+    desk = new_desk()
+    desk.enable("ann")
+    await desk.tick_at(TEN - HOUR)
+    await desk.tick_at(TEN + 30 * DAY - MINUTE / 2)
+    await desk.tick_at(TEN - HOUR / 2)
+    assert await desk.due() == {"report": TEN}
+    for second in range(0, 2 * 24 * 60, 10):
+        await desk.tick_at(TEN - HOUR / 2 + second * MINUTE)
+    planned = {event.scheduled_at for event in desk.events.of(OccurrencePlanned)}
+    assert {TEN, TEN + DAY} <= planned
+    (set_back,) = desk.events.of(DueEntrySetBack)
+    assert (set_back.task, set_back.set_to) == ("report", TEN)
+
+
+async def test_an_entry_that_somebody_wrote_far_ahead_is_set_back(desk: Desk) -> None:
+    await desk.tick_at(TEN - HOUR)
+    await desk.redis.zadd("taskqueue:due", {"report": (TEN + 400 * DAY).timestamp() * 1000})
+    await desk.tick_at(TEN - HOUR / 2)
+    assert await desk.due() == {"report": TEN}
+
+
+async def test_an_entry_up_to_one_interval_ahead_stays_where_it_is(desk: Desk) -> None:
+    await desk.tick_at(TEN - HOUR)
+    await desk.redis.zadd("taskqueue:due", {"report": (TEN + DAY).timestamp() * 1000})
+    await desk.tick_at(TEN - HOUR / 2)
+    assert await desk.due() == {"report": TEN + DAY}
+
+
+async def test_hundreds_of_entries_that_are_none_delay_no_task(desk: Desk) -> None:
+    desk.enable("ann")
+    await desk.tick_at(TEN - HOUR)
+    await desk.redis.zadd("taskqueue:due", {f"none-{number}": "-inf" for number in range(250)})
+    await desk.redis.zadd("taskqueue:due:held", {f"none-{number}": 1 for number in range(250)})
+    await desk.tick_at(TEN)
+    assert await desk.planned() == ["ann"]
+    assert await desk.redis.zcard("taskqueue:due:held") == 0
+    assert await desk.due() == {"report": TEN + DAY}
+    assert len(desk.events.of(DamagedKeySetAside)) == 500
+
+
+async def test_an_instant_with_a_fraction_of_a_millisecond_is_planned(desk: Desk) -> None:
+    desk.enable("ann")
+    await desk.tick_at(TEN - HOUR)
+    await desk.redis.zadd("taskqueue:due", {"report": TEN.timestamp() * 1000 + 0.25})
+    await desk.tick_at(TEN)
+    assert await desk.planned() == ["ann"]
+    assert await desk.due() == {"report": TEN + DAY}
+
+
+async def test_a_damaged_key_of_one_task_holds_up_no_other(new_desk: NewDesk, tasks_file: TasksFile) -> None:
+    tasks_file.write(task_type("broken"), task_type("report"))
+    desk = new_desk()
+    await desk.tick_at(TEN - HOUR)
+    await desk.redis.hset("taskqueue:schedule:lock:broken", "of another", "type")
+    await desk.tick_at(TEN)
+    assert sorted(occurrence.task_id for occurrence, _ in await desk.occurrences()) == ["broken", "report"]
+    assert [event.key for event in desk.events.of(DamagedKeySetAside)] == ["taskqueue:schedule:lock:broken"]
+
+
+@pytest.mark.parametrize(("lead", "told"), [(HOUR, [("report", TEN, "rule_changed")]), (-HOUR, [])])
+async def test_an_instant_that_a_changed_rule_drops_is_told_when_it_had_come(
+    new_desk: NewDesk, tasks_file: TasksFile, lead: timedelta, told: list[tuple[str, datetime, str]]
+) -> None:
+    tasks_file.write(task_type("report"))
+    desk = new_desk()
+    await desk.tick_at(TEN - 2 * HOUR)
+    tasks_file.write(task_type("report", {"type": "daily", "at_time": "15:00"}))
+    another = new_desk()
+    await another.tick_at(TEN + lead)
+    skipped = another.events.of(OccurrenceSkipped)
+    assert [(event.task, event.scheduled_at, event.reason) for event in skipped] == told
+    assert await another.due() == {"report": TEN + 5 * HOUR}
+
+
+@pytest.mark.parametrize(
+    ("entries", "reason"), [([task_type("report", enabled=False)], "task_disabled"), ([], "task_removed")]
+)
+async def test_an_overdue_instant_of_a_task_that_went_is_told(
+    new_desk: NewDesk, tasks_file: TasksFile, entries: list[dict[str, object]], reason: str
+) -> None:
+    tasks_file.write(task_type("report"))
+    await new_desk().tick_at(TEN - HOUR)
+    tasks_file.write(*entries)
+    another = new_desk()
+    await another.tick_at(TEN + HOUR)
+    assert [event.reason for event in another.events.of(OccurrenceSkipped)] == [reason]

@@ -294,6 +294,18 @@ async def test_a_deleted_slot_list_is_passed_over_and_told(dock: Dock) -> None:
     assert dock.events.of(SlotListGone) == [SlotListGone(task="report", occurrence=occurrence.id, slot=1, users=2)]
 
 
+async def test_users_whom_somebody_else_appended_to_a_slot_list_displace_nobody(dock: Dock) -> None:
+    users = names(6)
+    await dock.planned(users, utc_now() - 60 * SECOND, window=30 * SECOND)
+    for slot in range(3):
+        await dock.redis.rpush(f"taskqueue:distribution:report:{slot}", "stranger", "stranger-2")
+
+    await dock.until_released()
+
+    assert await dock.take(6) == users
+    await dock.nothing_came()
+
+
 async def test_an_occurrence_whose_record_is_gone_is_forgotten(dock: Dock) -> None:
     occurrence = await dock.planned(names(3), utc_now() - SECOND)
     await dock.redis.delete(f"taskqueue:occurrence:{occurrence.member}")

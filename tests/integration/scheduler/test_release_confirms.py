@@ -2,17 +2,18 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from urllib.parse import urlsplit
 
 import pytest
 
 from taskqueue.broker.publisher import Outgoing, Publisher
-from taskqueue.errors import BrokerError, LeaseLostError
+from taskqueue.errors import BrokerError, BrokerUnavailableError, LeaseLostError
 from taskqueue.runtime import utc_now
 from taskqueue.store.lease import Lease
 from tests.support.inbox import eventually
-from tests.support.release_dock import SECOND, Dock, NewDock, names
+from tests.support.release_dock import RELEASE_BATCH, SECOND, Dock, NewDock, names
 from tests.support.tcp_proxy import TcpProxy
 
 
@@ -104,6 +105,34 @@ async def test_of_a_partly_confirmed_list_only_the_head_is_trimmed(dock: Dock, m
     came = await dock.take(7)
     assert sorted(set(came)) == names(5)
     assert len({message.job.id for message, _ in dock.arrived}) == 5
+
+
+async def test_a_queue_that_confirms_nothing_gets_one_job_at_a_time_and_holds_up_no_other(
+    dock: Dock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await dock.planned(names(RELEASE_BATCH), utc_now() - SECOND)
+    await dock.delayed("urgent", utc_now() - SECOND)
+    publish_all, sent = dock.publisher.publish_all, list[int]()
+
+    async def unheard(outgoing: Sequence[Outgoing], within: float) -> list[BrokerError | None]:
+        if outgoing[0].routing_key != "jobs.normal":
+            return await publish_all(outgoing, within)
+        sent.append(len(outgoing))
+        return [BrokerUnavailableError("no confirm") for _ in outgoing]
+
+    monkeypatch.setattr(dock.publisher, "publish_all", unheard)
+    with pytest.raises(BrokerError, match=f"confirmed 1 of {RELEASE_BATCH + 1}"):
+        await dock.releaser.round()
+    for seconds in (0, 0.5, 1.5, 2, 3.5, 4, 5):
+        dock.ahead = seconds * SECOND
+        with suppress(BrokerError):
+            await dock.releaser.round()
+    monkeypatch.undo()
+    assert sent == [RELEASE_BATCH, 1, 1]
+
+    dock.ahead = 10 * SECOND
+    await dock.until_released()
+    assert sorted(await dock.take(RELEASE_BATCH + 1)) == sorted([*names(RELEASE_BATCH), "urgent"])
 
 
 async def _is(value: bool) -> bool:

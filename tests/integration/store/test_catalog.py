@@ -8,7 +8,7 @@ import pytest
 from taskqueue.core.task import Removed, Task
 from taskqueue.errors import LeaseLostError
 from taskqueue.store import keys
-from taskqueue.store.catalog import CatalogStore
+from taskqueue.store.catalog import CatalogStore, StandingCatalog
 from taskqueue.store.connection import RedisStore
 from taskqueue.store.scripts import Scripts
 from tests.support.values import a_task
@@ -110,3 +110,16 @@ async def test_a_leader_with_another_policy_for_removed_tasks_makes_it_known(
     await catalog.write(token, {}, "r2")
     assert await catalog.read() == by_id(SYNC)
     assert len({*revisions}) == 2
+
+
+async def test_the_next_leader_reads_what_is_in_force_and_who_wrote_it(
+    catalog: CatalogStore, store: RedisStore, token: str
+) -> None:
+    assert await catalog.standing() == StandingCatalog(tasks={})
+    await catalog.write(token, by_id(REPORT, SYNC), "r1")
+    await catalog.write(token, by_id(REPORT), "r2")
+    await store.command("HSET", keys.CATALOG, "newer", "{}")
+    written_by = token.rpartition(":")[0]
+    assert await catalog.standing() == StandingCatalog(
+        tasks=by_id(REPORT), unreadable=frozenset({"newer"}), written_by=written_by
+    )

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from taskqueue.errors import DamagedKeyError
+from taskqueue.core.instants import to_unix_ms
 from taskqueue.store import keys
 from taskqueue.store.connection import RedisStore
-from taskqueue.store.due import DueCounts, DueEntry
+from taskqueue.store.due import DueChanges, DueCounts, DueEntry
 from taskqueue.store.plan import PlanStore
 from taskqueue.store.scripts import Scripts
 from tests.support.values import TEN_O_CLOCK
@@ -46,13 +46,15 @@ async def test_without_due_work_nothing_is_next(plan: PlanStore) -> None:
 async def test_a_sync_keeps_the_instant_of_an_unchanged_rule(plan: PlanStore, token: str) -> None:
     await make_due(plan, token, ENTRY)
     changed = await plan.due.sync(token, remove=[], keep=[(ENTRY.member, "rule", TOMORROW)])
-    assert changed == 0
+    assert changed == DueChanges(changed=0)
     assert await plan.due.next() == TEN_O_CLOCK
 
 
 async def test_a_sync_sets_the_instant_of_a_changed_rule(plan: PlanStore, token: str) -> None:
     await make_due(plan, token, ENTRY)
-    assert await plan.due.sync(token, remove=[], keep=[(ENTRY.member, "another", TOMORROW)]) == 1
+    assert await plan.due.sync(token, remove=[], keep=[(ENTRY.member, "another", TOMORROW)]) == DueChanges(
+        changed=1, dropped=(ENTRY,)
+    )
     assert await plan.due.next() == TOMORROW
     assert await plan.due.rules() == {ENTRY.member: "another"}
 
@@ -67,7 +69,8 @@ async def test_a_rule_that_is_never_due_again_has_no_entry(plan: PlanStore, toke
 async def test_a_sync_removes_what_is_gone(plan: PlanStore, token: str) -> None:
     other = DueEntry(task_id="hourly_sync", cohort="", at=TOMORROW)
     await make_due(plan, token, ENTRY, other)
-    assert await plan.due.sync(token, remove=[ENTRY.member, "never there"], keep=[]) == 1
+    changes = await plan.due.sync(token, remove=[ENTRY.member, "never there"], keep=[])
+    assert changes == DueChanges(changed=1, dropped=(ENTRY,))
     assert await plan.due.until(TOMORROW, 10) == [other]
     assert await plan.due.rules() == {other.member: "rule"}
 
@@ -101,7 +104,7 @@ async def test_a_held_entry_moves_on_as_any_other(plan: PlanStore, token: str) -
 async def test_a_held_entry_goes_with_its_rule(plan: PlanStore, token: str, changes: dict[str, list[Any]]) -> None:
     await make_due(plan, token, ENTRY)
     await plan.due.hold(token, ENTRY)
-    assert await plan.due.sync(token, **changes) == 1
+    assert await plan.due.sync(token, **changes) == DueChanges(changed=1, dropped=(ENTRY,))
     assert await plan.due.next_held() is None
     assert await plan.due.next() == (TOMORROW if changes["keep"] else None)
 
@@ -124,5 +127,48 @@ async def test_a_held_entry_without_a_readable_instant_is_damaged(
     await store.command("ZADD", keys.DUE_HELD, 1, "report")
     if instant is not None:
         await store.command("HSET", keys.DUE_HELD_INSTANTS, "report", instant)
-    with pytest.raises(DamagedKeyError, match=f"ZREM {keys.DUE_HELD} 'report'"):
-        await plan.due.held_until(TOMORROW, 10)
+    assert await plan.due.held_until(TOMORROW, 10) == []
+    (damaged,) = plan.due.take_damaged()
+    assert f"ZREM {keys.DUE_HELD} 'report'" in str(damaged)
+    assert plan.due.take_damaged() == []
+
+
+async def test_entries_that_are_none_hide_no_other(plan: PlanStore, store: RedisStore, token: str) -> None:
+    await make_due(plan, token, ENTRY)
+    await store.command("ZADD", keys.DUE, "-inf", "before time", "inf", "after time", 1, b"\xff")
+    assert await plan.due.until(TEN_O_CLOCK, 10) == [ENTRY]
+    assert [damaged.member for damaged in plan.due.take_damaged()] == [b"before time", b"\xff"]
+    assert await plan.due.piece(0, 10) == [ENTRY]
+
+
+@pytest.mark.parametrize("held", [False, True])
+async def test_an_entry_at_a_fraction_of_a_millisecond_moves_as_any_other(
+    plan: PlanStore, store: RedisStore, token: str, held: bool
+) -> None:
+    await store.command("ZADD", keys.DUE, f"{to_unix_ms(TEN_O_CLOCK)}.5", ENTRY.member)
+    (found,) = await plan.due.until(TOMORROW, 10)
+    assert found == ENTRY
+    if held:
+        assert await plan.due.hold(token, found)
+    assert await plan.move_due(token, replace(found, held=held), TOMORROW)
+    assert await plan.due.next() == TOMORROW
+
+
+async def test_a_piece_holds_the_latest_entries_and_held_ones(plan: PlanStore, token: str) -> None:
+    later, held = DueEntry(task_id="later", cohort="", at=TOMORROW), DueEntry(task_id="held", cohort="", at=TEN_O_CLOCK)
+    await make_due(plan, token, ENTRY, later, held)
+    await plan.due.hold(token, held)
+    assert await plan.due.piece(0, 1) == [later, replace(held, held=True)]
+    assert await plan.due.piece(1, 1) == [ENTRY]
+    assert await plan.due.piece(2, 1) == []
+
+
+async def test_a_held_entry_whose_instant_is_none_is_lost_and_no_longer_held(
+    plan: PlanStore, store: RedisStore, token: str
+) -> None:
+    await make_due(plan, token, ENTRY)
+    await plan.due.hold(token, ENTRY)
+    await store.command("HSET", keys.DUE_HELD_INSTANTS, ENTRY.member, "soon")
+    await store.command("ZREM", keys.DUE_HELD, ENTRY.member)
+    await plan.due.look_again(token)
+    assert await plan.due.missing([ENTRY.member]) == [ENTRY.member]

@@ -109,7 +109,7 @@ async def test_a_renewal_without_an_answer_leaves_the_trust_as_it_was(
     async def lost(_: object) -> list[object]:
         raise StoreUnavailableError("connection lost")
 
-    monkeypatch.setattr(store, "pipeline", lost)
+    monkeypatch.setattr(store, "ask", lost)
     clock[0] += 8
     with pytest.raises(StoreUnavailableError):
         await lease.renew()

@@ -162,7 +162,7 @@ async def test_an_occurrence_counts_as_over_at_the_latest_when_its_record_says(p
     await planned(plan, token, USERS)
     late = replace(SECOND_ONE, created_at=FIRST_ONE.over_by)
     assert await begin(plan, token, replace(late, created_at=late.created_at - MINUTE), Overlap.SKIP) is Begun.SKIPPED
-    assert await begin(plan, token, late, Overlap.SKIP) is Begun.OPENED
+    assert await begin(plan, token, late, Overlap.SKIP) is Begun.OPENED_AFTER_BOUND
 
 
 async def test_an_occurrence_whose_record_is_gone_is_over(plan: PlanStore, store: RedisStore, token: str) -> None:

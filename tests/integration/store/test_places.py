@@ -236,6 +236,18 @@ async def test_places_of_a_lost_worker_are_found_among_many_once_they_are_the_ol
     assert await delayed.running([TASK]) == {TASK: 100}
 
 
+async def test_places_that_were_taken_while_the_clock_was_ahead_are_found_behind_any_number(
+    jobs: JobStore, delayed: DelayedStore, store: RedisStore
+) -> None:
+    await worker_lives(jobs, FIRST)
+    far = 10**14
+    living = [part for number in range(100) for part in (far + number, f"worker-1:aa {number} job")]
+    lost = [part for number in range(40) for part in (far + 1000 + number, f"worker-9:ff {number} lost")]
+    await store.command("ZADD", keys.running(TASK), *living, *lost)
+    counts = [(await delayed.running([TASK]))[TASK] for _ in range(3)]
+    assert counts[-1] == 100
+
+
 async def test_a_key_of_another_type_keeps_no_job_from_its_end_and_is_named_to_the_leader(
     jobs: JobStore, delayed: DelayedStore, store: RedisStore
 ) -> None:

@@ -62,6 +62,17 @@ async def released(plan: PlanStore, token: str, occurrence: Occurrence, limit: i
 # --- planning ---------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("piece", [1, 3, 100])
+async def test_what_an_earlier_occurrence_or_somebody_else_left_in_a_slot_list_is_not_planned(
+    plan: PlanStore, store: RedisStore, token: str, piece: int
+) -> None:
+    for slot in range(3):
+        await store.command("RPUSH", keys.slot("daily_report", slot, ""), "left", "over")
+    occurrence = an_occurrence(users=len(USERS), window=3 * TEN_SECONDS)
+    await planned(plan, token, occurrence, USERS, piece=piece)
+    assert await released(plan, token, occurrence) == USERS
+
+
 async def test_beginning_moves_the_entry_and_opens_the_record(plan: PlanStore, store: RedisStore, token: str) -> None:
     await store_due(plan, ENTRY)
     occurrence = an_occurrence()

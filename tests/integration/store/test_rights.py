@@ -14,6 +14,7 @@ from pydantic import SecretStr
 
 from taskqueue.assets import asset_dir
 from taskqueue.config.sections import RedisSettings
+from taskqueue.core.host_limit import HostReport
 from taskqueue.core.occurrence import Progress
 from taskqueue.core.task import Overlap
 from taskqueue.errors import StoreError
@@ -23,8 +24,10 @@ from taskqueue.store.changes import user_changes
 from taskqueue.store.connection import RedisStore
 from taskqueue.store.delayed import DelayedJob, DelayedStore
 from taskqueue.store.due import DueEntry
+from taskqueue.store.hosts import HostStore
 from taskqueue.store.jobs import JobStore, Places, Switch
 from taskqueue.store.lease import Lease
+from taskqueue.store.limit_overrides import LimitOverrides
 from taskqueue.store.limits import Limit, Limits, LimitStore
 from taskqueue.store.plan import PlanStore
 from taskqueue.store.preferences import PreferenceStore
@@ -59,6 +62,12 @@ async def test_they_are_enough_for_the_life_of_a_job(limited: RedisStore) -> Non
     places = Places(most=1, kept=timedelta(minutes=1))
     limits = terms(switch=Switch.OPTIONAL, global_limit=ten, task_limit=ten, places=places)
     await LimitStore(limited, Scripts(limited, asset_dir("lua"))).write(Limits(global_=ten))
+    await LimitOverrides(limited, Scripts(limited, asset_dir("lua"))).clear("global")
+    hosts = HostStore(limited)
+    report = HostReport(limit=1, in_flight=0, closed_until=None, since=0)
+    await hosts.tell(FIRST.incarnation, {"http://a:80": report}, TEN_O_CLOCK)
+    await hosts.tell(FIRST.incarnation, {}, TEN_O_CLOCK)
+    await hosts.read(TEN_O_CLOCK)
     await jobs.admit(job, FIRST, limits)
     until = datetime.now(UTC) + timedelta(seconds=1)
     await jobs.postpone(job, FIRST, next_attempt=2, until=until, body=b"message", record=record, kept=KEPT)

@@ -9,7 +9,6 @@ import pytest
 
 from taskqueue.assets import asset_dir
 from taskqueue.errors import InvalidValueError, StoreError, StoreUnavailableError
-from taskqueue.store import scripts as scripts_module
 from taskqueue.store.connection import Argument, RedisStore
 from taskqueue.store.scripts import Scripts, load_sources
 
@@ -26,20 +25,6 @@ def own_scripts(store: RedisStore, tmp_path: Path) -> Scripts:
     for name, text in SOURCES.items():
         (tmp_path / name).write_text(text, encoding="utf-8")
     return Scripts(store, tmp_path)
-
-
-@pytest.fixture
-def writes(store: RedisStore, monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """How many commands each write had."""
-    seen: list[int] = []
-    pipeline = store.pipeline
-
-    async def counted(commands: Sequence[Sequence[Argument]]) -> list[Any]:
-        seen.append(len(commands))
-        return await pipeline(commands)
-
-    monkeypatch.setattr(store, "pipeline", counted)
-    return seen
 
 
 async def test_a_script_that_redis_does_not_know_is_loaded_and_run(own_scripts: Scripts, store: RedisStore) -> None:
@@ -61,24 +46,6 @@ async def test_only_what_was_unknown_is_run_again(own_scripts: Scripts, store: R
     )
     assert replies == [1, b"a", 2]
     assert await store.command("GET", "n") == b"2"
-
-
-async def test_calls_of_one_turn_of_the_loop_are_one_write(own_scripts: Scripts, writes: list[int]) -> None:
-    await own_scripts.call("echo", [], ["load"])
-    writes.clear()
-    replies = await asyncio.gather(*(own_scripts.call("echo", [], [number]) for number in range(100)))
-    assert replies == [str(number).encode() for number in range(100)]
-    assert writes == [100]
-
-
-async def test_a_write_has_a_bounded_number_of_calls(
-    own_scripts: Scripts, writes: list[int], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    await own_scripts.call("echo", [], ["load"])
-    writes.clear()
-    monkeypatch.setattr(scripts_module, "_MAX_BATCH", 4)
-    await asyncio.gather(*(own_scripts.call("echo", [], [number]) for number in range(10)))
-    assert writes == [4, 4, 2]
 
 
 async def test_an_error_hurts_its_own_call_alone(own_scripts: Scripts) -> None:
@@ -115,36 +82,19 @@ async def test_a_caller_that_went_away_hurts_nobody(own_scripts: Scripts) -> Non
         assert await own_scripts.call("echo", [], ["later"]) == b"later"
 
 
-async def test_a_lost_connection_is_told_to_every_caller_of_the_write_and_the_next_write_works(
-    own_scripts: Scripts, store: RedisStore, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    async def lost(_: object) -> list[Any]:
-        raise StoreUnavailableError("connection lost")
-
-    with monkeypatch.context() as patch:
-        patch.setattr(store, "pipeline", lost)
-        async with asyncio.timeout(5):
-            replies = await asyncio.gather(
-                *(own_scripts.call("echo", [], ["a"]) for _ in range(3)), return_exceptions=True
-            )
-    assert [type(reply) for reply in replies] == [StoreUnavailableError] * 3
-    assert len({id(reply) for reply in replies}) == 3
-    assert await own_scripts.call("echo", [], ["b"]) == b"b"
-
-
 async def test_call_again_asks_again_after_a_lost_answer(
     own_scripts: Scripts, store: RedisStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    pipeline, answers_lost = store.pipeline, 2
+    ask, answers_lost = store.ask, 2
 
-    async def sometimes(commands: Sequence[Sequence[Argument]]) -> list[Any]:
+    async def sometimes(command: Sequence[Argument]) -> Any:
         nonlocal answers_lost
         answers_lost -= 1
         if answers_lost >= 0:
             raise StoreUnavailableError("connection lost")
-        return await pipeline(commands)
+        return await ask(command)
 
-    monkeypatch.setattr(store, "pipeline", sometimes)
+    monkeypatch.setattr(store, "ask", sometimes)
     assert await own_scripts.call_again("echo", [], ["a"]) == b"a"
 
 

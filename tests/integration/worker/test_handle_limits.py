@@ -10,20 +10,28 @@ from typing import cast
 
 import pytest
 
+from taskqueue.core.host_limit import host_of
 from taskqueue.core.job import JobMessage
+from taskqueue.core.outcome import outcome_of_status
 from taskqueue.core.retry import Park
 from taskqueue.core.task import Task
+from taskqueue.core.waiting import host_limit
 from taskqueue.store.connection import RedisStore
 from taskqueue.store.jobs import Claimant, JobStore, Places, Verdict
+from taskqueue.store.limit_overrides import LimitOverrides, Override
 from taskqueue.store.limits import Limit, Limits
 from taskqueue.store.scripts import Scripts
 from taskqueue.telemetry.events import Event
 from taskqueue.telemetry.worker_events import LimitWaited
+from taskqueue.worker import live_limits
 from taskqueue.worker.attempt import AttemptDefaults, Caller
 from taskqueue.worker.handle import Handler, HandleTerms
+from taskqueue.worker.hosts import Hosts, Passage
+from taskqueue.worker.live_limits import LiveLimits
 from taskqueue.worker.perseverance import Perseverance
 from tests.support.claims import OTHER, terms
-from tests.support.fakes import TASK
+from tests.support.fakes import TASK, some_hosts
+from tests.support.inbox import eventually
 from tests.support.values import a_job, a_message
 
 DEFAULTS = AttemptDefaults(
@@ -49,11 +57,18 @@ def told() -> list[Event]:
 
 
 @pytest.fixture
-def handler(store: RedisStore, scripts: Scripts, told: list[Event]) -> MakeHandler:
+def hosts() -> Hosts:
+    """The hosts of the worker, none of which has trouble."""
+    return some_hosts()
+
+
+@pytest.fixture
+def handler(store: RedisStore, scripts: Scripts, told: list[Event], hosts: Hosts) -> MakeHandler:
     def make(limit: Limit | None) -> Handler:
         handle_terms = HandleTerms(
             worker_id="worker-1",
-            limits=Limits(global_=limit),
+            limits=LiveLimits(Limits(global_=limit)),
+            hosts=hosts,
             heartbeat_ttl=timedelta(seconds=15),
             sleepers=1,
             defaults=DEFAULTS,
@@ -154,3 +169,90 @@ async def test_a_place_outlasts_the_longest_call_by_a_minute(
     places = handler(None)._places(replace(ONE_AT_A_TIME, target=target))
     assert places == Places(most=1, kept=timedelta(seconds=longest + 60))
     assert handler(None)._places(WANTED) is None
+
+
+def trouble(hosts: Hosts, seconds: int | None = None) -> None:
+    """Let the task's host ask for so much peace, or just answer 503."""
+    passage = hosts.enter(TASK)
+    assert not isinstance(passage, timedelta)
+    hosts.leave(TASK, passage, outcome_of_status(503, None if seconds is None else timedelta(seconds=seconds)))
+
+
+async def test_a_job_of_a_closed_host_goes_to_its_list_without_a_claim_or_a_token(
+    handler: MakeHandler, hosts: Hosts, store: RedisStore, told: list[Event]
+) -> None:
+    trouble(hosts, 30)
+
+    decision = await handle(handler(Limit(rate=10, burst=10)), 1)
+
+    assert (decision.reason, decision.waits_for) == ("limit_host", host_limit(host_of(TASK.target.endpoint)))
+    assert [(event.limit, event.parked) for event in told if isinstance(event, LimitWaited)] == [("host", True)]
+    assert await store.command("KEYS", "taskqueue:*") == []
+
+
+async def test_a_job_that_waits_for_another_call_to_its_host_does_so_for_a_second_at_most(
+    handler: MakeHandler, hosts: Hosts, told: list[Event]
+) -> None:
+    trouble(hosts)
+    for _ in range(2):
+        assert isinstance(hosts.enter(TASK), Passage)
+
+    async with asyncio.timeout(10):
+        decision = await handle(handler(None), 1)
+
+    assert decision.reason == "limit_host"
+    assert parked(told).count(False) == 20
+
+
+async def test_a_job_that_does_not_run_leaves_its_place_at_the_host_to_others(
+    handler: MakeHandler, hosts: Hosts, store: RedisStore
+) -> None:
+    trouble(hosts)
+    limit = Limit(rate=0.1, burst=1)
+    await empty(store, limit)
+
+    await handle(handler(limit), 1)
+
+    assert [isinstance(hosts.enter(TASK), Passage) for _ in range(3)] == [True, True, False]
+
+
+@pytest.mark.parametrize(
+    ("limits", "waits_for"),
+    [
+        (Limits(global_=Limit(rate=0, burst=5)), "global"),
+        (Limits(global_=Limit(rate=5, burst=5), tasks={TASK.id: Limit(rate=0, burst=1)}), f"task:{TASK.id}"),
+    ],
+)
+async def test_a_limit_of_nothing_sends_every_job_to_its_list_and_leaves_the_buckets_alone(
+    handler: MakeHandler, store: RedisStore, told: list[Event], limits: Limits, waits_for: str
+) -> None:
+    stopped = handler(None)
+    stopped._terms.limits.in_force = limits
+
+    decision = await handle(stopped, 1)
+
+    assert decision.waits_for == waits_for
+    assert parked(told) == [True]
+    assert await store.command("KEYS", "taskqueue:*") == []
+
+
+async def test_what_is_set_for_a_while_is_followed_and_ends(
+    store: RedisStore, scripts: Scripts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(live_limits, "_LOOK_EVERY_S", 0.01)
+    overrides, ahead = LimitOverrides(store, scripts), timedelta(0)
+    own = LiveLimits(Limits(global_=Limit(rate=5, burst=5)))
+    following = asyncio.create_task(own.follow(overrides, lambda: datetime.now(UTC) + ahead))
+    ten = Limit(rate=10, burst=10)
+
+    async def holds(limit: Limit) -> bool:
+        return own.in_force.global_ == limit
+
+    await overrides.set("global", Override(limit=ten, until=datetime.now(UTC) + timedelta(minutes=1)))
+    await eventually(lambda: holds(ten))
+    ahead = timedelta(minutes=2)
+    await eventually(lambda: holds(Limit(rate=5, burst=5)))
+
+    following.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await following

@@ -10,13 +10,14 @@ import pytest
 from taskqueue.broker.consumer import Delivery
 from taskqueue.broker.publisher import Outgoing, Publisher
 from taskqueue.core.codec import encode_message
-from taskqueue.core.execution import ExecutionResult
+from taskqueue.core.execution import ErrorDetail, ExecutionResult
 from taskqueue.core.job import JobMessage, JobSource, Metadata
-from taskqueue.core.retry import Complete, Decision, Drop, Fail, Park, Retry
+from taskqueue.core.retry import Cancel, Complete, Decision, Drop, Fail, Park, Retry
 from taskqueue.core.state import Status
 from taskqueue.core.task import Priority
 from taskqueue.errors import MessageError
 from taskqueue.store import keys
+from taskqueue.store.cancellations import Cancellations
 from taskqueue.store.connection import RedisStore
 from taskqueue.store.delayed import DelayedStore
 from taskqueue.store.jobs import FAILED, AdmitTerms, Claimant, JobStore, Switch, Verdict
@@ -215,3 +216,26 @@ async def test_what_came_back_often_waits_in_redis_before_the_broker_takes_it_fo
 
     assert await store.command("HGET", keys.delayed_job(message.job.id), "message") == delivery.body
     assert await _left(inbox) == 0
+
+
+async def test_a_retry_of_a_job_that_was_cancelled_meanwhile_is_its_end(
+    settler: Settler, jobs: JobStore, store: RedisStore, scripts: Scripts
+) -> None:
+    message = _due_message()
+    await _claimed(jobs, message)
+    await jobs.beat(ME.incarnation, "{}", timedelta(seconds=15))
+    await Cancellations(store, scripts).cancel(message.job.id)
+    said = ErrorDetail(code="http_503", message="the endpoint answered 503", retry=True)
+    tried_again_at = datetime.now(UTC) + timedelta(minutes=1)
+    record = a_record(message.job, status=Status.RETRYING, error=said, next_attempt=tried_again_at)
+
+    handled = Handled(decision=Retry(at=tried_again_at), record=record, called=True)
+    found = await settler.record(message, ME, handled)
+
+    assert found.decision == Cancel()
+    text = "the job was cancelled before its next attempt; the last attempt: the endpoint answered 503"
+    error = ErrorDetail(code="cancelled", message=text, retry=False)
+    expected = replace(record, status=Status.CANCELLED, error=error, next_attempt=None)
+    assert await jobs.execution(message.job.id) == expected.to_json().encode()
+    assert await store.command("GET", keys.done(message.job.id)) == b"cancelled"
+    assert await store.command("ZCARD", keys.DELAYED) == 0

@@ -3,10 +3,11 @@ from __future__ import annotations
 import asyncio
 from typing import cast
 
-from aiormq import Channel
-from aiormq.exceptions import ChannelInvalidStateError
+from aiormq import Channel, spec
+from aiormq.abc import ChannelFrame
 from hypothesis import given
 from hypothesis import strategies as st
+from pamqp.frame import unmarshal
 
 from taskqueue.broker.consumer import Settler
 from taskqueue.core.task import Priority
@@ -14,28 +15,39 @@ from taskqueue.telemetry.events import Event, SettleLost
 
 
 class Wire:
-    """Writes down what a channel would send, and understands it as the broker does."""
+    """A channel, and the broker behind it: it understands what is written."""
 
-    def __init__(self, deliveries: int, *, closed: bool = False) -> None:
+    number = 3
+
+    def __init__(self, deliveries: int, *, closed: bool = False, room: int = 0) -> None:
         self.open = set(range(1, deliveries + 1))
         self.acked: set[int] = set()
         self.requeued: set[int] = set()
         self.frames: list[tuple[str, int, bool]] = []
         self.closed = closed
+        #: what the client's writer takes from, at most `room` pieces at a time (0: any number)
+        self.write_queue: asyncio.Queue[ChannelFrame] = asyncio.Queue(room)
 
-    async def basic_ack(self, tag: int, multiple: bool = False) -> None:
-        tags = {other for other in self.open if other == tag or (multiple and other < tag)}
-        self._settle("ack", tag, multiple, tags, self.acked)
+    def receive(self) -> None:
+        """Let the broker see what was written so far."""
+        while not self.write_queue.empty():
+            data = self.write_queue.get_nowait().payload
+            while data:
+                size, channel, frame = unmarshal(data)
+                assert channel == self.number
+                self._settle(frame)
+                data = data[size:]
 
-    async def basic_nack(self, tag: int, *, requeue: bool) -> None:
-        assert requeue
-        await asyncio.sleep(0)  # the client may have to wait for its writer
-        self._settle("requeue", tag, False, {tag}, self.requeued)
-
-    def _settle(self, verb: str, tag: int, multiple: bool, tags: set[int], into: set[int]) -> None:
-        if self.closed:
-            raise ChannelInvalidStateError("closed")
+    def _settle(self, frame: object) -> None:
+        match frame:
+            case spec.Basic.Ack(delivery_tag=tag, multiple=multiple):
+                verb, into = "ack", self.acked
+            case spec.Basic.Nack(delivery_tag=tag, multiple=multiple, requeue=True):
+                verb, into = "requeue", self.requeued
+            case _:
+                raise AssertionError(frame)
         assert tag in self.open, "the broker closes a channel that settles an unknown tag"
+        tags = {other for other in self.open if other == tag or (multiple and other < tag)}
         self.frames.append((verb, tag, multiple))
         self.open -= tags
         into |= tags
@@ -54,8 +66,9 @@ async def test_acks_of_one_turn_leave_as_one_frame() -> None:
     settler = settler_on(wire)
 
     for tag in (2, 1, 3):
-        await settler.ack(tag)
+        settler.ack(tag)
     await settler.flushed(5)
+    wire.receive()
 
     assert wire.frames == [("ack", 3, True)]
     assert wire.acked == {1, 2, 3}
@@ -65,9 +78,10 @@ async def test_an_older_open_delivery_is_never_covered() -> None:
     wire = Wire(4)
     settler = settler_on(wire)
 
-    await settler.ack(1)
-    await settler.ack(4)
+    settler.ack(1)
+    settler.ack(4)
     await settler.flushed(5)
+    wire.receive()
 
     assert wire.acked == {1, 4}
     assert wire.open == {2, 3}
@@ -77,13 +91,14 @@ async def test_settling_twice_does_nothing_the_second_time() -> None:
     wire = Wire(2)
     settler = settler_on(wire)
 
-    await settler.ack(1)
-    await settler.requeue(1)
+    settler.ack(1)
+    settler.requeue(1)
     await settler.flushed(5)
-    await settler.ack(1)
-    await settler.requeue(2)
-    await settler.ack(2)
+    settler.ack(1)
+    settler.requeue(2)
+    settler.ack(2)
     await settler.flushed(5)
+    wire.receive()
 
     assert wire.frames == [("ack", 1, True), ("requeue", 2, False)]
 
@@ -92,15 +107,41 @@ async def test_a_closed_channel_is_reported_with_how_many_it_cost() -> None:
     emitted: list[Event] = []
     settler = settler_on(Wire(3, closed=True), emitted)
 
-    await settler.ack(1)
-    await settler.ack(2)
+    settler.ack(1)
+    settler.ack(2)
     await settler.flushed(5)
-    await settler.requeue(3)
+    settler.requeue(3)
 
     assert [(event.queue, event.count) for event in emitted if isinstance(event, SettleLost)] == [
         ("taskqueue.jobs.low", 2),
         ("taskqueue.jobs.low", 1),
     ]
+
+
+async def test_what_the_writer_has_no_room_for_is_written_as_soon_as_it_has() -> None:
+    wire = Wire(4, room=1)
+    settler = settler_on(wire)
+    for tag in (1, 2, 3):
+        settler.requeue(tag)
+
+    settler.ack(4)
+    wire.receive()
+    await settler.flushed(5)
+    wire.receive()
+
+    assert wire.requeued == {1, 2, 3}
+    assert wire.acked == {4}
+
+
+async def test_what_is_unsettled_is_counted() -> None:
+    wire = Wire(3)
+    settler = settler_on(wire)
+
+    settler.ack(1)
+    settler.requeue(2)
+    assert settler.unsettled == 2
+    settler.flush()
+    assert settler.unsettled == 1
 
 
 @given(st.lists(st.tuples(st.integers(1, 12), st.sampled_from(["ack", "requeue", "turn"])), max_size=40))
@@ -110,17 +151,14 @@ def test_every_delivery_ends_as_it_was_settled_first(steps: list[tuple[int, str]
     async def run() -> Wire:
         wire = Wire(12)
         settler = settler_on(wire)
-        async with asyncio.TaskGroup() as requeues:
-            for tag, verb in steps:
-                if verb == "turn":
-                    await asyncio.sleep(0)
-                elif tag not in expected:
-                    expected[tag] = verb
-                    if verb == "ack":
-                        await settler.ack(tag)
-                    else:
-                        requeues.create_task(settler.requeue(tag))
+        for tag, verb in steps:
+            if verb == "turn":
+                await asyncio.sleep(0)
+            elif tag not in expected:
+                expected[tag] = verb
+                (settler.ack if verb == "ack" else settler.requeue)(tag)
         await settler.flushed(5)
+        wire.receive()
         return wire
 
     wire = asyncio.run(run())

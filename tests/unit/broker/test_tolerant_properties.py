@@ -1,21 +1,15 @@
 from __future__ import annotations
 
-import asyncio
 import struct
-from typing import cast
 
 import pytest
 from aiormq import spec
-from aiormq.connection import FrameReceiver
 from hypothesis import given
 from hypothesis import strategies as st
-from pamqp.body import ContentBody
-from pamqp.frame import FrameTypes, marshal, unmarshal
+from pamqp.frame import unmarshal
 from pamqp.header import ContentHeader
-from pamqp.heartbeat import Heartbeat
 
-from taskqueue.broker import tolerant_properties
-from taskqueue.broker.tolerant_properties import MendingReader, mended
+from taskqueue.broker.tolerant_properties import mended
 from tests.support.raw_properties import (
     FAR_FUTURE,
     FLAGS,
@@ -68,22 +62,6 @@ def test_a_frame_that_can_be_decoded_stays_as_it_is() -> None:
     data = content_header(packed(**everything()))
 
     assert mended(data) is data
-
-
-def test_an_ordinary_message_is_not_decoded_twice(monkeypatch: pytest.MonkeyPatch) -> None:
-    header, delivery = content_header(packed(**everything())), deliver(b"taskqueue", b"jobs.normal")
-    mended(header), mended(delivery)
-
-    def decoded(_: bytes) -> object:
-        raise AssertionError("decoded to find out whether it can be")
-
-    monkeypatch.setattr(tolerant_properties, "unmarshal", decoded)
-
-    assert mended(header) is header
-    assert mended(delivery) is delivery
-    later = delivery.replace(struct.pack(">QB", 9, 1), struct.pack(">QB", 10, 1))
-    assert later != delivery
-    assert mended(later) is later
 
 
 @pytest.mark.parametrize(
@@ -162,34 +140,3 @@ def test_whatever_the_headers_are_what_follows_them_is_read(entries: bytes, app_
     left = properties_of(content_header(packed(headers=headers, message_id=short(b"id"), app_id=short(app_id))))
 
     assert left.message_id == "id"
-
-
-async def test_the_client_gets_every_frame_and_then_the_end() -> None:
-    frames: list[FrameTypes] = [Heartbeat(), ContentBody(b"\xff" * 1000), spec.Basic.Ack(3), spec.Channel.OpenOk()]
-    source = asyncio.StreamReader()
-    source.feed_data(b"".join(marshal(each, 1) for each in frames))
-    source.feed_data(content_header(packed(message_id=short(NOT_TEXT), app_id=short(b"them"))))
-    source.feed_eof()
-
-    received = [received async for _, _, received in FrameReceiver(MendingReader(source))]
-
-    assert [each.name for each in received] == [*(each.name for each in frames), "ContentHeader"]
-    assert cast(ContentBody, received[1]).value == b"\xff" * 1000
-    assert cast(ContentHeader, received[-1]).properties.app_id == "them"
-
-
-async def test_a_connection_cut_within_a_frame_is_an_incomplete_read() -> None:
-    source = asyncio.StreamReader()
-    source.feed_data(marshal(ContentBody(b"x" * 100), 1)[:50])
-    source.feed_eof()
-
-    with pytest.raises(asyncio.IncompleteReadError):
-        await MendingReader(source).readexactly(1)
-
-
-async def test_a_brokers_answer_to_a_foreign_protocol_version_is_handed_on() -> None:
-    source = asyncio.StreamReader()
-    source.feed_data(b"AMQP\0\0\x09\x01")
-    reader = MendingReader(source)
-
-    assert await reader.readexactly(1) + await reader.readexactly(6) == b"AMQP\0\0\x09"

@@ -20,6 +20,10 @@ COMMANDS = [
     ["topology"],
     ["topology", "apply"],
     ["users"],
+    ["limits"],
+    ["limits", "show"],
+    ["limits", "set"],
+    ["limits", "clear"],
     ["users", "import"],
     ["users", "enable"],
     ["users", "disable"],
@@ -61,7 +65,7 @@ def test_wrong_usage_is_exit_2_and_names_what_is_wrong(
     assert "frobnicate" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("arguments", [[], ["config"], ["topology"], ["users"]])
+@pytest.mark.parametrize("arguments", [[], ["config"], ["topology"], ["limits"], ["users"]])
 def test_a_command_group_alone_shows_what_there_is(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert run(*arguments) == 2
     assert "Commands" in capsys.readouterr().out

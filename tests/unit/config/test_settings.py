@@ -11,6 +11,7 @@ from pydantic import SecretStr, ValidationError
 
 from taskqueue.assets import asset_dir
 from taskqueue.config.catalog import load_catalog
+from taskqueue.config.sections import QueueSettings
 from taskqueue.config.settings import (
     SchedulerSettings,
     WorkerSettings,
@@ -19,6 +20,7 @@ from taskqueue.config.settings import (
     worker_settings_of,
 )
 from taskqueue.config.yaml_source import parse_document
+from taskqueue.core.task import Priority
 from taskqueue.errors import ConfigError
 
 SPEC = Path(__file__).parents[2] / "contract" / "spec"
@@ -79,6 +81,27 @@ def test_sections_that_are_left_out_have_their_defaults() -> None:
     assert SchedulerSettings().server.port == 8080
     assert settings.redis.endpoints == (("localhost", 6379),)
     assert settings.queue.prefetch is None
+
+
+def test_without_a_prefetch_a_worker_holds_twice_its_pool_of_each_queue() -> None:
+    assert QueueSettings().prefetch_by_queue(7) == dict.fromkeys(Priority, 14)
+    assert QueueSettings().prefetch_by_queue(1)[Priority.HIGH] == 2
+
+
+def test_one_prefetch_is_that_of_every_queue() -> None:
+    queue = worker_settings("queue: {prefetch: 5}").queue
+    assert list(queue.prefetch_by_queue(7).items()) == [(Priority.HIGH, 5), (Priority.NORMAL, 5), (Priority.LOW, 5)]
+
+
+def test_a_prefetch_by_queue_leaves_the_others_as_they_are() -> None:
+    queue = worker_settings("queue: {prefetch: {high: 40, low: 2}}").queue
+    assert queue.prefetch_by_queue(7) == {Priority.HIGH: 40, Priority.NORMAL: 14, Priority.LOW: 2}
+
+
+@pytest.mark.parametrize(("text", "high"), [("9", 9), ('{"high": 8}', 8)])
+def test_a_prefetch_may_come_from_the_environment(text: str, high: int) -> None:
+    settings = load_worker_settings(SPEC / "worker.yaml", {"TASKQUEUE_QUEUE__PREFETCH": text})
+    assert settings.queue.prefetch_by_queue(7)[Priority.HIGH] == high
 
 
 def test_settings_made_without_a_file_see_no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -142,6 +165,11 @@ def test_several_urls_are_candidates_in_their_order() -> None:
         ("queue: {exchange: other}", "1:19: queue.exchange: cannot be changed: the queues"),
         ("queue: {durable: false}", "1:18: queue.durable: cannot be changed: jobs survive"),
         ("queue: {prefetch: 0}", "1:19: queue.prefetch: cannot be 0; use at least 1"),
+        ("queue: {prefetch: 65536}", "1:19: queue.prefetch: cannot be 65536; use at most 65535"),
+        ("queue: {prefetch: ten}", "1:19: queue.prefetch: must be a whole number, not 'ten'"),
+        ("queue: {prefetch: [1]}", "1:19: queue.prefetch: must be a mapping, not a list"),
+        ("queue: {prefetch: {low: 0}}", "1:25: queue.prefetch.low: cannot be 0; use at least 1"),
+        ("queue: {prefetch: {lwo: 1}}", "1:20: queue.prefetch.lwo: unknown key 'lwo'; did you mean 'low'?"),
         ("worker: {shutdown_timeout: 30}", "1:28: worker.shutdown_timeout: not a duration"),
         ("worker: {instance_id: 'a b'}", "1:23: worker.instance_id: not an instance id"),
         ("rate_limit: {global: 0}", "1:22: rate_limit.global: not a limit; use a number above 0, or null"),

@@ -29,7 +29,12 @@ def test_a_full_record_is_written_as_in_the_golden_file() -> None:
 
 def test_what_there_is_not_is_left_out_as_by_gos_omitempty() -> None:
     document = json.loads(a_record(a_job()).to_json())
-    assert not {"error", "response", "next_attempt"} & document.keys()
+    assert not {"error", "response", "next_attempt", "occurrence"} & document.keys()
+
+
+def test_a_record_before_the_end_says_what_the_end_will_count_for() -> None:
+    record = a_record(a_job(), status=Status.RETRYING, occurrence="20240115T100000Z")
+    assert json.loads(record.to_json())["occurrence"] == "20240115T100000Z"
 
 
 def test_an_empty_answer_is_an_answer() -> None:

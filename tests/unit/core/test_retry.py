@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from taskqueue.core.outcome import Outcome, OutcomeClass, outcome_of_failure, outcome_of_status, permanent_failure
-from taskqueue.core.retry import Complete, Fail, Retry, RetryPolicy, backoff, decide
+from taskqueue.core.retry import Cancel, Complete, Fail, Retry, RetryPolicy, backoff, decide
 
 DUE = datetime(2024, 1, 15, 10, tzinfo=UTC)
 UNAVAILABLE = outcome_of_status(503)
@@ -39,7 +39,9 @@ POLICY = RetryPolicy(
 )
 
 
-def decided(policy: RetryPolicy, outcome: Outcome, attempt: int = 1, jitter: float = 0.5) -> Complete | Retry | Fail:
+def decided(
+    policy: RetryPolicy, outcome: Outcome, attempt: int = 1, jitter: float = 0.5
+) -> Complete | Retry | Fail | Cancel:
     return decide(policy, attempt, outcome, execute_after=DUE, now=DUE, jitter=jitter)
 
 
@@ -63,6 +65,12 @@ def test_success_completes_and_a_permanent_failure_fails_at_once(
     assert decided(policy, permanent_failure("c", "why"), attempt, jitter) == Fail(
         reason="permanent", code="c", detail="why"
     )
+
+
+@given(policy=policies, attempt=st.integers(1, 100), jitter=jitters)
+def test_a_call_that_was_cut_for_a_cancelled_job_is_its_end(policy: RetryPolicy, attempt: int, jitter: float) -> None:
+    cut = Outcome(kind=OutcomeClass.CANCELLED, code="cancelled", effect_unknown=True)
+    assert decided(policy, cut, attempt, jitter) == Cancel()
 
 
 @given(policy=policies, outcome=outcomes, attempt=st.integers(1, 100), jitter=jitters, late=delays)

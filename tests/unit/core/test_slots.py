@@ -206,3 +206,18 @@ def test_as_many_have_started_as_have_an_offset_that_has_passed(
 
     assert all(spread.offset(index) <= elapsed for index in {0, started // 2, started - 1} if 0 <= index < started)
     assert all(spread.offset(index) > elapsed for index in {started, (started + users) // 2} if index < users)
+
+
+@given(st.lists(st.text(max_size=8), unique=True, max_size=50))
+def test_the_keys_of_many_users_are_those_of_each(users: list[str]) -> None:
+    assert list(OrderKeys("daily_report").of(users)) == [order_key("daily_report", user) for user in users]
+
+
+@given(st.integers(min_value=0, max_value=2**64 - 1))
+def test_users_before_the_first_key_are_not_taken(first: int) -> None:
+    users = [f"user-{number}" for number in range(100)]
+    order = UserOrder("daily_report", expected=100, first=first)
+    order.add(users)
+    behind = [user for user in in_order("daily_report", users) if order_key("daily_report", user) >= first]
+    assert len(order) == len(behind)
+    assert [user for _, user in order.drain()] == behind

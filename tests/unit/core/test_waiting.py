@@ -13,6 +13,9 @@ from taskqueue.core.waiting import (
     LAST_PLACE,
     concurrency_limit,
     due_at_place,
+    host_limit,
+    is_narrower,
+    limited_host,
     limited_task,
     queue_limit,
     task_limit,
@@ -69,8 +72,30 @@ def test_one_millisecond_later_is_one_place_further() -> None:
         (concurrency_limit("daily.report"), "concurrency:daily.report", "daily.report"),
         (queue_limit(Priority.HIGH), "queue:high", None),
         (queue_limit(Priority.LOW), "queue:low", None),
+        (host_limit("http://a.b:80"), "host:http%3A%2F%2Fa.b%3A80", None),
     ],
 )
 def test_the_name_of_a_limit_says_whose_it_is(limit: str, name: str, task_id: str | None) -> None:
     assert limit == name
     assert limited_task(limit) == task_id
+
+
+def test_the_name_of_a_host_s_limit_leads_back_to_the_host() -> None:
+    assert limited_host(host_limit("http://[::1]:80")) == "http://[::1]:80"
+    assert limited_host(task_limit("host")) is None
+
+
+@pytest.mark.parametrize(
+    ("limit", "than", "narrower"),
+    [
+        (task_limit("a"), GLOBAL, True),
+        (concurrency_limit("a"), host_limit("http://a:80"), True),
+        (host_limit("http://a:80"), GLOBAL, True),
+        (host_limit("http://a:80"), queue_limit(Priority.LOW), True),
+        (host_limit("http://a:80"), task_limit("a"), False),
+        (GLOBAL, queue_limit(Priority.LOW), False),
+        (task_limit("a"), concurrency_limit("a"), False),
+    ],
+)
+def test_a_task_is_narrower_than_a_host_and_a_host_than_all(limit: str, than: str, narrower: bool) -> None:
+    assert is_narrower(limit, than) is narrower

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from taskqueue.broker.names import queue_name
+from taskqueue.core.host_limit import HostReport
 from taskqueue.core.task import Priority
 from taskqueue.core.waiting import GLOBAL, task_limit
 from taskqueue.scheduler.gates import Gates
@@ -119,7 +120,7 @@ def test_one_look_at_the_places_lets_no_more_follow_than_it_found() -> None:
     gates.places_are({"report": (1, 4)})
     room = gates.room("concurrency:report", NOW) or 0
     for _ in range(room):
-        gates.followed("concurrency:report")
+        gates.followed("concurrency:report", "report", NOW)
 
     assert gates.room("concurrency:report", NOW + 0.1) == 0
     assert gates.room("concurrency:report", NOW + 0.3) == 3 + 2
@@ -140,3 +141,107 @@ def test_a_task_whose_concurrency_is_not_limited_any_more_holds_nobody() -> None
     gates.places_are({})
 
     assert gates.room("concurrency:report", NOW) is None
+
+
+HOST = "host:http%3A%2F%2Fa%3A80"
+
+
+def with_host(report: HostReport | None, gates: Gates | None = None) -> Gates:
+    """Return gates where `report` calls a host of which this is known."""
+    gates = gates or Gates(10_000)
+    gates.targets_are({"report": HOST, "another": "host:http%3A%2F%2Fb%3A80"})
+    gates.hosts_are({} if report is None else {HOST: report})
+    return gates
+
+
+def shut_host(until: float, *, probing: bool = False) -> HostReport:
+    return HostReport(limit=0, in_flight=0, closed_until=until, since=NOW - 1, closings=1, probing=probing)
+
+
+def open_host(limit: int, in_flight: int = 0) -> HostReport:
+    return HostReport(limit=limit, in_flight=in_flight, closed_until=None, since=NOW - 1)
+
+
+def test_nothing_goes_to_a_closed_host_and_everything_to_others() -> None:
+    gates = with_host(shut_host(NOW + 5))
+
+    assert gates.pass_through("report", Priority.NORMAL, None, NOW) == HOST
+    assert (gates.room(HOST, NOW), gates.room_for("report", Priority.NORMAL, NOW)) == (0, 0)
+    assert let_out(gates, "another") == 1000
+
+
+def test_a_closed_host_whose_time_is_over_gets_one_probe() -> None:
+    gates = with_host(shut_host(NOW))
+
+    assert let_out(gates, "report") == 1
+    assert gates.room(HOST, NOW + 1) == 0
+
+
+def test_a_probe_of_which_nobody_tells_is_followed_by_another_one() -> None:
+    gates = with_host(shut_host(NOW))
+    let_out(gates, "report")
+
+    assert let_out(gates, "report", NOW + 2) == 1
+
+
+def test_no_probe_follows_while_one_is_under_way() -> None:
+    assert let_out(with_host(shut_host(NOW, probing=True)), "report") == 0
+
+
+def test_a_job_of_an_unknown_task_in_the_list_of_a_closed_host_is_its_probe_as_well() -> None:
+    gates = with_host(shut_host(NOW))
+    assert gates.room(HOST, NOW) == 1
+
+    gates.followed(HOST, "removed", NOW)
+
+    assert gates.room(HOST, NOW) == 0
+
+
+def test_an_open_host_gets_what_is_free_and_little_more() -> None:
+    gates = with_host(open_host(8, in_flight=3))
+    assert let_out(gates, "report") == 5 + 1
+
+
+def test_a_job_that_followed_to_an_open_host_is_counted_once() -> None:
+    gates = with_host(open_host(8))
+    gates.pass_through("report", Priority.NORMAL, None, NOW)
+    gates.followed(HOST, "report", NOW)
+    assert gates.room(HOST, NOW) == 8
+
+
+def test_a_host_that_opens_after_it_was_closed_begins_with_little() -> None:
+    gates = with_host(open_host(50))
+    for number in range(10):
+        gates.room(HOST, NOW + number)
+    with_host(shut_host(NOW + 20), gates)
+    gates.room(HOST, NOW + 11)
+
+    with_host(open_host(1), gates)
+
+    assert gates.room(HOST, NOW + 21) == 1 + 1
+
+
+def test_a_host_of_which_no_worker_says_anything_holds_nobody() -> None:
+    gates = with_host(shut_host(NOW + 5))
+    with_host(None, gates)
+
+    assert gates.room(HOST, NOW) is None
+    assert let_out(gates, "report") == 1000
+
+
+def test_nothing_is_sent_ahead_of_its_time_to_a_host_in_trouble() -> None:
+    gates = with_host(open_host(8))
+    assert gates.pass_through("report", Priority.NORMAL, NOW + 30, NOW) == HOST
+
+
+def test_a_limit_of_nothing_lets_nothing_out_now_or_later_and_keeps_no_other_task_back() -> None:
+    gates = Gates(10_000)
+    gates.limits_are(Limits(tasks={"report": Limit(rate=0, burst=1)}))
+
+    assert gates.pass_through("report", Priority.NORMAL, None, NOW) == "task:report"
+    assert gates.pass_through("report", Priority.NORMAL, NOW + 30, NOW) == "task:report"
+    assert (gates.room("task:report", NOW), gates.room_for("report", Priority.NORMAL, NOW)) == (0, 0)
+    assert let_out(gates, "another") == 1000
+
+    gates.limits_are(Limits())
+    assert let_out(gates, "report") == 1000

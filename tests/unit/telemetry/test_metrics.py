@@ -6,7 +6,14 @@ from taskqueue.telemetry import events
 from taskqueue.telemetry import scheduler_events as scheduling
 from taskqueue.telemetry import worker_events as work
 from taskqueue.telemetry.events import Event
-from taskqueue.telemetry.metrics import MAX_TASK_LABELS, OTHER_TASKS, Metrics, status_class
+from taskqueue.telemetry.metrics import (
+    MAX_LIMIT_LABELS,
+    MAX_TASK_LABELS,
+    OTHER_LIMITS,
+    OTHER_TASKS,
+    Metrics,
+    status_class,
+)
 
 DUE = datetime(2024, 1, 15, tzinfo=UTC)
 STARTED = work.AttemptStarted(task="t", job_id="j", user_id="u", attempt=1, lateness_s=0.2)
@@ -130,6 +137,48 @@ def test_the_number_of_task_labels_is_bounded() -> None:
     series = [name for name in _samples(metrics) if "users_enabled" in name]
     assert len(series) == MAX_TASK_LABELS + 1
     assert f'taskqueue_users_enabled{{task="{OTHER_TASKS}"}}' in series
+
+
+def _waiting(by_limit: dict[str, int], lane_lag_s: float | None = None) -> scheduling.WaitingMeasured:
+    return scheduling.WaitingMeasured(delayed=7, by_limit=by_limit, lane_lag_s=lane_lag_s)
+
+
+def test_what_waits_is_counted_by_its_limit() -> None:
+    metrics = Metrics(version="1.2.3")
+    metrics.handle(_waiting({"global": 3, "task:gone": 1}))
+    metrics.handle(_waiting({"global": 2, "queue:high": 5}, lane_lag_s=0.25))
+
+    samples = _samples(metrics)
+    assert {name: value for name, value in samples.items() if "jobs_waiting" in name} == {
+        'taskqueue_jobs_waiting{limit="global"}': 2,
+        'taskqueue_jobs_waiting{limit="queue:high"}': 5,
+    }
+    assert (samples["taskqueue_jobs_delayed"], samples["taskqueue_lane_lag_seconds"]) == (7, 0.25)
+
+
+def test_how_late_the_delayed_queue_is_does_not_stand_there_before_it_is_known() -> None:
+    metrics = Metrics(version="1.2.3")
+    metrics.handle(_waiting({}))
+    assert "taskqueue_lane_lag_seconds" not in _samples(metrics)
+
+
+def test_the_number_of_limit_labels_is_bounded() -> None:
+    metrics = Metrics(version="1.2.3")
+    metrics.handle(_waiting({f"task:{number}": number for number in range(MAX_LIMIT_LABELS + 3)}))
+
+    series = {name: value for name, value in _samples(metrics).items() if "jobs_waiting" in name}
+    assert len(series) == MAX_LIMIT_LABELS + 1
+    assert series[f'taskqueue_jobs_waiting{{limit="{OTHER_LIMITS}"}}'] == 0 + 1 + 2
+
+
+def test_what_waits_is_told_by_the_leader_alone() -> None:
+    metrics = Metrics(version="1.2.3")
+    metrics.handle(_waiting({"global": 3}, lane_lag_s=0.25))
+    metrics.handle(scheduling.LeaderChanged(leading=False, instance="a", reason="stopping"))
+    assert not [name for name in _samples(metrics) if "waiting" in name or "delayed" in name or "lag" in name]
+
+    metrics.handle(_waiting({"global": 4}))
+    assert _samples(metrics)['taskqueue_jobs_waiting{limit="global"}'] == 4
 
 
 def test_two_objects_do_not_share_a_registry() -> None:

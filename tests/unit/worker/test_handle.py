@@ -12,8 +12,9 @@ from taskqueue.store.jobs import Admission, JobStore, Switch, Verdict
 from taskqueue.store.limits import Limits
 from taskqueue.worker.attempt import AttemptDefaults, Caller
 from taskqueue.worker.handle import Handled, Handler, HandleTerms, switch_of
+from taskqueue.worker.live_limits import LiveLimits
 from taskqueue.worker.perseverance import Perseverance
-from tests.support.fakes import JOB, TASK, message
+from tests.support.fakes import JOB, TASK, message, some_hosts
 from tests.support.values import TEN_O_CLOCK
 
 KEPT = timedelta(hours=25)
@@ -56,7 +57,8 @@ def handler() -> Handler:
     )
     terms = HandleTerms(
         worker_id="worker-1",
-        limits=Limits(),
+        limits=LiveLimits(Limits()),
+        hosts=some_hosts(),
         heartbeat_ttl=timedelta(seconds=15),
         sleepers=1,
         defaults=defaults,

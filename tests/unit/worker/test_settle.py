@@ -2,7 +2,7 @@ from datetime import timedelta
 
 import pytest
 
-from taskqueue.core.retry import Complete, Decision, Drop, Fail, Park, Retry, Skip
+from taskqueue.core.retry import Cancel, Complete, Decision, Drop, Fail, Park, Retry, Skip
 from taskqueue.telemetry.worker_events import DuplicateDropped, JobSettled, JobSkipped
 from taskqueue.worker.settle import _event_of
 from tests.support.fakes import JOB
@@ -18,6 +18,7 @@ LATER = TEN_O_CLOCK + timedelta(minutes=1)
         (Retry(at=LATER), "retry", None, None, LATER),
         (Park(until=LATER, reason="early"), "park", None, "early", LATER),
         (Fail(reason="permanent", code="http_410", detail="gone"), "fail", "failed", "permanent", None),
+        (Cancel(), "cancel", "cancelled", None, None),
     ],
 )
 def test_what_was_done_is_told_with_the_status_only_where_it_is_the_end(

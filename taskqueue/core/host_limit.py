@@ -1,0 +1,229 @@
+"""The adaptive limit of one host: how many calls to it one worker may have in flight, by what the last ones met.
+
+Additive increase, multiplicative decrease (D.-M. Chiu, R. Jain, "Analysis of the Increase and Decrease Algorithms for
+Congestion Avoidance in Computer Networks", 1989): an answer that says "too much" halves the limit, `limit` good answers
+raise it by one. Below one call the host is closed for a while that doubles from closing to closing; then one call, the
+probe, finds out whether it is back. Times are unix seconds by the clock of Redis, since workers compare them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import Enum, auto
+from functools import lru_cache
+from math import floor, inf
+from urllib.parse import urlsplit
+
+from taskqueue.core.outcome import Outcome
+
+#: a closed host stays so for this long, twice as long after each probe that failed, up to the longest
+FIRST_CLOSED_S = 1.0
+LONGEST_CLOSED_S = 60.0
+
+#: a host that asks for more peace than this (Retry-After) is tried again all the same
+LONGEST_ASKED_S = 300.0
+
+#: what was found out so long ago says nothing any more
+FORGOTTEN_AFTER_S = 600.0
+
+_PORTS = {"http": 80, "https": 443}
+_TOO_MUCH = frozenset({429, 503})
+_NO_CONNECTION = frozenset({"dns_failure", "connect_timeout", "connection_refused", "connection_failed", "tls_error"})
+
+
+class Sign(Enum):
+    """What a call says about its host."""
+
+    REACHED = auto()
+    #: 429, 503 or no connection
+    TOO_MUCH = auto()
+    #: nothing: the call broke off, or was never made
+    NONE = auto()
+
+
+def sign_of(outcome: Outcome) -> Sign:
+    """Return what the outcome of a call says about the host: any answer but 429 and 503 says that it is well."""
+    if outcome.status in _TOO_MUCH or outcome.code in _NO_CONNECTION:
+        return Sign.TOO_MUCH
+    return Sign.NONE if outcome.status is None else Sign.REACHED
+
+
+@lru_cache(maxsize=4096)
+def host_of(endpoint: str) -> str:
+    """Return the host that an endpoint (config/http_rules) calls: `scheme://host:port`, in lower case."""
+    parts = urlsplit(endpoint)
+    host = parts.hostname or ""
+    if ":" in host:
+        host = f"[{host}]"
+    return f"{parts.scheme}://{host}:{parts.port or _PORTS.get(parts.scheme, 0)}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HostReport:
+    """What one worker knows about a host. `limit` and `in_flight` are calls.
+
+    `closed_until` is None while the host is open. `since` is when this last changed, `closings` how often it was closed
+    without an opening in between.
+    """
+
+    limit: int
+    in_flight: int
+    closed_until: float | None
+    since: float
+    closings: int = 0
+    probing: bool = False
+
+
+class HostLimit:
+    """The limit of one host in one worker. `ceiling`: as many calls as the worker makes at a time.
+
+    On `hearsay` nothing is held back: others have trouble with the host, and this worker looks whether it has as well.
+    """
+
+    __slots__ = (
+        "_ceiling",
+        "_epoch",
+        "_probing",
+        "closed_until",
+        "closings",
+        "hearsay",
+        "in_flight",
+        "limit",
+        "since",
+        "touched",
+    )
+
+    def __init__(self, ceiling: int, now: float, *, hearsay: bool = False) -> None:
+        self._ceiling = float(max(1, ceiling))
+        self._epoch = 0
+        self._probing = False
+        self.limit = 1.0 if hearsay else self._ceiling
+        self.in_flight = 0
+        self.closed_until: float | None = None
+        self.closings = 0
+        self.hearsay = hearsay
+        self.since = now
+        self.touched = now
+
+    # --- calls --------------------------------------------------------------------------------------------------------
+
+    def wait(self, now: float) -> float:
+        """Return 0 where a call may begin, else in how many seconds one may: inf as soon as another one is over."""
+        self.touched = now
+        if self.closed_until is not None:
+            if now < self.closed_until:
+                return self.closed_until - now
+            return inf if self._probing else 0.0
+        return 0.0 if self.hearsay or self.in_flight < floor(self.limit) else inf
+
+    def begin(self) -> int:
+        """Note that a call begins, after `wait` said 0; return what `end` wants to know about it."""
+        self.in_flight += 1
+        self._probing = self._probing or self.closed_until is not None
+        return self._epoch
+
+    def end(self, began: int) -> None:
+        """Note that a call is over; `learn` what it met afterwards."""
+        self.in_flight -= 1
+        if began == self._epoch:
+            self._probing = False
+
+    def learn(self, sign: Sign, now: float, *, began: int = 0, asked_s: float | None = None, jitter: float) -> None:
+        """Draw the consequence of what a call met. `asked_s` is its Retry-After, `jitter` uniform in [0, 1).
+
+        `began` is what `begin` returned, 0 for a call from before the host was limited. What began before the host was
+        last closed or opened says nothing new, but for a Retry-After.
+        """
+        self.touched = now
+        asked_s = min(asked_s or 0.0, LONGEST_ASKED_S) if sign is Sign.TOO_MUCH else 0.0
+        if began != self._epoch:
+            if asked_s and self.closed_until is not None:
+                self.closed_until = max(self.closed_until, now + asked_s)
+        elif asked_s:
+            self._close(now, asked_s)
+        elif sign is Sign.TOO_MUCH:
+            self._shrink(now, jitter)
+        elif sign is Sign.REACHED:
+            self._grow(now)
+
+    # --- what others know ---------------------------------------------------------------------------------------------
+
+    def hear(self, report: HostReport) -> None:
+        """Follow what another worker found out later, while the host is closed here: it never closes what is open."""
+        if self.closed_until is None or report.since <= self.since:
+            return
+        if report.closed_until is None:
+            self._open(report.since)
+        else:
+            self._epoch += 1
+            self._probing = False
+            self.since, self.closed_until, self.closings = report.since, report.closed_until, report.closings
+
+    def report(self) -> HostReport:
+        """Return what this worker tells the others."""
+        return HostReport(
+            limit=floor(self.limit),
+            in_flight=self.in_flight,
+            closed_until=self.closed_until,
+            since=self.since,
+            closings=self.closings,
+            probing=self._probing,
+        )
+
+    def forgettable(self, now: float) -> bool:
+        """Return whether it is as good as no limit: grown to its ceiling, or of long ago."""
+        recovered = self.closed_until is None and self.limit >= self._ceiling and not self.hearsay
+        return recovered or (self.in_flight == 0 and now - self.touched > FORGOTTEN_AFTER_S)
+
+    # --- up and down --------------------------------------------------------------------------------------------------
+
+    def _grow(self, now: float) -> None:
+        if self.closed_until is not None:
+            self._open(now)
+        else:
+            self.limit = min(self._ceiling, self.limit + 1 / self.limit)
+
+    def _shrink(self, now: float, jitter: float) -> None:
+        if self.hearsay:
+            # Now it is more than hearsay.
+            self.hearsay, self.limit = False, self._ceiling
+        self.limit /= 2
+        if self.closed_until is not None or self.limit < 1:
+            longest_s = min(LONGEST_CLOSED_S, FIRST_CLOSED_S * 2.0 ** min(self.closings, 10))
+            self._close(now, longest_s * (0.5 + jitter / 2))
+
+    def _close(self, now: float, seconds: float) -> None:
+        self.closed_until = now + seconds
+        self.closings += 1
+        self.since = now
+        self.limit = 1.0
+        self.hearsay = False
+        self._epoch += 1
+        self._probing = False
+
+    def _open(self, now: float) -> None:
+        self.closed_until = None
+        self.closings = 0
+        self.since = now
+        self.limit = 1.0
+        self._epoch += 1
+        self._probing = False
+
+
+def over_all_workers(reports: Iterable[HostReport]) -> HostReport:
+    """Return what the reports of one host, at least one, come to together.
+
+    Open where any worker has it open, with the sum of their limits and calls; else closed as it was closed last.
+    """
+    known = list(reports)
+    latest = max(known, key=lambda report: report.since)
+    opened = [report for report in known if report.closed_until is None]
+    return HostReport(
+        limit=sum(report.limit for report in opened),
+        in_flight=sum(report.in_flight for report in opened),
+        closed_until=None if opened else latest.closed_until,
+        since=latest.since,
+        closings=latest.closings,
+        probing=not opened and any(report.probing for report in known),
+    )

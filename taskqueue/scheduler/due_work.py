@@ -1,0 +1,160 @@
+"""The due work in step with the rules: what is new is set, what is gone removed, what is lost or displaced mended."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator, Sequence
+from datetime import datetime, timedelta
+
+from taskqueue.core.occurrence import rule_text
+from taskqueue.core.task import Interval
+from taskqueue.runtime import Now
+from taskqueue.store.due import DueEntry
+from taskqueue.store.plan import PlanStore
+from taskqueue.telemetry.events import Emit
+from taskqueue.telemetry.scheduler_events import DueEntrySetBack, DueWorkRebuilt
+
+#: how long before its instant an occurrence is planned
+PLAN_AHEAD = timedelta(seconds=60)
+
+_RULES_PER_CALL = 1000
+
+#: what the rules come from: the revisions of tasks.yaml and of the cohorts
+Revision = tuple[str, int]
+
+
+class DueWork:
+    """Sets, removes and mends due entries while its process leads.
+
+    `wanted` yields member and rule of each entry that there is to be, as of `revision`; `rule_of` returns the rule of
+    an entry, None for one that is not wanted.
+    """
+
+    def __init__(
+        self,
+        plan: PlanStore,
+        wanted: Callable[[], Iterator[tuple[str, Interval]]],
+        rule_of: Callable[[DueEntry], Interval | None],
+        revision: Callable[[], Revision],
+        *,
+        check_interval: timedelta,
+        now: Now,
+        emit: Emit,
+    ) -> None:
+        self._plan = plan
+        self._wanted = wanted
+        self._rule_of = rule_of
+        self._revision = revision
+        self._check_interval = check_interval
+        self._now = now
+        self._emit = emit
+        self._synced: Revision | None = None
+        self._checked_at: datetime | None = None
+        #: rules without due work, for they are never due again
+        self._silent = 0
+        #: how many rules there are, as of the last sync
+        self._rules = 0
+        #: when displaced entries were looked for last, and where the next piece begins
+        self._looked_at: datetime | None = None
+        self._looked_until = 0
+
+    def forget(self) -> None:
+        """Compare everything anew, and look for lost entries, at the next occasion."""
+        self._synced = self._checked_at = self._looked_at = None
+
+    def doubt(self) -> None:
+        """Compare everything anew at the next sync."""
+        self._synced = None
+
+    async def sync(self, token: str) -> list[DueEntry]:
+        """Bring the due work in line with the rules; return what was dropped although its instant had come.
+
+        Raises LeaseLostError.
+        """
+        state = self._revision()
+        if state == self._synced:
+            return []
+        if self._synced is None or self._synced[0] != state[0]:
+            await self._plan.due.look_again(token)  # what they wait for may follow another rule now
+        wanted = dict(self._wanted())
+        stored = await self._plan.due.rules()
+        gone = sorted(stored.keys() - wanted.keys())
+        new = [(member, interval) for member, interval in wanted.items() if stored.get(member) != rule_text(interval)]
+        now, dropped = self._now(), list[DueEntry]()
+        for start in range(0, max(len(gone), len(new)), _RULES_PER_CALL):
+            piece = slice(start, start + _RULES_PER_CALL)
+            keep = await asyncio.to_thread(_firsts, new[piece], now)
+            changes = await self._plan.due.sync(token, remove=gone[piece], keep=keep)
+            dropped += [entry for entry in changes.dropped if entry.at <= now]
+        self._synced, self._rules, self._silent = state, len(wanted), 0
+        return dropped
+
+    async def mend(self, token: str) -> None:
+        """Look for lost entries, each `check_interval`. Raises LeaseLostError."""
+        now = self._now()
+        if not self._is_time(self._checked_at, now):
+            return
+        self._checked_at = now
+        counts = await self._plan.due.counts()
+        if counts.scored < counts.entries:
+            await self._plan.due.look_again(token)
+        if counts.rules < self._rules:
+            self._synced = None  # somebody deleted the rules: the next sync writes them, and what is due by them
+        elif counts.rules - counts.entries > self._silent:
+            self._silent = await self._set_lost(token, since=now - self._check_interval)
+
+    async def set_back(self, token: str) -> None:
+        """Each `check_interval`, set entries back that stand more than one interval behind what is due next.
+
+        The clock was ahead when they were set, or somebody else wrote them: they would be silent until then. A piece is
+        looked through at a time, the latest first. What was planned of them already has its record. Raises
+        LeaseLostError.
+        """
+        now = self._now()
+        if not self._is_time(self._looked_at, now):
+            return
+        self._looked_at = now
+        entries = await self._plan.due.piece(self._looked_until, _RULES_PER_CALL)
+        self._looked_until = self._looked_until + _RULES_PER_CALL if len(entries) >= _RULES_PER_CALL else 0
+        ruled = [(entry, rule) for entry in entries if (rule := self._rule_of(entry)) is not None]
+        for entry, instant in await asyncio.to_thread(_displaced, ruled, now):
+            if await self._plan.move_due(token, entry, instant):
+                self._emit(DueEntrySetBack(task=entry.task_id, cohort=entry.cohort, stood_at=entry.at, set_to=instant))
+
+    async def _set_lost(self, token: str, since: datetime) -> int:
+        """Let entries without due work begin at their first instant after `since`; return how many have none.
+
+        What was planned since then already has its record, and is not planned again.
+        """
+        wanted, lost, silent = dict(self._wanted()), 0, 0
+        members = list(wanted)
+        for start in range(0, len(members), _RULES_PER_CALL):
+            missing = await self._plan.due.missing(members[start : start + _RULES_PER_CALL])
+            found = await asyncio.to_thread(_firsts, [(member, wanted[member]) for member in missing], since)
+            keep = [entry for entry in found if entry[2] is not None]
+            if keep:
+                lost += (await self._plan.due.sync(token, remove=[], keep=keep)).changed
+            silent += len(missing) - len(keep)
+        if lost:
+            self._emit(DueWorkRebuilt(entries=lost))
+        return silent
+
+    def _is_time(self, last: datetime | None, now: datetime) -> bool:
+        return last is None or abs(now - last) >= self._check_interval
+
+
+def _firsts(rules: Sequence[tuple[str, Interval]], after: datetime) -> list[tuple[str, str, datetime | None]]:
+    """Return member, rule and first instant of each. Some rules take a tenth of a second, so not on the event loop."""
+    return [(member, rule_text(interval), interval.next_after(after)) for member, interval in rules]
+
+
+def _displaced(rules: Sequence[tuple[DueEntry, Interval]], now: datetime) -> list[tuple[DueEntry, datetime]]:
+    """Return those that stand behind the second instant that is not planned yet, and where they belong."""
+    found = list[tuple[DueEntry, datetime]]()
+    for entry, interval in rules:
+        first = interval.next_after(now + PLAN_AHEAD)
+        second = None if first is None else interval.next_after(first)
+        belongs = interval.next_after(now)
+        if second is not None and belongs is not None and entry.at > second:
+            found.append((entry, belongs))
+    return found

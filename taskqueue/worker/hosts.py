@@ -1,0 +1,147 @@
+"""The adaptive limits of the hosts that this worker calls, and what workers tell each other about them.
+
+A host without trouble costs one look into a dict. One that answers 429 or 503, or nothing, gets a limit
+(core/host_limit) until it has recovered; the others and the leader hear of it in Redis.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
+from math import inf
+from typing import NoReturn
+
+from taskqueue.core.host_limit import HostLimit, HostReport, Sign, host_of, over_all_workers, sign_of
+from taskqueue.core.outcome import Outcome
+from taskqueue.core.task import Task
+from taskqueue.runtime import Now
+from taskqueue.store.hosts import HostReports, HostStore
+from taskqueue.telemetry.events import Emit
+from taskqueue.telemetry.worker_events import HostClosed, HostOpened
+
+#: how often what is known about limited hosts is told, and heard
+_SHARE_EVERY_S = 0.25
+
+#: and how often a worker without limited hosts listens
+_LISTEN_EVERY_S = 1.0
+
+#: a call that waits for another one to the same host asks again after so long
+_ASK_AGAIN = timedelta(milliseconds=50)
+
+#: a wait without an end that can be told is at most so long
+_LONGEST_WAIT = timedelta(minutes=5)
+
+
+@dataclass(frozen=True, slots=True)
+class Passage:
+    """A call to a limited host that is under way."""
+
+    limit: HostLimit
+    began: int
+
+
+class Hosts:
+    """`most_calls` is how many calls this worker makes at a time; `jitter` is uniform in [0, 1)."""
+
+    def __init__(
+        self,
+        store: HostStore,
+        incarnation: str,
+        *,
+        most_calls: int,
+        now: Now,
+        jitter: Callable[[], float],
+        emit: Emit,
+    ) -> None:
+        self._store = store
+        self._incarnation = incarnation
+        self._most_calls = most_calls
+        self._now = now
+        self._jitter = jitter
+        self._emit = emit
+        self._limits: dict[str, HostLimit] = {}
+        self._told = False
+
+    # --- each call ----------------------------------------------------------------------------------------------------
+
+    def enter(self, task: Task) -> Passage | timedelta | None:
+        """Let a job of `task` on to its host, whatever becomes of it there; call `leave` afterwards.
+
+        None where the host is not limited; a timedelta where the job may not go: after how long to ask again.
+        """
+        if not self._limits or (limit := self._limits.get(host_of(task.target.endpoint))) is None:
+            return None
+        seconds = limit.wait(self._now().timestamp())
+        if seconds == 0:
+            return Passage(limit, limit.begin())
+        if seconds == inf:
+            return _ASK_AGAIN if limit.closed_until is None else _LONGEST_WAIT
+        return timedelta(seconds=seconds)
+
+    def leave(self, task: Task, passage: Passage | None, outcome: Outcome | None) -> None:
+        """Note that the job is over there, and what its call met; None where there was no call."""
+        if passage is not None:
+            passage.limit.end(passage.began)
+        sign = Sign.NONE if outcome is None else sign_of(outcome)
+        if outcome is None or sign is Sign.NONE or (passage is None and sign is Sign.REACHED):
+            return
+        host, now = host_of(task.target.endpoint), self._now().timestamp()
+        limit = self._limits.get(host)
+        if limit is None and sign is Sign.TOO_MUCH:
+            limit = self._limits[host] = HostLimit(self._most_calls, now)
+        if limit is None or (passage is not None and passage.limit is not limit):
+            return  # of a trouble that is over
+        closings, asked = limit.closings, outcome.retry_after
+        limit.learn(
+            sign,
+            now,
+            began=0 if passage is None else passage.began,
+            asked_s=None if asked is None else asked.total_seconds(),
+            jitter=self._jitter(),
+        )
+        self._tell_change(host, limit, closings, now)
+
+    def _tell_change(self, host: str, limit: HostLimit, closings_before: int, now: float) -> None:
+        if limit.closed_until is not None and limit.closings > closings_before:
+            self._emit(HostClosed(host=host, closings=limit.closings, seconds=round(limit.closed_until - now, 3)))
+        elif closings_before and limit.closed_until is None:
+            self._emit(HostOpened(host=host))
+
+    # --- with the others ----------------------------------------------------------------------------------------------
+
+    async def share_for_ever(self) -> NoReturn:
+        """Tell and hear. Raises StoreError."""
+        while True:
+            await self.share()
+            await asyncio.sleep(_SHARE_EVERY_S if self._limits else _LISTEN_EVERY_S)
+
+    async def share(self) -> None:
+        """Hear what others know about hosts, and tell what this worker knows. Raises StoreError."""
+        now = self._now()
+        self._hear(await self._store.read(now), now.timestamp())
+        if self._limits or self._told:
+            self._told = True
+            await self._store.tell(self._incarnation, self._reports(), now)
+            self._told = bool(self._limits)
+
+    def _reports(self) -> dict[str, HostReport]:
+        return {host: limit.report() for host, limit in self._limits.items()}
+
+    def _hear(self, reports: HostReports, now: float) -> None:
+        others = {
+            host: {who: report for who, report in said.items() if who != self._incarnation}
+            for host, said in reports.items()
+        }
+        for host, said in others.items():
+            if said and (limit := self._limits.get(host)) is not None:
+                closings = limit.closings
+                limit.hear(over_all_workers(said.values()))
+                if closings and limit.closed_until is None:
+                    self._emit(HostOpened(host=host))
+            elif said:
+                self._limits[host] = HostLimit(self._most_calls, now, hearsay=True)
+        for host, limit in list(self._limits.items()):
+            if limit.forgettable(now) or (limit.hearsay and not others.get(host)):
+                del self._limits[host]

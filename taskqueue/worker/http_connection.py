@@ -1,0 +1,307 @@
+"""HTTP/1.1 connections: dialling, one exchange at a time on each, kept alive between them (RFC 9112).
+
+httptools (llhttp, the parser of Node.js) reads the answers. Everything else that a client library does by itself is the
+worker's to decide and is not here: cookies, redirects, proxies, decompression, sending again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import ssl
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final, cast
+
+import aiohappyeyeballs
+import httptools
+
+#: below the 5 s after which common servers (uvicorn, Node.js) close an idle connection: a request written to one that
+#: is just being closed is lost with an unknown effect
+_KEEP_ALIVE_S: Final = 4.0
+
+#: limits for the head of an answer, which bound memory; those of the common servers
+_MAX_HEAD_LINE_BYTES: Final = 8190
+_MAX_HEADERS: Final = 128
+#: bytes that may come without a byte of a body among them: an endless line is noticed only at its end
+_MAX_BARREN_BYTES: Final = 64 * 1024
+
+#: a name is looked up again after so long; the next address family is tried after so long without a connection
+_RESOLVED_FOR_S: Final = 10.0
+_MOST_RESOLVED: Final = 10_000
+_NEXT_ADDRESS_AFTER_S: Final = 0.25
+
+_SWITCHING_PROTOCOLS: Final = 101
+
+AddressInfo = tuple[int | socket.AddressFamily, int | socket.SocketKind, int, str, tuple[Any, ...]]
+
+
+class BrokenAnswerError(Exception):
+    """The answer is not valid HTTP, too large in its head, or ended early. The text holds nothing of the answer."""
+
+
+class BrokenConnectionError(Exception):
+    """The connection ended before an answer had begun, or was reset."""
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Whom a connection leads to."""
+
+    secure: bool
+    host: str
+    port: int
+
+
+@dataclass(slots=True, kw_only=True, eq=False)
+class Answer:
+    """What came so far. At most `max_body` bytes of the body are kept; `truncated` says that there were more."""
+
+    max_body: int
+    kept_headers: frozenset[bytes]
+    status: int | None = None
+    headers: dict[str, str] = field(default_factory=dict)
+    body: bytearray = field(default_factory=bytearray)
+    truncated: bool = False
+
+
+class Connection(asyncio.Protocol):
+    """One established connection. `on_idle` is called with it when it can take another request."""
+
+    def __init__(self, origin: Origin, on_idle: Callable[[Connection], None], on_end: Callable[[Connection], None]):
+        self.origin = origin
+        self.idle_since = 0.0
+        self._on_idle = on_idle
+        self._on_end = on_end
+        self._loop = asyncio.get_running_loop()
+        self._transport: asyncio.Transport | None = None
+        self._parser = httptools.HttpResponseParser(self)
+        self._answer: Answer | None = None
+        self._done: asyncio.Future[None] | None = None
+        # of the present answer:
+        self._headers = 0
+        self._barren = 0
+        self._interim = False
+        self._head_complete = False
+        self._ends_with_connection = True
+
+    @property
+    def usable(self) -> bool:
+        """Whether another request can be sent."""
+        return self._transport is not None and not self._transport.is_closing() and self._done is None
+
+    def send(self, request: bytes, answer: Answer) -> asyncio.Future[None]:
+        """Send the bytes of one request; return what completes when `answer` is.
+
+        It raises BrokenAnswerError or BrokenConnectionError. Whoever stops waiting for it calls `close`.
+        """
+        assert self._transport is not None  # noqa: S101 - for mypy: `usable` says so
+        self._reset()
+        self._answer = answer
+        self._done = done = self._loop.create_future()
+        self._transport.write(request)
+        return done
+
+    def close(self) -> None:
+        """End the connection at once."""
+        if self._transport is not None:
+            self._transport.abort()
+
+    # --- asyncio.Protocol ---------------------------------------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Take over the transport."""
+        self._transport = cast(asyncio.Transport, transport)
+
+    def data_received(self, data: bytes) -> None:
+        """Parse a part of the answer."""
+        answer = self._answer
+        if answer is None:
+            self.close()  # nobody asked for this
+            return
+        known = len(answer.body)
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserCallbackError as error:
+            cause = error.__context__
+            self._fail(cause if isinstance(cause, BrokenAnswerError) else BrokenAnswerError("is not valid HTTP"))
+        except httptools.HttpParserError:
+            self._fail(BrokenAnswerError("is not valid HTTP"))
+        else:
+            self._barren = self._barren + len(data) if len(answer.body) == known else 0
+            if self._barren > _MAX_BARREN_BYTES:
+                self._fail(BrokenAnswerError("has a head without an end"))
+
+    def eof_received(self) -> None:
+        """Take the end for the end of both directions."""
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """End the answer, which is complete here where nothing else said how long it is."""
+        self._on_end(self)
+        if self._done is None:
+            return
+        if exc is None and self._head_complete and self._ends_with_connection:
+            self._finish()
+        elif exc is None and self._answer is not None and self._answer.status is not None:
+            self._fail(BrokenAnswerError("ended early"))
+        else:
+            self._fail(BrokenConnectionError())
+
+    # --- httptools ----------------------------------------------------------------------------------------------------
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Keep what is wanted of a header."""
+        self._headers += 1
+        if self._headers > _MAX_HEADERS or len(name) + len(value) > _MAX_HEAD_LINE_BYTES:
+            raise BrokenAnswerError("has too many or too long headers")
+        lower = name.lower()
+        if lower in {b"content-length", b"transfer-encoding"}:
+            self._ends_with_connection = False
+        if self._answer is not None and lower in self._answer.kept_headers:
+            self._answer.headers.setdefault(lower.decode("ascii"), value.decode("latin-1"))
+
+    def on_headers_complete(self) -> None:
+        """Take note of the status."""
+        status = self._parser.get_status_code()
+        self._interim = status < 200 and status != _SWITCHING_PROTOCOLS
+        if self._interim:
+            return
+        if not 100 <= status <= 599:
+            raise BrokenAnswerError("has a status that does not exist")
+        self._head_complete = True
+        if self._answer is not None:
+            self._answer.status = status
+
+    def on_body(self, data: bytes) -> None:
+        """Take a part of the body."""
+        answer = self._answer
+        if answer is None or answer.truncated:
+            return
+        answer.body += data
+        if len(answer.body) > answer.max_body:
+            del answer.body[answer.max_body :]
+            answer.truncated = True
+            # Reading on only to keep the connection could mean gigabytes.
+            self.close()
+            self._finish()
+
+    def on_message_complete(self) -> None:
+        """End the exchange; an interim answer (1xx) is none."""
+        if self._interim:
+            answer = self._answer
+            self._headers = 0
+            if answer is not None:
+                answer.headers.clear()
+            return
+        reusable = self._parser.should_keep_alive() and self._sent_all()
+        self._finish()
+        if not reusable:
+            self.close()
+        elif self.usable:
+            self._on_idle(self)
+
+    # --- within -------------------------------------------------------------------------------------------------------
+
+    def _reset(self) -> None:
+        self._headers = 0
+        self._barren = 0
+        self._interim = False
+        self._head_complete = False
+        self._ends_with_connection = True
+
+    def _sent_all(self) -> bool:
+        return self._transport is not None and self._transport.get_write_buffer_size() == 0
+
+    def _finish(self) -> None:
+        done, self._done, self._answer = self._done, None, None
+        if done is not None and not done.done():
+            done.set_result(None)
+
+    def _fail(self, error: Exception) -> None:
+        done, self._done, self._answer = self._done, None, None
+        self.close()
+        if done is not None and not done.done():
+            done.set_exception(error)
+
+
+class Pool:
+    """Connections by origin. How many there are is the caller's to bound."""
+
+    def __init__(self) -> None:
+        self._idle: dict[Origin, list[Connection]] = {}
+        self._open: set[Connection] = set()
+        self._resolved: dict[tuple[str, int], tuple[float, Sequence[AddressInfo]]] = {}
+        self._tls: ssl.SSLContext | None = None
+        self._loop = asyncio.get_running_loop()
+        self._sweeping: asyncio.TimerHandle | None = None
+
+    def take(self, origin: Origin) -> Connection | None:
+        """Return an idle connection, or None; the one that was used last, so that the others can go."""
+        idle = self._idle.get(origin)
+        latest = self._loop.time() - _KEEP_ALIVE_S
+        while idle:
+            connection = idle.pop()
+            if connection.usable and connection.idle_since > latest:
+                return connection
+            connection.close()
+        return None
+
+    async def dial(self, origin: Origin) -> Connection:
+        """Return a new connection. Raises OSError, which ssl.SSLError and socket.gaierror are."""
+        addresses = await self._resolve(origin.host, origin.port)
+        found = await aiohappyeyeballs.start_connection(
+            addresses, happy_eyeballs_delay=_NEXT_ADDRESS_AFTER_S, loop=self._loop
+        )
+        try:
+            _, connection = await self._loop.create_connection(
+                lambda: Connection(origin, self._put_back, self._open.discard),
+                sock=found,
+                ssl=self._tls_context() if origin.secure else None,
+                server_hostname=origin.host if origin.secure else None,
+            )
+        except BaseException:
+            found.close()
+            raise
+        self._open.add(connection)
+        return connection
+
+    def close(self) -> None:
+        """Close every connection."""
+        if self._sweeping is not None:
+            self._sweeping.cancel()
+        for connection in list(self._open):
+            connection.close()
+        self._idle.clear()
+
+    def _put_back(self, connection: Connection) -> None:
+        connection.idle_since = self._loop.time()
+        self._idle.setdefault(connection.origin, []).append(connection)
+        if self._sweeping is None:
+            self._sweeping = self._loop.call_later(_KEEP_ALIVE_S / 2, self._sweep)
+
+    def _sweep(self) -> None:
+        latest = self._loop.time() - _KEEP_ALIVE_S
+        for origin, idle in list(self._idle.items()):
+            fresh = [connection for connection in idle if connection.usable and connection.idle_since > latest]
+            for connection in set(idle).difference(fresh):
+                connection.close()
+            if fresh:
+                self._idle[origin] = fresh
+            else:
+                del self._idle[origin]
+        self._sweeping = self._loop.call_later(_KEEP_ALIVE_S / 2, self._sweep) if self._idle else None
+
+    async def _resolve(self, host: str, port: int) -> Sequence[AddressInfo]:
+        until, found = self._resolved.get((host, port), (0.0, ()))
+        if self._loop.time() >= until:
+            found = await self._loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+            if len(self._resolved) >= _MOST_RESOLVED:
+                self._resolved.clear()
+            self._resolved[host, port] = (self._loop.time() + _RESOLVED_FOR_S, found)
+        return found
+
+    def _tls_context(self) -> ssl.SSLContext:
+        if self._tls is None:
+            self._tls = ssl.create_default_context()
+            self._tls.set_alpn_protocols(["http/1.1"])
+        return self._tls

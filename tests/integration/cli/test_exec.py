@@ -1,0 +1,143 @@
+"""`taskqueue exec cancel` and `show`, as their user runs them, against a real Redis."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+
+import pytest
+import redis
+
+from taskqueue.cli.main import main
+from tests.support.values import a_job, a_record
+
+JOB = a_job()
+
+RunExec = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def run_exec(capsys: pytest.CaptureFixture[str]) -> RunExec:
+    """Run `taskqueue exec` here with arguments; return its exit code, output and errors."""
+
+    def run(*arguments: str) -> tuple[int, str, str]:
+        with pytest.raises(SystemExit) as left:
+            main(["exec", *arguments])
+        output = capsys.readouterr()
+        assert isinstance(left.value.code, int)
+        return left.value.code, output.out, output.err
+
+    return run
+
+
+def test_a_job_that_nobody_has_seen_is_cancelled_all_the_same(store: redis.Redis, run_exec: RunExec) -> None:
+    code, out, err = run_exec("cancel", "a", "b:c")
+
+    assert (code, err) == (0, "")
+    assert [line.split(";")[0] for line in out.splitlines()] == ["a: cancelled", "b:c: cancelled"]
+    assert set(store.keys("*")) == {"taskqueue:cancelled:a", "taskqueue:cancelled:b%3Ac"}
+
+
+def test_a_running_job_says_who_has_it(store: redis.Redis, run_exec: RunExec) -> None:
+    store.hset("taskqueue:claim:a", mapping={"attempt": "2", "owner": "worker-1:aa", "delivery": "7"})
+    store.set("taskqueue:worker:worker-1:aa", "{}")
+
+    code, out, _ = run_exec("cancel", "a")
+
+    assert (code, out.split(",")[0]) == (0, "a: runs on worker-1:aa")
+
+
+@pytest.mark.parametrize(
+    ("word", "said"), [("success", "success"), ("failing:expired", "failed"), ("failed", "failed")]
+)
+def test_a_job_that_has_ended_is_exit_1_and_the_others_are_cancelled(
+    store: redis.Redis, run_exec: RunExec, word: str, said: str
+) -> None:
+    store.set("taskqueue:done:a", word)
+
+    code, out, _ = run_exec("cancel", "a", "b")
+
+    assert code == 1
+    assert out.splitlines()[0] == f"a: had ended before: {said}; nothing is changed"
+    assert store.exists("taskqueue:cancelled:b")
+    assert not store.exists("taskqueue:cancelled:a")
+
+
+def test_show_tells_where_a_job_waits(store: redis.Redis, run_exec: RunExec) -> None:
+    store.hset("taskqueue:delayed:job:a", mapping={"attempt": "2", "list": "taskqueue:waiting:global"})
+
+    code, out, _ = run_exec("show", "a")
+
+    assert code == 0
+    assert json.loads(out) == {
+        "job_id": "a",
+        "status": "pending",
+        "cancelled": False,
+        "attempt": 2,
+        "worker": None,
+        "worker_lives": None,
+        "waits_in": "taskqueue:waiting:global",
+        "execution": None,
+    }
+
+
+@pytest.mark.parametrize(("beat", "status"), [(True, "running"), (False, "pending")])
+def test_show_tells_who_runs_a_job_and_whether_it_lives(
+    store: redis.Redis, run_exec: RunExec, beat: bool, status: str
+) -> None:
+    store.hset("taskqueue:claim:a", mapping={"attempt": "1", "owner": "worker-1:aa"})
+    if beat:
+        store.set("taskqueue:worker:worker-1:aa", "{}")
+
+    shown = json.loads(run_exec("show", "a")[1])
+
+    assert (shown["status"], shown["worker"], shown["worker_lives"]) == (status, "worker-1:aa", beat)
+
+
+def test_show_prints_the_record_of_an_ended_job_without_characters_that_a_terminal_acts_on(
+    store: redis.Redis, run_exec: RunExec
+) -> None:
+    record = a_record(a_job(user_id="\x1b[2J\u202e"))
+    store.set(f"taskqueue:execution:{JOB.id}", record.to_json())
+    store.set(f"taskqueue:done:{JOB.id}", "success")
+
+    code, out, _ = run_exec("show", JOB.id)
+
+    assert (code, out.isascii(), "\x1b" in out) == (0, True, False)
+    assert json.loads(out)["status"] == "success"
+    assert json.loads(out)["execution"] == json.loads(record.to_json())
+
+
+def test_show_of_a_cancelled_job_says_so_before_its_message_has_come(store: redis.Redis, run_exec: RunExec) -> None:
+    store.set("taskqueue:cancelled:a", "1")
+
+    code, out, _ = run_exec("show", "a")
+
+    shown = json.loads(out)
+    assert (code, shown["status"], shown["cancelled"]) == (0, None, True)
+
+
+@pytest.mark.usefixtures("store")
+def test_show_of_a_job_that_nobody_knows_is_exit_1(run_exec: RunExec) -> None:
+    code, out, _ = run_exec("show", "a")
+
+    assert (code, json.loads(out)["status"]) == (1, None)
+
+
+def test_a_key_of_another_type_is_named(store: redis.Redis, run_exec: RunExec) -> None:
+    store.set("taskqueue:claim:a", "spoilt")
+
+    for verb in ("cancel", "show"):
+        code, _, err = run_exec(verb, "a")
+        assert code == 1
+        assert err.startswith("taskqueue:claim:a holds ")
+
+
+@pytest.mark.usefixtures("directory")
+@pytest.mark.parametrize("verb", ["cancel", "show"])
+def test_without_redis_one_line_says_so(run_exec: RunExec, verb: str) -> None:
+    code, out, err = run_exec(verb, "a")
+
+    assert (code, out) == (1, "")
+    assert err.startswith("Redis: ")
+    assert len(err.splitlines()) == 1
