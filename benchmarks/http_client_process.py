@@ -1,7 +1,7 @@
 """One HTTP client under load, for `http_clients.py`: `CLIENT URL REQUESTS` as arguments, its cost as JSON on stdout.
 
-`caller` is the worker's own, with all that it does around its client; `aiohttp` is that client with the same settings,
-alone; `pyreqwest` is the other one. Of the latter two, only the one that runs has to be installed.
+`caller` is the worker's own, with all that it does around a call; `aiohttp` and `pyreqwest` are alone, and leave out
+what the worker does without. Of these two, only the one that runs has to be installed.
 """
 
 from __future__ import annotations

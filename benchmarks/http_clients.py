@@ -1,4 +1,4 @@
-"""Requests per second of the HTTP clients that the worker could have, on one core: aiohttp, and pyreqwest beside it."""
+"""Requests per second of the worker's own HTTP client on one core, beside aiohttp and pyreqwest."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ class Side:
 
 #: the worker's environment, and that of the peers, which has both clients in the same
 _SIDES = (
-    Side(name="the worker's own caller", client="caller", python=Path(sys.executable)),
-    Side(name="aiohttp alone, with its settings", client="aiohttp", python=PEERS_PYTHON),
+    Side(name="the worker's own", client="caller", python=Path(sys.executable)),
+    Side(name="aiohttp", client="aiohttp", python=PEERS_PYTHON),
     Side(name="pyreqwest", client="pyreqwest", python=PEERS_PYTHON),
 )
 
@@ -52,9 +52,10 @@ def measure(endpoint: Endpoint, cores: Cores, requests: int, rounds: int, result
         report.rounds(name, [cost["requests_per_s"] for cost in each], "req/s")
     for name, each in costs.items():
         report.rounds(f"{name}, processor time", _cpu(each), "µs/req", lower_is_better=True)
-    if aiohttp := costs.get("aiohttp alone, with its settings"):
-        ratios = [a / b for a, b in zip(_cpu(aiohttp), _cpu(costs["pyreqwest"]), strict=True)]
-        report.rounds("processor time of a request, aiohttp over pyreqwest", ratios, "ratio")
+    ours, *others = costs
+    for name in others:
+        ratios = [theirs / own for theirs, own in zip(_cpu(costs[name]), _cpu(costs[ours]), strict=True)]
+        report.rounds(f"processor time of its request over the worker's, {name}", ratios, "times")
     if result is not None:
         report.write(result)
 

@@ -84,6 +84,8 @@ class Connection(asyncio.Protocol):
         self._interim = False
         self._head_complete = False
         self._ends_with_connection = True
+        self._complete = False
+        self._reusable = False
 
     @property
     def usable(self) -> bool:
@@ -120,17 +122,19 @@ class Connection(asyncio.Protocol):
             self.close()  # nobody asked for this
             return
         known = len(answer.body)
+        broken: Exception | None = None
         try:
             self._parser.feed_data(data)
-        except httptools.HttpParserCallbackError as error:
+        except httptools.HttpParserError as error:
             cause = error.__context__
-            self._fail(cause if isinstance(cause, BrokenAnswerError) else BrokenAnswerError("is not valid HTTP"))
-        except httptools.HttpParserError:
-            self._fail(BrokenAnswerError("is not valid HTTP"))
-        else:
-            self._barren = self._barren + len(data) if len(answer.body) == known else 0
-            if self._barren > _MAX_BARREN_BYTES:
-                self._fail(BrokenAnswerError("has a head without an end"))
+            broken = cause if isinstance(cause, BrokenAnswerError) else BrokenAnswerError("is not valid HTTP")
+        self._barren = self._barren + len(data) if len(answer.body) == known else 0
+        if self._complete:
+            self._end(reusable=broken is None and self._reusable)
+        elif broken is not None:
+            self._fail(broken)
+        elif self._barren > _MAX_BARREN_BYTES:
+            self._fail(BrokenAnswerError("has a head without an end"))
 
     def eof_received(self) -> None:
         """Take the end for the end of both directions."""
@@ -149,6 +153,11 @@ class Connection(asyncio.Protocol):
 
     # --- httptools ----------------------------------------------------------------------------------------------------
 
+    def on_message_begin(self) -> None:
+        """Note an answer that nobody asked for: whatever comes behind it is not to be trusted either."""
+        if self._complete:
+            self._reusable = False
+
     def on_header(self, name: bytes, value: bytes) -> None:
         """Keep what is wanted of a header."""
         self._headers += 1
@@ -157,48 +166,43 @@ class Connection(asyncio.Protocol):
         lower = name.lower()
         if lower in {b"content-length", b"transfer-encoding"}:
             self._ends_with_connection = False
-        if self._answer is not None and lower in self._answer.kept_headers:
+        if self._answer is not None and not self._complete and lower in self._answer.kept_headers:
             self._answer.headers.setdefault(lower.decode("ascii"), value.decode("latin-1"))
 
     def on_headers_complete(self) -> None:
         """Take note of the status."""
         status = self._parser.get_status_code()
-        self._interim = status < 200 and status != _SWITCHING_PROTOCOLS
+        self._interim = 100 <= status < 200 and status != _SWITCHING_PROTOCOLS
         if self._interim:
             return
         if not 100 <= status <= 599:
             raise BrokenAnswerError("has a status that does not exist")
-        self._head_complete = True
-        if self._answer is not None:
+        if self._answer is not None and not self._complete:
+            self._head_complete = True
             self._answer.status = status
 
     def on_body(self, data: bytes) -> None:
         """Take a part of the body."""
         answer = self._answer
-        if answer is None or answer.truncated:
+        if answer is None or self._complete:
             return
         answer.body += data
         if len(answer.body) > answer.max_body:
             del answer.body[answer.max_body :]
             answer.truncated = True
             # Reading on only to keep the connection could mean gigabytes.
-            self.close()
-            self._finish()
+            self._complete, self._reusable = True, False
 
     def on_message_complete(self) -> None:
         """End the exchange; an interim answer (1xx) is none."""
-        if self._interim:
-            answer = self._answer
-            self._headers = 0
-            if answer is not None:
-                answer.headers.clear()
+        if not self._interim:
+            if not self._complete:
+                self._reusable = self._parser.should_keep_alive() and self._sent_all()
+            self._complete = True
             return
-        reusable = self._parser.should_keep_alive() and self._sent_all()
-        self._finish()
-        if not reusable:
-            self.close()
-        elif self.usable:
-            self._on_idle(self)
+        self._headers = 0
+        if self._answer is not None:
+            self._answer.headers.clear()
 
     # --- within -------------------------------------------------------------------------------------------------------
 
@@ -208,9 +212,18 @@ class Connection(asyncio.Protocol):
         self._interim = False
         self._head_complete = False
         self._ends_with_connection = True
+        self._complete = False
+        self._reusable = False
 
     def _sent_all(self) -> bool:
         return self._transport is not None and self._transport.get_write_buffer_size() == 0
+
+    def _end(self, *, reusable: bool) -> None:
+        self._finish()
+        if not reusable:
+            self.close()
+        elif self.usable:
+            self._on_idle(self)
 
     def _finish(self) -> None:
         done, self._done, self._answer = self._done, None, None

@@ -1,16 +1,14 @@
 import asyncio
 import gzip
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator
 
 import pytest
 
 from taskqueue.dev.target import Target
 from taskqueue.worker.http_call import CallResult, HttpCaller, HttpRequest
+from tests.support.raw_endpoint import after_request, raw_endpoint
 
 CAP = 64 * 1024
-
-Script = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
 
 @pytest.fixture
@@ -25,32 +23,6 @@ async def caller() -> AsyncIterator[HttpCaller]:
 async def target() -> AsyncIterator[Target]:
     async with Target() as target:
         yield target
-
-
-@asynccontextmanager
-async def _endpoint(script: Script) -> AsyncIterator[str]:
-    """Serve `script` once per connection: it gets the connection and writes whatever it likes."""
-
-    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        try:
-            await script(reader, writer)
-        except (ConnectionError, asyncio.IncompleteReadError):
-            pass
-        finally:
-            writer.close()
-
-    server = await asyncio.start_server(serve, "127.0.0.1", 0)
-    async with server:
-        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
-
-
-def _after_request(answer: bytes) -> Script:
-    async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await reader.readuntil(b"\r\n\r\n")
-        writer.write(answer)
-        await writer.drain()
-
-    return script
 
 
 async def _get(caller: HttpCaller, url: str, *, deadline_s: float = 5.0, cap: int = CAP) -> CallResult:
@@ -88,8 +60,8 @@ async def test_retry_after_is_kept_and_other_headers_are_not(caller: HttpCaller,
 
 
 async def test_a_redirect_is_an_answer_and_is_not_followed(caller: HttpCaller) -> None:
-    async with _endpoint(
-        _after_request(b"HTTP/1.1 302 Found\r\nLocation: /elsewhere\r\nContent-Length: 0\r\n\r\n")
+    async with raw_endpoint(
+        after_request(b"HTTP/1.1 302 Found\r\nLocation: /elsewhere\r\nContent-Length: 0\r\n\r\n")
     ) as url:
         result = await _get(caller, url)
 
@@ -104,7 +76,7 @@ async def test_a_cookie_of_one_call_is_not_sent_with_the_next(caller: HttpCaller
             heads.append(await reader.readuntil(b"\r\n\r\n"))
             writer.write(b"HTTP/1.1 200 OK\r\nSet-Cookie: session=canary; Path=/\r\nContent-Length: 0\r\n\r\n")
 
-    async with _endpoint(script) as url:
+    async with raw_endpoint(script) as url:
         await _get(caller, url)
         await _get(caller, url)
 
@@ -121,7 +93,7 @@ async def test_the_environment_gives_no_proxy(
 
 
 async def test_a_refused_connection_was_not_sent(caller: HttpCaller) -> None:
-    async with _endpoint(_after_request(b"")) as url:
+    async with raw_endpoint(after_request(b"")) as url:
         pass
 
     assert _code(await _get(caller, url)) == ("connection_refused", "not_sent")
@@ -146,7 +118,7 @@ async def test_a_handshake_that_never_ends_is_a_connect_timeout_and_not_sent(cal
     async def silent(reader: asyncio.StreamReader, _writer: asyncio.StreamWriter) -> None:
         await reader.read()
 
-    async with _endpoint(silent) as url:
+    async with raw_endpoint(silent) as url:
         result = await _get(caller, url.replace("http://", "https://"))
 
     assert _code(result) == ("connect_timeout", "not_sent")
@@ -161,7 +133,7 @@ async def test_a_body_that_drips_ends_at_the_deadline_with_its_status(caller: Ht
             await writer.drain()
             await asyncio.sleep(0.02)
 
-    async with _endpoint(drip) as url:
+    async with raw_endpoint(drip) as url:
         result = await _get(caller, url, deadline_s=0.3)
 
     assert _code(result) == ("timeout", "unknown")
@@ -183,7 +155,7 @@ async def test_an_endless_body_is_cut_at_the_cap_and_the_connection_closed(calle
         finally:
             ended.set()
 
-    async with _endpoint(endless) as url:
+    async with raw_endpoint(endless) as url:
         result = await _get(caller, url, cap=1000)
         async with asyncio.timeout(5):
             await ended.wait()
@@ -192,7 +164,7 @@ async def test_an_endless_body_is_cut_at_the_cap_and_the_connection_closed(calle
 
 
 async def test_a_body_of_exactly_the_cap_is_complete(caller: HttpCaller) -> None:
-    async with _endpoint(_after_request(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n12345")) as url:
+    async with raw_endpoint(after_request(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n12345")) as url:
         result = await _get(caller, url, cap=5)
 
     assert (result.body, result.truncated) == (b"12345", False)
@@ -202,7 +174,7 @@ async def test_a_compressed_body_is_not_unpacked(caller: HttpCaller) -> None:
     packed = gzip.compress(bytes(10_000_000))
     head = f"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: {len(packed)}\r\n\r\n".encode()
 
-    async with _endpoint(_after_request(head + packed)) as url:
+    async with raw_endpoint(after_request(head + packed)) as url:
         result = await _get(caller, url)
 
     assert result.body == packed
@@ -210,7 +182,7 @@ async def test_a_compressed_body_is_not_unpacked(caller: HttpCaller) -> None:
 
 
 async def test_a_short_body_is_a_protocol_error_with_its_status(caller: HttpCaller) -> None:
-    async with _endpoint(_after_request(b"HTTP/1.1 200 OK\r\nContent-Length: 50\r\n\r\nonly this")) as url:
+    async with raw_endpoint(after_request(b"HTTP/1.1 200 OK\r\nContent-Length: 50\r\n\r\nonly this")) as url:
         result = await _get(caller, url)
 
     assert result.status == 200
@@ -228,7 +200,7 @@ async def test_a_short_body_is_a_protocol_error_with_its_status(caller: HttpCall
     ids=["garbage", "malformed header", "too many headers", "header too long"],
 )
 async def test_an_answer_that_is_not_http_is_a_protocol_error(caller: HttpCaller, answer: bytes) -> None:
-    async with _endpoint(_after_request(answer)) as url:
+    async with raw_endpoint(after_request(answer)) as url:
         result = await _get(caller, url)
 
     assert _code(result) == ("protocol_error", "unknown")
@@ -236,7 +208,7 @@ async def test_an_answer_that_is_not_http_is_a_protocol_error(caller: HttpCaller
 
 
 async def test_a_connection_closed_after_the_request_has_an_unknown_effect(caller: HttpCaller) -> None:
-    async with _endpoint(_after_request(b"")) as url:
+    async with raw_endpoint(after_request(b"")) as url:
         result = await _get(caller, url)
 
     assert _code(result) == ("connection_reset", "unknown")
@@ -257,7 +229,7 @@ async def test_a_request_on_a_connection_that_breaks_is_never_sent_twice(caller:
             requests += 1
             writer.write(answer)
 
-    async with _endpoint(second_breaks) as url:
+    async with raw_endpoint(second_breaks) as url:
         await _get(caller, url)
         result = await caller.call(HttpRequest(method=method, url=url), deadline_s=5, max_response_bytes=CAP)
 
@@ -270,7 +242,7 @@ async def test_a_handshake_that_fails_is_a_tls_error_and_not_sent(caller: HttpCa
         await reader.read(1)
         writer.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
 
-    async with _endpoint(plain_http) as url:
+    async with raw_endpoint(plain_http) as url:
         result = await _get(caller, url.replace("http://", "https://"))
 
     assert _code(result) == ("tls_error", "not_sent")

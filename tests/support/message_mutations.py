@@ -18,7 +18,7 @@ from tests.support.raw_properties import NOT_TEXT, short, table, timestamp
 Encode = Callable[[Document], bytes]
 
 _FIELDS = (
-    *((("version",)), ("job",), ("metadata",)),
+    *(("version",), ("job",), ("metadata",)),
     *(("job", name) for name in ("id", "task_type_id", "user_id", "scheduled_at", "execute_after", "attempt")),
     *(("job", name) for name in ("priority", "payload", "created_at", "unknown")),
     *(("metadata", name) for name in ("correlation_id", "source", "distribution_slot")),
@@ -30,21 +30,7 @@ _MARK = "here is to stand something else"
 
 #: as they stand in the JSON, which a JSON encoder would never write
 _LITERALS = (
-    *(
-        "NaN",
-        "Infinity",
-        "-Infinity",
-        "1e999",
-        "-1e-999",
-        "9" * 4300,
-        "9" * 5000,
-        "-0",
-        "1.0",
-        "0x1",
-        "01",
-        "+1",
-        "1_0",
-    ),
+    *("NaN", "Infinity", "-Infinity", "1e999", "-1e-999", "9" * 4300, "9" * 5000, "-0", "1.0", "0x1", "01", "+1"),
     *("1e0", "10E-1", "tru", "undefined", "None", "True", "'a'", '"\\ud800"', '"\\udc00\\ud800"', '"\\x41"', '"\\u12"'),
     *('"a\tb"', '"a\0b"', '"\\u0000"', '""', "{}", "[]", "[,]", '{"a":}', '{"a":1,}', "[" * 3000, "[" * 50 + "]" * 50),
 )
