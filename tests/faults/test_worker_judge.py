@@ -1,4 +1,4 @@
-"""The judge of killed workers sees what is wrong in made-up findings; workers with a mistake are with the kill points."""
+"""The judge of killed workers sees what is wrong in made-up findings; workers with a mistake: see the kill points."""
 
 from __future__ import annotations
 
