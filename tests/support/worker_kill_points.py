@@ -82,7 +82,7 @@ POINTS = (
         name="after a failure's mark, before the ack", failpoint=_store("mark_failed", "after"), kind="final"
     ),
     WorkerKillPoint(
-        name="after a malformed message is set aside, before the ack",
+        name="after a malformed message is sent, before the ack",
         failpoint=Failpoint(target=_PUBLISH, when="after"),
         kind="malformed",
         allowed=_COPY,
