@@ -9,7 +9,7 @@
 -- ARGV[3]  milliseconds that the mark, and later the done marker, is kept
 -- ARGV[4]  execution as JSON: end the job now, unless somebody runs it; empty: only mark it
 -- ARGV[5]  milliseconds the execution is kept   ARGV[6]  milliseconds the mark of an ended job is kept
--- Returns  {"ended", word}: it ended before; nothing is changed
+-- Returns  {"ended", word}: it ended before, as the done marker or else the record says; nothing is changed
 --          {"running", incarnation}: a worker that lives runs it, and finds the mark
 --          {"marked", unix ms now, attempt or 0, message, execution}: nobody runs it; texts that are not there are empty
 --          {"cancelled"}: that is how it ended. O(log waiting).
@@ -18,12 +18,23 @@
 --@ include delayed_move.lua#lists
 --@ include finish.lua#count_ends
 
+local FINAL = {success = true, failed = true, skipped = true, cancelled = true}
+
+-- The record outlives the done marker. Where the job runs or waits again, it is about the time before.
+local function recorded_end(execution)
+  if not execution or redis.call('EXISTS', KEYS[2], KEYS[4]) > 0 then return nil end
+  local ok, record = pcall(cjson.decode, execution)
+  if ok and type(record) == 'table' and FINAL[record.status] then return record.status end
+end
+
 for index, wanted in ipairs({'string', 'hash', 'string', 'hash', 'string', 'zset', 'set'}) do
   require_type(KEYS[index], wanted)
 end
 local list = list_of(KEYS[4], KEYS[6])
 require_type(list, 'zset')
 local done = redis.call('GET', KEYS[1])
+local execution = redis.call('GET', KEYS[5])
+done = done or recorded_end(execution)
 if done then return {'ended', done} end
 
 redis.call('SET', KEYS[3], '1', 'PX', ARGV[3])
@@ -35,7 +46,6 @@ if ARGV[4] == '' then
   local time = redis.call('TIME')
   local now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
   local waiting = redis.call('HMGET', KEYS[4], 'attempt', 'message')
-  local execution = redis.call('GET', KEYS[5])
   local attempt = tonumber(waiting[1] or claim[1] or 0)
   return {'marked', now, attempt, waiting[2] or '', execution or ''}
 end

@@ -36,8 +36,13 @@ for argument = 7, #ARGV, 2 do
 end
 for _, task in ipairs(redis.call('HKEYS', KEYS[2])) do
   if not present[task] then
-    redis.call('HSETNX', KEYS[4], task, now)
-    if now - tonumber(redis.call('HGET', KEYS[4], task)) > tonumber(ARGV[3]) then
+    -- What somebody else wrote there is no instant: then it counts as removed now.
+    local since = tonumber(redis.call('HGET', KEYS[4], task))
+    if not since then
+      since = now
+      redis.call('HSET', KEYS[4], task, now)
+    end
+    if now - since > tonumber(ARGV[3]) then
       redis.call('HDEL', KEYS[2], task)
       redis.call('HDEL', KEYS[4], task)
     else

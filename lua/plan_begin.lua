@@ -47,6 +47,14 @@ local function hold(until_ms)
   redis.call('ZADD', KEYS[7], until_ms, ARGV[2])
 end
 
+-- A number of an occurrence's record. Nothing is written yet where it is none.
+local function number_in(key, field, value)
+  if value and not (string.match(value, '^%d+$') and #value < 16) then
+    error({err = 'UNREADABLE ' .. key .. ' has no number in its field ' .. field})
+  end
+  return tonumber(value or 0)
+end
+
 -- When the occurrence before this one is over at the latest; nil: it is over, and true behind it: for its time is up.
 local function runs_until()
   local latest = redis.call('GET', KEYS[9])
@@ -55,9 +63,9 @@ local function runs_until()
   require_type(key, 'hash')
   local record = redis.call('HMGET', key, 'over_by', 'state', 'planned', 'ended', 'starts_at')
   -- One that is gone is over; what began under a clock that was ahead is not before this one.
-  if not record[1] or tonumber(record[5] or 0) > tonumber(ARGV[14]) then return nil end
-  if record[2] ~= 'planning' and tonumber(record[4] or 0) >= tonumber(record[3] or 0) then return nil end
-  local over_by = tonumber(record[1])
+  if not record[1] or number_in(key, 'starts_at', record[5]) > tonumber(ARGV[14]) then return nil end
+  local over_by, planned = number_in(key, 'over_by', record[1]), number_in(key, 'planned', record[3])
+  if number_in(key, 'ended', record[4]) >= planned and record[2] ~= 'planning' then return nil end
   if over_by <= tonumber(ARGV[14]) then return nil, true end
   return over_by
 end

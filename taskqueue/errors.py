@@ -89,6 +89,13 @@ class DamagedKeyError(StoreError):
         super().__init__(f"{key} {problem}; see who writes there, then remove it: {remedy}")
 
 
+class PlanningError(TaskqueueError):
+    """Due entries or occurrences could not be planned, and all others were; the cause is what the first one met.
+
+    They are tried again.
+    """
+
+
 class UnknownScriptError(StoreError):
     """Redis has no script of this SHA: it was never loaded, or Redis was restarted since."""
 

@@ -90,8 +90,9 @@ class Settler:
         self._open: dict[int, None] = {}
         self._acked: set[int] = set()
         self._flush_soon: asyncio.Handle | None = None
-        #: frames for which the client's writer has no room yet
+        #: frames for which the client's writer has no room yet, and how many deliveries they settle
         self._unsent: list[bytes] = []
+        self._unsent_count = 0
 
     @property
     def unsettled(self) -> int:
@@ -152,19 +153,28 @@ class Settler:
 
     def _send(self, frames: bytes, count: int) -> None:
         if not self._alive():
-            self._emit(SettleLost(queue=queue_name(self.queue), count=count, error="the connection was lost"))
+            self._lost(count)
             return
         self._unsent.append(frames)
+        self._unsent_count += count
         if len(self._unsent) == 1:
             self._write()
 
     def _write(self) -> None:
-        # The client's own methods would await its writer for each frame.
-        if self._channel.write_queue.full():
+        frames, count = b"".join(self._unsent), self._unsent_count
+        if self._alive() and self._channel.write_queue.full():
             self._loop.call_later(_WRITER_POLL_S, self._write)
             return
-        self._channel.write_queue.put_nowait(ChannelFrame(payload=b"".join(self._unsent), should_close=False))
         self._unsent.clear()
+        self._unsent_count = 0
+        if self._alive():
+            # The client's own methods would await its writer for each frame.
+            self._channel.write_queue.put_nowait(ChannelFrame(payload=frames, should_close=False))
+        else:
+            self._lost(count)
+
+    def _lost(self, count: int) -> None:
+        self._emit(SettleLost(queue=queue_name(self.queue), count=count, error="the connection was lost"))
 
 
 def _settling_frame(channel: int, method: int, tag: int, bits: int) -> bytes:

@@ -14,6 +14,7 @@ from taskqueue.assets import asset_dir
 from taskqueue.cli.terminal import printable
 from taskqueue.config.sections import RedisSettings
 from taskqueue.config.settings import load_scheduler_settings
+from taskqueue.errors import ConfigError, StoreError
 from taskqueue.store.cancellations import CancelAnswer, Cancellations, CancelOutcome
 from taskqueue.store.connection import RedisStore
 from taskqueue.store.scripts import Scripts
@@ -38,8 +39,10 @@ def cancel(
 ) -> None:
     """Cancel jobs for good, wherever they are: nobody calls them (again), and a call that runs is cut within 2 seconds.
 
-    Exit 1 when one had ended before, which changes nothing, or Redis failed; 2 for wrong usage or configuration.
+    Exit 1 when one had ended before, which changes nothing, or Redis failed, which stderr tells with the jobs that are
+    left; 2 for wrong usage or configuration.
     """
+    _check(jobs)
     all_cancelled = asyncio.run(_cancel(load_scheduler_settings(config).redis, jobs))
     if not all_cancelled:
         raise typer.Exit(1)
@@ -55,6 +58,7 @@ def show(
     Exit 1 when nothing is known about it, for it waits in RabbitMQ or in a slot, ended long ago or never was; or Redis
     failed. Exit 2 for wrong usage or configuration.
     """
+    _check([job])
     found = asyncio.run(_see(load_scheduler_settings(config).redis, job))
     # As ASCII, so that no user id reaches the terminal but as text.
     typer.echo(json.dumps(found.as_dict(), indent=2))
@@ -62,14 +66,34 @@ def show(
         raise typer.Exit(1)
 
 
+def _check(job_ids: Sequence[str]) -> None:
+    """Raise ConfigError for what no job has as its id, before the first one is asked about."""
+    for number, job_id in enumerate(job_ids, start=1):
+        try:
+            job_id.encode()
+        except UnicodeEncodeError:
+            raise ConfigError(f"JOB {number}: not valid UTF-8; use the id of a job") from None
+        if not job_id:
+            raise ConfigError(f"JOB {number}: empty; use the id of a job")
+
+
 async def _cancel(settings: RedisSettings, job_ids: Sequence[str]) -> bool:
-    """Cancel one after the other, telling each answer; return whether none of them had ended before."""
+    """Cancel one after the other, telling each answer; return whether none of them had ended before.
+
+    Where Redis fails, those for which there is no answer are told before StoreError is raised.
+    """
     store = RedisStore(settings, client_name="taskqueue-exec-cancel")
     try:
         cancellations = Cancellations(store, Scripts(store, asset_dir("lua")))
         all_cancelled = True
-        for job_id in job_ids:
-            answer = await cancellations.cancel(job_id)
+        for number, job_id in enumerate(job_ids):
+            try:
+                answer = await cancellations.cancel(job_id)
+            except StoreError:
+                if len(job_ids) > 1:
+                    left = "\n".join(map(printable, job_ids[number:]))
+                    typer.echo(f"without an answer, to be cancelled again:\n{left}", err=True)
+                raise
             all_cancelled &= answer.outcome is not CancelOutcome.ENDED
             typer.echo(printable(f"{job_id}: {_said(answer)}"))
     finally:

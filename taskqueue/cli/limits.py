@@ -33,13 +33,17 @@ from taskqueue.core.waiting import GLOBAL, host_limit, limited_host, limited_tas
 from taskqueue.errors import ConfigError, InvalidValueError
 from taskqueue.store.clock import ServerClock
 from taskqueue.store.connection import RedisStore
-from taskqueue.store.delayed import DelayedStore
+from taskqueue.store.delayed import WAITING_KEPT, DelayedStore
 from taskqueue.store.hosts import HostReports, HostStore
 from taskqueue.store.limit_overrides import LimitOverrides, Override, overridden
 from taskqueue.store.limits import Bucket, Limit, Limits, LimitStore
 from taskqueue.store.scripts import Scripts
 
 limits_app = typer.Typer(help="Show what holds jobs back; set limits for a while.", no_args_is_help=True)
+
+#: the longest that a limit of 0 may hold: a job that waits in Redis is kept for 30 days, and then it is gone without an
+#: end. A day is left for what waited before, and for the backlog to go out.
+_LONGEST_STOP = WAITING_KEPT - timedelta(days=1)
 
 #: columns of a table that no terminal shows
 _FILE_WIDTH = 160
@@ -74,11 +78,15 @@ def set_limit(
 ) -> None:
     """Let a limit hold for a while instead of the one of worker.yaml. Workers and the leader follow within 2 s.
 
-    Jobs beyond it wait and do not fail, unless they become older than their task's max_age.
+    Jobs beyond it wait and do not fail, unless they become older than their task's max_age. Redis keeps a waiting job
+    for 30 days, so a rate of 0 may hold for 29; to stop a task for longer, disable it.
 
     Exit 1 when Redis failed, 2 for wrong usage or configuration.
     """
     limit_name, limit, duration = _named(name), _limit(rate, burst), _duration(lasting)
+    if limit.rate == 0 and duration > _LONGEST_STOP:
+        longest = format_duration(_LONGEST_STOP)
+        raise ConfigError(f"--for {lasting}: use {longest} at most with a rate of 0, or disable the task in tasks.yaml")
     settings = load_scheduler_settings(config)
     _warn_of_unknown_task(limit_name, settings)
     until = asyncio.run(_set(settings.redis, limit_name, limit, duration))

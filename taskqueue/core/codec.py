@@ -36,6 +36,7 @@ _READABLE_VERSION = re.compile(r"1\.[0-9]{1,4}", re.ASCII)
 #: it is the message_id as well, of which AMQP takes 255 bytes
 _MAX_JOB_ID_BYTES = 128
 _MAX_ATTEMPT = 1_000_000
+_LOWEST, _HIGHEST = min(Priority), max(Priority)
 _GO_ZERO_TIME = datetime(1, 1, 1, tzinfo=UTC)
 
 
@@ -141,7 +142,7 @@ def _check_version(document: Mapping[str, object]) -> None:
 def _job(document: _Fields) -> Job:
     job = document.section("job")
     job_id = job.text("id")
-    if not 1 <= len(job_id.encode()) <= _MAX_JOB_ID_BYTES:
+    if not 1 <= len(job_id if job_id.isascii() else job_id.encode()) <= _MAX_JOB_ID_BYTES:
         raise InvalidValueError(f"job.id: use 1 to {_MAX_JOB_ID_BYTES} bytes")
     scheduled_at = job.instant("scheduled_at")
     return Job(
@@ -151,7 +152,7 @@ def _job(document: _Fields) -> Job:
         scheduled_at=scheduled_at,
         execute_after=job.instant("execute_after", default=scheduled_at),
         attempt=job.integer("attempt", 1, _MAX_ATTEMPT, default=1),
-        priority=Priority(job.integer("priority", min(Priority), max(Priority), default=Priority.NORMAL)),
+        priority=Priority(job.integer("priority", _LOWEST, _HIGHEST, default=Priority.NORMAL)),
         payload=job.data("payload"),
         created_at=job.instant("created_at", default=scheduled_at),
     )
@@ -175,7 +176,7 @@ class _Fields:
 
     def section(self, name: str, default: Mapping[str, object] | None = None) -> _Fields:
         value = self._get(name, default)
-        if not isinstance(value, Mapping):
+        if not isinstance(value, dict):
             self._refuse(name, "an object")
         return _Fields(value, f"{self._path}{name}.")
 
@@ -183,10 +184,11 @@ class _Fields:
         value = self._get(name, default)
         if not isinstance(value, str):
             self._refuse(name, "a text")
-        try:
-            value.encode()
-        except UnicodeEncodeError:
-            self._refuse(name, "valid Unicode")
+        if not value.isascii():
+            try:
+                value.encode()
+            except UnicodeEncodeError:
+                self._refuse(name, "valid Unicode")
         return value
 
     def integer(self, name: str, lowest: int, highest: int, *, default: int) -> int:
@@ -211,8 +213,8 @@ class _Fields:
 
     def data(self, name: str) -> bytes:
         try:
-            return base64.b64decode(self.text(name, default=""), validate=True)
-        except (binascii.Error, ValueError):
+            return binascii.a2b_base64(self.text(name, default=""), strict_mode=True)
+        except ValueError:
             self._refuse(name, "base64")
 
     def _get(self, name: str, default: object) -> object:

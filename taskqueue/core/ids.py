@@ -50,7 +50,7 @@ def check_task_id(task_id: str) -> str:
 def check_user_id(user_id: str) -> str:
     """Return `user_id`, or raise InvalidValueError: 1 to 512 bytes of valid UTF-8; any character is allowed."""
     try:
-        size = len(user_id.encode())
+        size = len(user_id) if user_id.isascii() else len(user_id.encode())
     except UnicodeEncodeError:
         raise InvalidValueError("user id: not valid Unicode (lone surrogate)") from None
     if not 1 <= size <= MAX_USER_ID_BYTES:

@@ -26,7 +26,8 @@ class CatalogWatch:
 
     A changed file counts once two reads, one poll apart, give the same bytes: a half-written one is not looked at.
     One that drops more than half of the tasks is refused unless `allow_mass_delete`, and so is one that drops more than
-    half of those that the leader before had (`succeed`).
+    half of those that the leader before had (`succeed`). What was refused that way counts after all once a leader has
+    put it in force: it was meant.
     """
 
     def __init__(self, path: Path, *, poll_interval: timedelta, allow_mass_delete: bool, emit: Emit) -> None:
@@ -40,6 +41,8 @@ class CatalogWatch:
         self.changed = asyncio.Event()
         #: what is wrong with the file now; None while the definitions in force are those of the file
         self.error: str | None = None
+        #: the last file that was refused for what it drops, and in which words
+        self._too_short: tuple[Catalog, str] | None = None
         self._told()
 
     @property
@@ -82,13 +85,20 @@ class CatalogWatch:
         try:
             # Thousands of tasks take seconds to check: the lease and the release go on meanwhile.
             catalog = await asyncio.to_thread(parse_catalog, content, self._path.name)
-            self._check_mass_delete(self._catalog.tasks.keys(), catalog)
         except ConfigError as error:
             self._refuse(str(error))
             return
+        refusal = self._mass_delete(self._catalog.tasks.keys(), catalog)
+        if refusal is None:
+            self._put_in_force(catalog)
+        else:
+            self._too_short = catalog, refusal
+            self._refuse(refusal)
+
+    def _put_in_force(self, catalog: Catalog) -> None:
         removed = tuple(sorted(self._catalog.tasks.keys() - catalog.tasks.keys()))
         known = catalog.revision == self._catalog.revision and self.error is None
-        self._catalog, self.error = catalog, None
+        self._catalog, self.error, self._too_short = catalog, None, None
         if not known:
             self.changed.set()
             self._told(removed)
@@ -97,19 +107,19 @@ class CatalogWatch:
         """Compare with what the leader before put in force, and tell what differs.
 
         Where the file drops too many of those tasks, they stay in force, as if this process had loaded them itself:
-        they are those of the last good version, and the file may be an old one.
+        they are those of the last good version, and the file may be an old one. Where this process itself has refused
+        the file for that, and the leader before has not, the file counts.
         """
-        known, present = before.tasks.keys() | before.unreadable, self._catalog.tasks
+        known = before.tasks.keys() | before.unreadable
+        self._follow_mass_delete(known)
+        present = self._catalog.tasks
         removed = tuple(sorted(known - present.keys()))
         changed = sum(present.get(task_id, task) != task for task_id, task in before.tasks.items())
         added = len(present.keys() - known)
         if not known or not (removed or changed or added):
             return
-        refusal: str | None = None
-        try:
-            self._check_mass_delete(known, self._catalog)
-        except ConfigError as error:
-            refusal = str(error)
+        # With none that can be read, a refusal would leave nothing in force.
+        refusal = self._mass_delete(known, self._catalog) if before.tasks else None
         self._emit(
             CatalogSucceeded(
                 written_by=before.written_by,
@@ -121,17 +131,31 @@ class CatalogWatch:
         )
         if refusal is not None:
             ours = {task_id: task for task_id, task in present.items() if task_id in before.unreadable}
+            self._too_short = self._catalog, refusal
             self._catalog = catalog_of_tasks({**ours, **before.tasks})
             self._refuse(refusal)
 
-    def _check_mass_delete(self, known: Set[str], catalog: Catalog) -> None:
+    def _follow_mass_delete(self, known: Set[str]) -> None:
+        """Put the file in force that was refused here, if it drops little of what the leader before had."""
+        if self._too_short is None or not known or self._mass_delete(known, self._too_short[0]) is not None:
+            return
+        catalog, refusal = self._too_short
+        # The file may be worse by now.
+        error = None if self.error == refusal else self.error
+        self._put_in_force(catalog)
+        self.error = error
+
+    def _mass_delete(self, known: Set[str], catalog: Catalog) -> str | None:
+        """Return why `catalog` must not follow on the `known` tasks; None where it may."""
         removed = known - catalog.tasks.keys()
         renamed = len(known) == 1 and len(catalog.tasks) > 0
-        if not self._allow_mass_delete and not renamed and len(removed) * 2 > len(known):
-            raise ConfigError(
-                f"{self._path.name}: {len(removed)} of {len(known)} tasks are gone from the file; "
-                "set tasks.allow_mass_delete: true if that is meant"
-            )
+        if self._allow_mass_delete or renamed or len(removed) * 2 <= len(known):
+            return None
+        return (
+            f"{self._path.name}: {len(removed)} of {len(known)} tasks are gone from the file; if that is meant, take "
+            "out at most half at a time, or set tasks.allow_mass_delete: true for all schedulers, restart them all, "
+            "and take the setting out afterwards"
+        )
 
     def _refuse(self, error: str) -> None:
         if error != self.error:

@@ -98,6 +98,7 @@ class DueWork:
         counts = await self._plan.due.counts()
         if counts.scored < counts.entries:
             await self._plan.due.look_again(token)
+            counts = await self._plan.due.counts()
         if counts.rules < self._rules:
             self._synced = None  # somebody deleted the rules: the next sync writes them, and what is due by them
         elif counts.rules - counts.entries > self._silent:
@@ -106,9 +107,9 @@ class DueWork:
     async def set_back(self, token: str) -> None:
         """Each `check_interval`, set entries back that stand more than one interval behind what is due next.
 
-        The clock was ahead when they were set, or somebody else wrote them: they would be silent until then. A piece is
-        looked through at a time, the latest first. What was planned of them already has its record. Raises
-        LeaseLostError.
+        The clock was ahead when they were set, or somebody else wrote them: they would be silent until then. Those
+        without a rule are removed: lost ones are found by their number. A piece is looked through at a time, the latest
+        first. What was planned of them already has its record. Raises LeaseLostError.
         """
         now = self._now()
         if not self._is_time(self._looked_at, now):
@@ -117,6 +118,10 @@ class DueWork:
         entries = await self._plan.due.piece(self._looked_until, _RULES_PER_CALL)
         self._looked_until = self._looked_until + _RULES_PER_CALL if len(entries) >= _RULES_PER_CALL else 0
         ruled = [(entry, rule) for entry in entries if (rule := self._rule_of(entry)) is not None]
+        if len(ruled) < len(entries):
+            strange = {entry.member for entry in entries} - {entry.member for entry, _ in ruled}
+            await self._plan.due.sync(token, remove=sorted(strange), keep=[])
+            self.doubt()  # should one be wanted after all, the next sync brings it back
         for entry, instant in await asyncio.to_thread(_displaced, ruled, now):
             if await self._plan.move_due(token, entry, instant):
                 self._emit(DueEntrySetBack(task=entry.task_id, cohort=entry.cohort, stood_at=entry.at, set_to=instant))
@@ -148,13 +153,16 @@ def _firsts(rules: Sequence[tuple[str, Interval]], after: datetime) -> list[tupl
     return [(member, rule_text(interval), interval.next_after(after)) for member, interval in rules]
 
 
-def _displaced(rules: Sequence[tuple[DueEntry, Interval]], now: datetime) -> list[tuple[DueEntry, datetime]]:
-    """Return those that stand behind the second instant that is not planned yet, and where they belong."""
-    found = list[tuple[DueEntry, datetime]]()
+def _displaced(rules: Sequence[tuple[DueEntry, Interval]], now: datetime) -> list[tuple[DueEntry, datetime | None]]:
+    """Return those that stand behind the second instant that is not planned yet, and where they belong.
+
+    Behind the last instant of all nothing belongs, and what has no instant left belongs nowhere: None.
+    """
+    found = list[tuple[DueEntry, datetime | None]]()
     for entry, interval in rules:
+        belongs = interval.next_after(now)
         first = interval.next_after(now + PLAN_AHEAD)
         second = None if first is None else interval.next_after(first)
-        belongs = interval.next_after(now)
-        if second is not None and belongs is not None and entry.at > second:
+        if entry.at > (second or first or belongs or now):
             found.append((entry, belongs))
     return found

@@ -11,14 +11,14 @@ from typing import NoReturn, Self
 from taskqueue.broker.lane_watch import LaneWatch
 from taskqueue.core.host_limit import host_of, over_all_workers
 from taskqueue.core.waiting import host_limit
-from taskqueue.errors import BrokerUnavailableError
+from taskqueue.errors import BrokerUnavailableError, DamagedKeyError
 from taskqueue.runtime import Now
 from taskqueue.scheduler.catalog_watch import CatalogWatch
 from taskqueue.scheduler.gates import PLACES_EVERY_S, Gates
 from taskqueue.store.connection import RedisStore
 from taskqueue.store.hosts import HostStore
-from taskqueue.store.limit_overrides import LimitOverrides, overridden
-from taskqueue.store.limits import LimitStore
+from taskqueue.store.limit_overrides import LimitOverrides, Override, overridden
+from taskqueue.store.limits import Limits, LimitStore
 from taskqueue.store.scripts import Scripts
 from taskqueue.telemetry.events import Emit
 from taskqueue.telemetry.scheduler_events import LimitIgnored
@@ -71,6 +71,9 @@ class GateWatch:
         self._known = asyncio.Event()
         self._gates = gates
         self._stores = stores
+        self._limits = Limits()
+        self._overrides: Mapping[str, Override] = {}
+        self._limits_at = 0.0
         self._targets_of: str | None = None
         self._running = running
         self._depths = depths
@@ -88,17 +91,26 @@ class GateWatch:
                 await self._known.wait()
 
     async def _watch_limits(self) -> NoReturn:
-        """Follow limits and places for ever. Raises StoreError when Redis does not answer."""
+        """Follow limits, hosts and places for ever.
+
+        Raises StoreError when Redis does not answer, and DamagedKeyError, once everything else was looked at.
+        """
         clock = asyncio.get_running_loop().time
-        limits_at = 0.0
         while True:
-            if clock() >= limits_at:
-                await self._look_at_limits()
-                limits_at = clock() + _LOOK_EVERY_S
             self._gates.lane_stuck = self._lane.stuck
-            await self._look_at_hosts()
-            await self._look_at_places()
+            damaged: DamagedKeyError | None = None
+            looks = [self._look_at_hosts, self._look_at_places]
+            if clock() >= self._limits_at:
+                self._limits_at = clock() + _LOOK_EVERY_S
+                looks = [self._look_at_limits, self._look_at_overrides, *looks]
+            for look in looks:
+                try:
+                    await look()
+                except DamagedKeyError as error:
+                    damaged = error  # what else there is to follow must not stand still because of it
             self._known.set()
+            if damaged is not None:
+                raise damaged
             await asyncio.sleep(PLACES_EVERY_S)
 
     async def _watch_depths(self) -> NoReturn:
@@ -120,9 +132,17 @@ class GateWatch:
         self._gates.places_are({task_id: (running[task_id], maximum) for task_id, maximum in limited.items()})
 
     async def _look_at_limits(self) -> None:
-        """Read the limits of worker.yaml, and those that an operator has set over them."""
-        limits, overrides = await self._stores.limits.read(), await self._stores.overrides.read(self._now())
-        self._gates.limits_are(overridden(limits, overrides))
+        """Read the limits of worker.yaml."""
+        self._limits = await self._stores.limits.read()
+        self._follow_limits()
+
+    async def _look_at_overrides(self) -> None:
+        """Read the limits that an operator has set over them."""
+        self._overrides = await self._stores.overrides.read(self._now())
+        self._follow_limits()
+
+    def _follow_limits(self) -> None:
+        self._gates.limits_are(overridden(self._limits, self._overrides))
         unreadable = {**self._stores.limits.unreadable, **self._stores.overrides.unreadable}
         for limit, error in unreadable.items():
             if self._told.get(limit) != error:

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from taskqueue.broker.names import queue_name
-from taskqueue.core.host_limit import HostReport
+from taskqueue.core.host_limit import MOST_LOOKS, HostReport
 from taskqueue.core.pace import Pace
 from taskqueue.core.task import Priority
 from taskqueue.core.waiting import GLOBAL, concurrency_limit, queue_limit, task_limit
@@ -19,7 +19,7 @@ from taskqueue.store.limits import Limit, Limits
 #: seconds between two looks at a task's free places; workers need about as long to take up what was released
 PLACES_EVERY_S = 0.25
 
-#: a probe of a closed host that no worker has told of within this was lost on its way
+#: jobs sent to a closed host of which no worker has told within this were lost on their way, or put back
 _PROBE_AGAIN_S = 2.0
 
 #: how many jobs at most are sent ahead of free places, as a multiple of `max_concurrency`
@@ -52,29 +52,43 @@ class _Places:
 
 @dataclass(slots=True, kw_only=True)
 class _Host:
-    """What workers together know about a host that at least one of them limits."""
+    """What workers together know about a host that at least one of them limits.
+
+    `sent` jobs went to the closed host as its probes, the last one at `probed_at`, and no worker has told of them yet.
+    """
 
     known: HostReport
     places: _Places
+    sent: int = 0
     probed_at: float = 0.0
 
     def update(self, report: HostReport) -> None:
+        answered = report.empty_looks - self.known.empty_looks
+        self.sent = max(0, self.sent - answered) if answered >= 0 and report.since == self.known.since else 0
         self.known = report
         self.places.running, self.places.maximum = report.in_flight, report.limit
 
     def look(self, now: float) -> int:
-        """Return how many jobs may follow: none while closed, then one as a probe, then what is free."""
+        """Return how many jobs may follow: none while closed, then one as a probe, then what is free.
+
+        Jobs that ended without a call were no probe: as many again and one more may look next. Workers let one of them
+        call at a time, and put back what is too much.
+        """
         if self.known.closed_until is None:
             return self.places.look(now)
         self.places.ahead = self.places.room = 0
-        probed = 0 <= now - self.probed_at < _PROBE_AGAIN_S
-        return 0 if now < self.known.closed_until or self.known.probing or probed else 1
+        if not 0 <= now - self.probed_at < _PROBE_AGAIN_S:
+            self.sent = 0
+        if now < self.known.closed_until or self.known.probing:
+            return 0
+        return max(0, min(MOST_LOOKS, 1 + self.known.empty_looks) - self.sent)
 
     def take(self, now: float) -> None:
         """Let one job follow."""
         if self.known.closed_until is None:
             self.places.room -= 1
         else:
+            self.sent += 1
             self.probed_at = now
 
 

@@ -9,7 +9,14 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import NoReturn
 
-from taskqueue.errors import BrokerError, DamagedKeyError, LeaseLostError, StoreError, StoreUnavailableError
+from taskqueue.errors import (
+    BrokerError,
+    DamagedKeyError,
+    LeaseLostError,
+    PlanningError,
+    StoreError,
+    StoreUnavailableError,
+)
 from taskqueue.runtime import Now, loops_together
 from taskqueue.scheduler.audience_sync import AudienceSync
 from taskqueue.scheduler.catalog_watch import CatalogWatch
@@ -209,7 +216,8 @@ class Leader:
 
 def _loop_failed(loop: str, failure: Exception) -> LoopFailed:
     # Of an outage the words say all; of anything else nobody but the traceback knows.
-    expected = isinstance(failure, StoreError | BrokerError)
+    reason = failure.__cause__ if isinstance(failure, PlanningError) else failure
+    expected = isinstance(reason, StoreError | BrokerError)
     trace = "" if expected else "".join(traceback.format_exception(failure))
     error = str(failure) if expected else f"{type(failure).__name__}: {failure}"
     return LoopFailed(loop=loop, error=error, restart_in_s=_FAILED_REST_S, exception=trace)

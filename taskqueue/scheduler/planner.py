@@ -17,7 +17,7 @@ from taskqueue.core.job import JobSource
 from taskqueue.core.occurrence import DEFAULT_COHORT, Occurrence, Progress, scheduled_occurrence_id
 from taskqueue.core.slots import UserOrder
 from taskqueue.core.task import CatchUp, Interval, Overlap, Removed, Task
-from taskqueue.errors import DamagedKeyError
+from taskqueue.errors import DamagedKeyError, LeaseLostError, PlanningError, StoreError, StoreUnavailableError
 from taskqueue.runtime import Now
 from taskqueue.scheduler.audience import AudienceIndex
 from taskqueue.scheduler.catalog_watch import CatalogWatch
@@ -86,20 +86,24 @@ class Planner:
         )
         #: the revision of tasks.yaml whose removed tasks are dealt with
         self._revision: str | None = None
+        #: what kept entries and occurrences from being planned, by their names, until the end of a tick tells it
+        self._failures: dict[str, Exception] = {}
 
     async def resume(self, token: str) -> None:
         """Finish what an earlier leader began to plan."""
         self._revision = None
         self._due_work.forget()
+        self._failures.clear()
         async for records in self._plan.all_live():
             for occurrence, progress in records:
                 if not progress.complete:
-                    await self._go_on(token, occurrence, progress)
+                    await self._go_on_or_note(token, occurrence, progress)
 
     async def tick(self, token: str) -> None:
         """Plan everything that is due within PLAN_AHEAD. Raises LeaseLostError or StoreUnavailableError.
 
         An entry that damaged keys keep from being planned keeps no other; they are set aside, and it is tried again.
+        One that anything else keeps from it keeps no other either: PlanningError tells of it when the others are done.
         """
         revision = self._catalog.revision
         if revision != self._revision:
@@ -116,6 +120,7 @@ class Planner:
                 await self._set_aside(token, damaged)
                 moved = True  # it may have hidden what is behind it
         await self._due_work.set_back(token)
+        self._tell_failures()
 
     async def next_wake(self) -> datetime | None:
         """Return when the next occurrence is to be planned; None when nothing is ever due."""
@@ -162,7 +167,26 @@ class Planner:
             return await self._plan_entry(token, entry)
         except DamagedKeyError as error:
             await self._set_aside(token, error)
-            return False
+        except (LeaseLostError, StoreUnavailableError):
+            raise
+        except Exception as error:  # noqa: BLE001 - what one entry meets must not keep the others from their instants
+            self._failures[entry.member] = error
+        return False
+
+    async def _go_on_or_note(self, token: str, occurrence: Occurrence, progress: Progress) -> None:
+        try:
+            await self._go_on(token, occurrence, progress)
+        except StoreError:
+            raise
+        except Exception as error:  # noqa: BLE001 - what one occurrence meets must not keep the others from being planned
+            self._failures[occurrence.member] = error
+
+    def _tell_failures(self) -> None:
+        failures, self._failures = self._failures, {}
+        if failures:
+            member, error = next(iter(failures.items()))
+            others = f"; and {len(failures) - 1} more" if len(failures) > 1 else ""
+            raise PlanningError(f"{member} cannot be planned: {type(error).__name__}: {error}{others}") from error
 
     async def _plan_entry(self, token: str, entry: DueEntry) -> bool:
         """Plan what is due of `entry`; return whether it moved, so that it is not found again at once."""

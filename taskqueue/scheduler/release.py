@@ -115,7 +115,7 @@ class Releaser:
         plan, self._delayed = stores
         self._slots = SlotHeads(plan, catalog, lease, batch_size=terms.batch_size, now=now, emit=emit)
         self._silent = SilentQueues()
-        self._waiting = WaitingJobs(self._delayed, lease, batch_size=terms.batch_size)
+        self._waiting = WaitingJobs(self._delayed, lease, batch_size=terms.batch_size, emit=emit)
         self._catalog = catalog
         self._publisher = publisher
         self._lease = lease
@@ -127,16 +127,21 @@ class Releaser:
         self._lane_tail: datetime | None = None
         self._lane_closed_until: datetime | None = None
         self._direct_only = False
+        #: the token of the leadership for which RabbitMQ's answers are remembered
+        self._begun = ""
 
     async def begin(self) -> None:
         """Forget an earlier leadership, and learn how far ahead the delayed queue is filled.
 
-        Where Redis does not say, an earlier leader may have filled it as far as the lead reaches.
+        Where Redis does not say, an earlier leader may have filled it as far as the lead reaches. After a round that
+        failed, under the same lease, which queues RabbitMQ confirms or refuses nothing for is still known.
         """
+        if self._begun != self._lease.token:
+            self._silent.begin()
+            self._lane_closed_until = None
+            self._begun = self._lease.token
         self._slots.begin()
-        self._silent.begin()
         await self._waiting.begin(self._catalog.tasks.values())
-        self._lane_closed_until = None
         self._lane_tail = await self._delayed.lane_tail() or self._now() + self._lead
 
     def lane_ahead(self) -> timedelta:
@@ -205,10 +210,13 @@ class Releaser:
     def _shut_gate(self, candidate: Candidate, way: Route, now: datetime) -> str | None:
         """Let a job out; return the limit whose gate is shut, else None."""
         queue, lane = queue_limit(candidate.priority), way is Route.LANE
-        if not lane and not self._silent.pass_through(queue, now):
+        if not lane and not self._silent.may_try(queue, now):
             return queue
         due = candidate.due.timestamp() if lane else None
-        return self._gates.pass_through(candidate.task_id, candidate.priority, due, now.timestamp())
+        gate = self._gates.pass_through(candidate.task_id, candidate.priority, due, now.timestamp())
+        if gate is None and not lane:
+            self._silent.tried(queue, now)
+        return gate
 
     def _tail(self, now: datetime) -> datetime:
         """Return when the last job in the delayed queue is due; after a clock went back, not later than any can be."""

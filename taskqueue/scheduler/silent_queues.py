@@ -23,16 +23,19 @@ class SilentQueues:
         """Forget an earlier leadership."""
         self._resting.clear()
 
-    def pass_through(self, queue: str, now: datetime) -> bool:
-        """Let a job out to `queue`: any to one that answers, one at a time to one that does not."""
+    def may_try(self, queue: str, now: datetime) -> bool:
+        """Return whether a job may go out to `queue`: to one that answers always, to a silent one after its rest."""
         if queue not in self._resting:
             return True
-        rest, next_try = self._resting[queue]
+        _, next_try = self._resting[queue]
         # A clock that went back must not make the rest longer.
-        if now < next_try <= now + _LONGEST_REST:
-            return False
-        self._resting[queue] = min(2 * rest, _LONGEST_REST), now + rest
-        return True
+        return not now < next_try <= now + _LONGEST_REST
+
+    def tried(self, queue: str, now: datetime) -> None:
+        """Note that a job goes out to `queue`: to one that does not answer the next one goes after a longer rest."""
+        if queue in self._resting:
+            rest, _ = self._resting[queue]
+            self._resting[queue] = min(2 * rest, _LONGEST_REST), now + rest
 
     def answered(self, queue: str) -> None:
         """Note that the queue confirmed or refused something."""

@@ -15,8 +15,11 @@ from taskqueue.core.waiting import GLOBAL, concurrency_limit, host_limit, is_nar
 from taskqueue.errors import MessageError
 from taskqueue.scheduler.candidate import Candidate
 from taskqueue.scheduler.gates import Gates
+from taskqueue.store import keys
 from taskqueue.store.delayed import DelayedJob, DelayedStore
 from taskqueue.store.lease import Lease
+from taskqueue.telemetry.events import Emit
+from taskqueue.telemetry.scheduler_events import WaitingJobsLost
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,10 +40,11 @@ class WaitingJobs:
     There it stands by priority and age, and keeps out nobody who waits for something else.
     """
 
-    def __init__(self, store: DelayedStore, lease: Lease, *, batch_size: int) -> None:
+    def __init__(self, store: DelayedStore, lease: Lease, *, batch_size: int, emit: Emit) -> None:
         self._store = store
         self._lease = lease
         self._batch_size = batch_size
+        self._emit = emit
 
     async def begin(self, tasks: Iterable[Task]) -> None:
         """Look for lists whose names were lost, of all limits and of these tasks and their hosts."""
@@ -76,17 +80,25 @@ class WaitingJobs:
     ) -> None:
         """Remove what is confirmed or empty; move what is due and stands before a shut gate into its list."""
         gone = defaultdict[str | None, list[DelayedJob]](list)
+        lost = defaultdict[str | None, list[DelayedJob]](list)
         moved = defaultdict[tuple[str | None, str], list[DelayedJob]](list)
         for each in waiting:
             if each.candidate is None or each.candidate in confirmed:
-                gone[each.limit].append(each.job)
+                (lost if each.job.lost else gone)[each.limit].append(each.job)
             elif (limit := shut.get(each.candidate)) is not None and _belongs_behind(each.limit, limit):
                 moved[each.limit, limit].append(each.job)
         token = self._lease.token
         await asyncio.gather(
             *(self._store.remove(token, jobs, limit) for limit, jobs in gone.items()),
             *(self._store.move(token, jobs, limit, read_from) for (read_from, limit), jobs in moved.items()),
+            *(self._forget_lost(jobs, limit) for limit, jobs in lost.items()),
         )
+
+    async def _forget_lost(self, jobs: Sequence[DelayedJob], limit: str | None) -> None:
+        # One that was cancelled between two looks has left the list by itself: it has ended, and is not lost.
+        if removed := await self._store.remove(self._lease.token, jobs, limit):
+            waits_in = keys.DELAYED if limit is None else keys.waiting(limit)
+            self._emit(WaitingJobsLost(waits_in=waits_in, jobs=removed, job_id=jobs[0].job_id))
 
 
 def _belongs_behind(waits_for: str | None, shut: str) -> bool:

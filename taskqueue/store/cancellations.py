@@ -21,7 +21,7 @@ from taskqueue.core.state import Status
 from taskqueue.errors import MessageError
 from taskqueue.store import keys
 from taskqueue.store.connection import RedisStore
-from taskqueue.store.jobs import EXECUTION_KEPT
+from taskqueue.store.jobs import EXECUTION_KEPT, MARK_KEPT_BEYOND_END
 from taskqueue.store.scripts import Scripts
 
 _MILLISECOND = timedelta(milliseconds=1)
@@ -29,10 +29,6 @@ _MILLISECOND = timedelta(milliseconds=1)
 #: A cancelled job may still lie in a queue or a slot list. Its task's `max_age` is 366 days at most, after which no
 #: worker runs it anyway, and it may be due some weeks from now.
 CANCELLED_KEPT = timedelta(days=400)
-
-#: the mark of a job that has ended only has to reach a worker that was taken for dead and calls on; no call lasts for
-#: more than 15 minutes
-_MARK_KEPT_BEYOND_END = timedelta(hours=1)
 
 
 class CancelOutcome(StrEnum):
@@ -44,7 +40,7 @@ class CancelOutcome(StrEnum):
     RUNNING = "running"
     #: nobody runs it and nobody will; nothing says whose job it is, so its record follows when its message comes
     MARKED = "marked"
-    #: it had ended before; nothing was changed
+    #: it had ended before, as long as anything says so; nothing was changed
     ENDED = "ended"
 
 
@@ -111,7 +107,7 @@ class Cancellations:
                 CANCELLED_KEPT // _MILLISECOND,
                 record,
                 EXECUTION_KEPT // _MILLISECOND,
-                _MARK_KEPT_BEYOND_END // _MILLISECOND,
+                MARK_KEPT_BEYOND_END // _MILLISECOND,
             ],
         )
         return list(reply)

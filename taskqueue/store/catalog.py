@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 
 from taskqueue.config.catalog import task_from_json, task_to_json
+from taskqueue.core.ids import check_task_id
 from taskqueue.core.task import Removed, Task
 from taskqueue.errors import ConfigError, InvalidValueError
 from taskqueue.store import keys
@@ -24,8 +26,8 @@ _DRAINED = '{"removed":true,'
 class StandingCatalog:
     """The definitions that the last leader put in force; without those of removed tasks.
 
-    `unreadable` are the ids of those that a newer scheduler wrote; `written_by` is the leader's name, empty where it is
-    not known.
+    `unreadable` are the ids of those that a newer scheduler may have written: JSON objects that this one cannot read;
+    `written_by` is the leader's name, empty where it is not known.
     """
 
     tasks: Mapping[str, Task]
@@ -66,30 +68,53 @@ class CatalogStore:
     async def revision(self) -> str | None:
         """Return the revision in force, or None before the first leader wrote one."""
         revision = await self._store.command("GET", keys.CATALOG_REVISION)
-        return None if revision is None else revision.decode()
+        return None if revision is None else revision.decode(errors="replace")
 
     async def standing(self) -> StandingCatalog:
         """Return what the last leader put in force; no tasks before the first one wrote."""
-        tasks = await self.read()
-        removed = {task_id.decode() for task_id in await self._store.command("HKEYS", keys.CATALOG_REMOVED)}
+        definitions = await self._definitions()
+        tasks = self._readable(definitions)
+        removed = {
+            task_id.decode(errors="replace") for task_id in await self._store.command("HKEYS", keys.CATALOG_REMOVED)
+        }
+        unreadable = {task_id for task_id in self.unreadable if _may_be_newer(task_id, definitions[task_id])}
         writer = await self._store.command("GET", keys.CATALOG_WRITER)
         return StandingCatalog(
             tasks={task_id: task for task_id, task in tasks.items() if task_id not in removed},
-            unreadable=frozenset(self.unreadable.keys() - removed),
+            unreadable=frozenset(unreadable - removed),
             written_by="" if writer is None else writer.decode(errors="replace"),
         )
 
     async def read(self) -> dict[str, Task]:
         """Return every readable definition by task id, those of removed tasks with live jobs included.
 
-        `unreadable` then holds the others, which a newer scheduler wrote, with what is wrong with each.
+        `unreadable` then holds the others, which a newer scheduler or a stranger wrote, with what is wrong with each.
         """
+        return self._readable(await self._definitions())
+
+    async def _definitions(self) -> dict[str, bytes]:
         flat = await self._store.command("HGETALL", keys.CATALOG)
+        return {task_id.decode(errors="replace"): text for task_id, text in flat.items()}
+
+    def _readable(self, definitions: Mapping[str, bytes]) -> dict[str, Task]:
         tasks: dict[str, Task] = {}
         self.unreadable = {}
-        for task_id, text in flat.items():
+        for task_id, text in definitions.items():
             try:
-                tasks[task_id.decode()] = task_from_json(text.decode())
-            except (ConfigError, InvalidValueError) as error:
-                self.unreadable[task_id.decode()] = str(error)
+                task = task_from_json(text.decode())
+            except (ConfigError, InvalidValueError, UnicodeDecodeError) as error:
+                self.unreadable[task_id] = str(error)
+                continue
+            if task.id == task_id:
+                tasks[task_id] = task
+            else:
+                self.unreadable[task_id] = f"stored task: its id is {task.id}"
         return tasks
+
+
+def _may_be_newer(task_id: str, text: bytes) -> bool:
+    try:
+        check_task_id(task_id)
+        return isinstance(json.loads(text), dict)
+    except (InvalidValueError, ValueError, RecursionError):
+        return False

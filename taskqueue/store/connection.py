@@ -28,6 +28,9 @@ __all__ = ["Argument", "RedisStore"]
 
 _T = TypeVar("_T")
 
+#: what a primary says that was demoted under open connections
+_DEMOTED = (redis.exceptions.ReadOnlyError, redis.exceptions.MasterDownError)
+
 #: one answer may take this long; three of them fit into the lease's margin
 COMMAND_TIMEOUT_S = 2.0
 
@@ -36,6 +39,8 @@ _WRONG_TYPE = "WRONGTYPE"
 _NO_SCRIPT = "NOSCRIPT"
 #: of scripts that looked before they wrote; the key follows, then the type that it holds
 _WRONG_KEY = re.compile(r"WRONGKEY (.*) holds a ([a-z]+)", re.DOTALL)
+#: the same for what a key of the right type holds; the key follows, then what is wrong
+_UNREADABLE = re.compile(r"UNREADABLE (.*) (has no number in its field [a-z_]+)", re.DOTALL)
 _REMEDIES = {
     "OOM": "Redis is out of memory; raise maxmemory (its policy must be noeviction)",
     "MISCONF": "Redis cannot write its append-only file; free disk space on its host",
@@ -94,7 +99,7 @@ class RedisStore:
         with translated_errors():
             try:
                 return await self._execute(*arguments)
-            except redis.exceptions.ReadOnlyError:
+            except _DEMOTED:
                 await self._leave_replica()
                 raise
             except redis.exceptions.ResponseError as error:
@@ -114,7 +119,7 @@ class RedisStore:
             for command in commands:
                 pipeline.execute_command(*command)
             replies = list(await pipeline.execute(raise_on_error=False))
-            if any(isinstance(reply, redis.exceptions.ReadOnlyError) for reply in replies):
+            if any(isinstance(reply, _DEMOTED) for reply in replies):
                 await self._leave_replica()
             return replies
 
@@ -127,7 +132,7 @@ class RedisStore:
         try:
             return await self._multiplexer.ask(command)
         except (redis.exceptions.RedisError, OSError, TimeoutError) as error:
-            if str(error).startswith("READONLY"):
+            if str(error).startswith(("READONLY", "MASTERDOWN")):
                 await self._leave_replica()
             raise translated(error) from None
 
@@ -147,7 +152,7 @@ class RedisStore:
 
     async def _leave_replica(self) -> None:
         # The primary was demoted under open connections: whoever connects next looks for the new one.
-        self._multiplexer.close()
+        self._multiplexer.hang_up()
         await self._redis.connection_pool.disconnect(inuse_connections=False)
 
     async def _converse(self) -> Conversation:
@@ -257,9 +262,12 @@ def translated_errors() -> Iterator[None]:
 
 def translated(error: Exception) -> StoreError:
     """Return our error for one of the library's."""
-    # A refused login is a lost connection for the library.
+    # A refused login is a lost connection for the library, and a replica without its primary none.
     refusals = (redis.exceptions.AuthenticationError, redis.exceptions.NoPermissionError)
-    lost = (redis.exceptions.ConnectionError, redis.exceptions.TimeoutError, OSError, TimeoutError)
+    lost = (
+        *(redis.exceptions.ConnectionError, redis.exceptions.TimeoutError, redis.exceptions.MasterDownError),
+        *(OSError, TimeoutError),
+    )
     if isinstance(error, lost) and not isinstance(error, refusals):
         return StoreUnavailableError(f"Redis: {str(error) or type(error).__name__}")
     return refused(error)
@@ -268,7 +276,7 @@ def translated(error: Exception) -> StoreError:
 def checked(reply: Any) -> Any:
     """Return one reply of a pipeline; raise StoreError where Redis refused the command."""
     if isinstance(reply, Exception):
-        raise refused(reply)
+        raise translated(reply)
     return reply
 
 
@@ -279,7 +287,7 @@ def damaged(key: str, found: str = "") -> DamagedKeyError:
 
 def refused_for(key: str, error: Exception) -> StoreError:
     """Return the error for a reply in which Redis refused a command on `key`."""
-    return damaged(key) if str(error).startswith(_WRONG_TYPE) else refused(error)
+    return damaged(key) if str(error).startswith(_WRONG_TYPE) else translated(error)
 
 
 def refused(error: Exception) -> StoreError:
@@ -291,6 +299,8 @@ def refused(error: Exception) -> StoreError:
         return LeaseLostError("the lease is held by another scheduler now")
     if wrong_key := _WRONG_KEY.match(text):
         return damaged(wrong_key[1], wrong_key[2])
+    if unreadable := _UNREADABLE.match(text):
+        return DamagedKeyError(unreadable[1], unreadable[2], unreadable=True)
     remedy = next((remedy for code, remedy in _REMEDIES.items() if code in _codes(error, text)), None)
     # Redis repeats the arguments of a command it does not know: with AUTH renamed, that is the password.
     text = text.partition(", with args beginning")[0]

@@ -28,7 +28,7 @@ WAITING_KEPT = timedelta(days=30)
 class DelayedJob:
     """A waiting job: its encoded message, when it is due, its place among others of a limit, the generation read.
 
-    `body` is None when nothing is left to publish: the job's hash has expired, or it waits in another list now.
+    `body` is None when nothing is left to publish: it waits in another list now, or (`lost`) its hash is gone.
     """
 
     job_id: str
@@ -36,6 +36,7 @@ class DelayedJob:
     body: bytes | None
     generation: int
     place: int
+    lost: bool = False
 
 
 class DelayedStore:
@@ -186,6 +187,7 @@ def _delayed_job(key: str, job_id: str, due: datetime, fields: Sequence[bytes | 
             body=None if elsewhere else message,
             generation=int(generation or 0),
             place=waiting_place(Priority.NORMAL, due) if place is None else int(place),
+            lost=message is None and waits_in is None,
         )
     except ValueError:
         raise DamagedKeyError(hash_key, "has a number that is none", unreadable=True) from None

@@ -102,9 +102,14 @@ class DueStore:
         return await self._first(keys.DUE_HELD)
 
     async def rules(self) -> dict[str, str]:
-        """Return the rule (canonical JSON) of every entry by member, as of the last sync."""
+        """Return the rule (canonical JSON) of every entry by member, as of the last sync.
+
+        What is not UTF-8 in a member stands as lone surrogates, so that it can be removed.
+        """
         reply = await self._store.command("HGETALL", keys.DUE_RULES)
-        return {member.decode(): rule.decode() for member, rule in reply.items()}
+        return {
+            member.decode(errors="surrogateescape"): rule.decode(errors="replace") for member, rule in reply.items()
+        }
 
     async def counts(self) -> DueCounts:
         """Return what tells whether entries are lost; O(1)."""
@@ -136,7 +141,7 @@ class DueStore:
         changed, *dropped = await self._scripts.call(
             "due_sync",
             [keys.LEASE, keys.DUE, keys.DUE_RULES, keys.DUE_HELD, keys.DUE_HELD_INSTANTS],
-            [token, len(remove), *remove, *flat],
+            [token, len(remove), *(member.encode(errors="surrogateescape") for member in remove), *flat],
         )
         return DueChanges(changed=int(changed), dropped=tuple(_entry(*each) for each in _sifted(keys.DUE, dropped)[0]))
 
@@ -151,7 +156,9 @@ class DueStore:
 
     async def look_again(self, token: str) -> None:
         """Let every held entry whose instant has come be looked at now."""
-        await self._scripts.call("due_look_again", [keys.LEASE, keys.DUE_HELD, keys.DUE_HELD_INSTANTS], [token])
+        await self._scripts.call(
+            "due_look_again", [keys.LEASE, keys.DUE_HELD, keys.DUE_HELD_INSTANTS], [token, _LAST_MS]
+        )
 
     async def _until(self, key: str, instant: datetime, limit: int) -> Sequence[bytes]:
         reply: Sequence[bytes] = await self._store.command(
@@ -203,6 +210,9 @@ def _sifted(key: str, reply: Sequence[bytes]) -> tuple[list[tuple[str, datetime]
         if not _FIRST_MS <= float(score) <= _LAST_MS:
             damaged.append(DamagedKeyError(key, "has an entry at a score that is no instant", member=member))
             continue
+        if member.endswith(b":"):
+            damaged.append(DamagedKeyError(key, "has an entry with nothing behind its colon", member=member))
+            continue
         try:
             found.append((member.decode(), from_unix_ms(int(float(score)))))
         except UnicodeDecodeError:
@@ -216,8 +226,9 @@ def _entry(member: str, at: datetime) -> DueEntry:
 
 
 def _held_entry(member: str, text: bytes | None) -> DueEntry:
-    instant, mark, _ = ("" if text is None else text.decode(errors="replace")).partition(_WAITED)
-    if not (instant.isascii() and instant.isdigit() and int(instant) <= _LAST_MS):
+    instant, mark, rest = ("" if text is None else text.decode(errors="replace")).partition(_WAITED)
+    readable = not rest and instant.isascii() and instant.isdigit() and len(instant) <= len(str(_LAST_MS))
+    if not readable or int(instant) > _LAST_MS:
         raise DamagedKeyError(keys.DUE_HELD, "has an entry without an instant", member=member.encode())
     task_id, _, cohort = member.partition(":")
     return DueEntry(task_id=task_id, cohort=cohort, at=from_unix_ms(int(instant)), held=True, waited=mark != "")

@@ -75,4 +75,7 @@ def _report(told: Mapping[str, float | None]) -> HostReport:
         since=float(told["since"] or 0),
         closings=int(told["closings"] or 0),
         probing=bool(told["probing"]),
+        # Workers of an earlier version do not say these.
+        empty_looks=int(told.get("empty_looks") or 0),
+        hearsay=bool(told.get("hearsay")),
     )

@@ -5,7 +5,7 @@ All three are safe to ask again after a lost answer: the (incarnation, delivery)
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 
@@ -25,6 +25,9 @@ _MILLISECOND = timedelta(milliseconds=1)
 #: what ops look at afterwards
 EXECUTION_KEPT = timedelta(days=7)
 METRICS_KEPT = timedelta(days=35)
+#: the cancel mark of a job that has ended only has to reach a worker that was taken for dead and calls on; no call
+#: lasts for more than 15 minutes
+MARK_KEPT_BEYOND_END = timedelta(hours=1)
 DURATIONS_KEPT = 10_000
 
 #: the done marker of a failed job: with its reason until its message is safe in taskqueue.jobs.failed, then without
@@ -76,16 +79,31 @@ class AdmitTerms:
     """What admission depends on besides the job itself."""
 
     switch: Switch
-    expires_at: datetime
+    #: from `execute_after`: an older job fails instead
+    max_age: timedelta
     global_limit: Limit | None
     task_limit: Limit | None
-    #: a job older than this can never run again; claims and done markers are kept for so long
+    #: a job older than this can never run again: claims and done markers are kept for so long
     kept: timedelta
     heartbeat_ttl: timedelta
     #: whether an attempt is run again after its worker died
     rerun_lost: bool
     #: None: any number of the task's jobs may run at a time
     places: Places | None = None
+    #: of all this what lua/admit.lua is told, which is the same for a million jobs
+    arguments: tuple[Argument, ...] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        arguments = (
+            *_limit_arguments(self.global_limit),
+            *_limit_arguments(self.task_limit),
+            self.kept // _MILLISECOND,
+            keys.WORKER_PREFIX,
+            self.heartbeat_ttl // _MILLISECOND,
+            "run" if self.rerun_lost else "fail",
+            *_place_arguments(self.places),
+        )
+        object.__setattr__(self, "arguments", arguments)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,14 +142,8 @@ class JobStore:
                 job.task_type_id,
                 terms.switch.value,
                 to_unix_ms(job.execute_after),
-                to_unix_ms(terms.expires_at),
-                *_limit_arguments(terms.global_limit),
-                *_limit_arguments(terms.task_limit),
-                terms.kept // _MILLISECOND,
-                keys.WORKER_PREFIX,
-                terms.heartbeat_ttl // _MILLISECOND,
-                "run" if terms.rerun_lost else "fail",
-                *_place_arguments(terms.places),
+                to_unix_ms(job.execute_after + terms.max_age),
+                *terms.arguments,
                 job.id,
             ],
         )
@@ -213,6 +225,7 @@ class JobStore:
                 claimant.incarnation,
                 claimant.delivery,
                 job.id,
+                MARK_KEPT_BEYOND_END // _MILLISECOND,
             ],
         )
         return bool(reply.decode() == word)
@@ -258,6 +271,7 @@ def _finish_keys(job: Job, ended: datetime, occurrence: str | None) -> list[str]
         keys.failures_of_day(ended),
         keys.durations(job.task_type_id),
         keys.running(job.task_type_id),
+        keys.cancelled(job.id),
     ]
     if occurrence is not None:
         found += [keys.occurrence(job.task_type_id, occurrence), keys.DUE_HELD, keys.DUE_HELD_INSTANTS]

@@ -19,6 +19,9 @@ Argument = str | bytes | int | float
 
 _INCOMPLETE = object()
 
+#: how Redis says that it serves nobody just now, whatever the command; for redis-py these are lost connections too
+_NOT_NOW = ("LOADING ", "MASTERDOWN ", "ERR max number of clients reached")
+
 
 class Conversation(asyncio.Protocol):
     """One connection. It is over when it is lost, or when nothing comes for `timeout_s` while an answer is due.
@@ -30,7 +33,7 @@ class Conversation(asyncio.Protocol):
         self._timeout_s = timeout_s
         self._loop = asyncio.get_running_loop()
         self._reader = hiredis.Reader(
-            replyError=redis.exceptions.ResponseError,
+            replyError=_reply_error,
             protocolError=redis.exceptions.InvalidResponse,
             notEnoughData=_INCOMPLETE,
         )
@@ -49,7 +52,8 @@ class Conversation(asyncio.Protocol):
     def ask(self, command: Sequence[Argument]) -> asyncio.Future[Any]:
         """Send `command` with the next write; return what completes with its answer, or raises ResponseError.
 
-        Raises UnicodeEncodeError for a text that is not valid Unicode.
+        Where Redis serves nobody just now that is a redis.exceptions.ConnectionError. Raises UnicodeEncodeError for a
+        text that is not valid Unicode.
         """
         packed = hiredis.pack_command(tuple(command))  # type: ignore[arg-type]  # its stub means a tuple of one
         answer: asyncio.Future[Any] = self._loop.create_future()
@@ -85,6 +89,9 @@ class Conversation(asyncio.Protocol):
         try:
             self._reader.feed(data)
             while (reply := self._reader.gets()) is not _INCOMPLETE:
+                if not self._unanswered and isinstance(reply, redis.exceptions.ConnectionError):
+                    self._finish(reply)  # a Redis that is full says so unasked
+                    return
                 answer = self._unanswered.popleft()
                 if answer.done():  # its caller was cancelled
                     continue
@@ -123,13 +130,19 @@ class Conversation(asyncio.Protocol):
                 answer.set_exception(type(end)(*end.args))
 
 
+def _reply_error(text: str) -> redis.exceptions.RedisError:
+    if text.startswith(_NOT_NOW):
+        return redis.exceptions.ConnectionError(text)
+    return redis.exceptions.ResponseError(text)
+
+
 class Multiplexer:
-    """Keeps a conversation going: `connect` begins a new one when it is needed."""
+    """Keeps a conversation going: `connect` begins a new one when it is needed, for all who ask meanwhile."""
 
     def __init__(self, connect: Callable[[], Awaitable[Conversation]]) -> None:
         self._connect = connect
         self._conversation: Conversation | None = None
-        self._connecting = asyncio.Lock()
+        self._attempt: asyncio.Task[Conversation] | None = None
 
     async def ask(self, command: Sequence[Argument]) -> Any:
         """Run one command and return its answer. Raises what `connect` does, and redis.exceptions.RedisError."""
@@ -138,13 +151,32 @@ class Multiplexer:
             conversation = await self._begin()
         return await conversation.ask(command)
 
-    def close(self) -> None:
+    def hang_up(self) -> None:
         """End the conversation; the next command begins another one."""
         if self._conversation is not None:
             self._conversation.close()
 
+    def close(self) -> None:
+        """End the conversation, and the attempt at another one."""
+        if self._attempt is not None:
+            self._attempt.cancel()
+        self.hang_up()
+
     async def _begin(self) -> Conversation:
-        async with self._connecting:
-            if self._conversation is None or self._conversation.over:
-                self._conversation = await self._connect()
-            return self._conversation
+        if self._attempt is None:
+            self._attempt = asyncio.create_task(self._connected())
+            self._attempt.add_done_callback(self._attempted)
+        attempt = self._attempt
+        await asyncio.wait((attempt,))  # which leaves it to the others when this caller is cancelled
+        if attempt.cancelled():
+            raise redis.exceptions.ConnectionError("closed")
+        return attempt.result()
+
+    async def _connected(self) -> Conversation:
+        self._conversation = await self._connect()
+        return self._conversation
+
+    def _attempted(self, attempt: asyncio.Task[Conversation]) -> None:
+        self._attempt = None
+        if not attempt.cancelled():
+            attempt.exception()  # seen, even where everybody who waited was cancelled

@@ -73,6 +73,10 @@ _SILENT = frozenset({"aio_pika", "aiormq"})
 #: what comes with every job; a system call for each such line would cost more than the rest of it
 _FREQUENT = frozenset({worker_events.AttemptStarted, worker_events.AttemptEnded, worker_events.JobSettled})
 
+#: they are written when the first of them has waited for so long, or so many of them wait
+_SOON_S = 0.05
+_MOST_HELD = 1000
+
 #: the events that are not INFO: what needs a look is WARNING, what comes several times per job is DEBUG
 _EVENT_LEVELS: Mapping[type[Event], int] = {
     worker_events.AttemptStarted: logging.DEBUG,
@@ -101,6 +105,7 @@ _EVENT_LEVELS: Mapping[type[Event], int] = {
     scheduler_events.PreferenceIgnored: logging.WARNING,
     scheduler_events.SlotListGone: logging.WARNING,
     scheduler_events.LimitIgnored: logging.WARNING,
+    scheduler_events.WaitingJobsLost: logging.WARNING,
     scheduler_events.SlotEntryIgnored: logging.WARNING,
     scheduler_events.LaneClosed: logging.WARNING,
     scheduler_events.DamagedKeySetAside: logging.ERROR,
@@ -169,34 +174,35 @@ def _shape(kind: type[Event]) -> tuple[str, tuple[str, ...]]:
 class _Lines:
     """Writes lines to `out`, as `render` makes them; a line is out when `write` returns, unless it may come `soon`."""
 
-    def __init__(self, out: TextIO, render: Callable[[dict[str, Any]], str]) -> None:
+    def __init__(self, out: TextIO, render: Callable[[dict[str, str], Mapping[str, object]], str]) -> None:
         self._out = out
         self._render = render
         self._unwritten: list[str] = []
+        self._due = False
         self._broken: OSError | None = None
 
     def write(self, level: int, event: str, values: Mapping[str, object], *, soon: bool = False) -> None:
-        """Write one line. With `soon` it is written with the others of this turn of the event loop."""
+        """Write one line. With `soon` it is written with those of the next moments, or with any other line before."""
         name = _LEVEL_NAMES.get(level) or logging.getLevelName(level).lower()
-        line: dict[str, Any] = {"ts": rfc3339(datetime.now(UTC)), "level": name, "event": event}
-        for key, value in values.items():
-            line[key] = _REDACTED if _is_secret(key) else safe_value(value)
-        self._unwritten.append(self._render(line))
         if self._broken is not None:
             error, self._broken = self._broken, None
             raise error
-        if not soon:
+        head = {"ts": rfc3339(datetime.now(UTC)), "level": name, "event": event}
+        self._unwritten.append(self._render(head, values))
+        if not soon or len(self._unwritten) >= _MOST_HELD:
             self._flush()
-        elif len(self._unwritten) == 1:
+        elif not self._due:
             self._flush_soon()
 
     def _flush_soon(self) -> None:
         try:
-            asyncio.get_running_loop().call_soon(self._flush_late)
+            asyncio.get_running_loop().call_later(_SOON_S, self._flush_late)
+            self._due = True
         except RuntimeError:  # outside any event loop
             self._flush()
 
     def _flush_late(self) -> None:
+        self._due = False
         try:
             self._flush()
         except OSError as error:
@@ -210,22 +216,32 @@ class _Lines:
             self._out.flush()
 
 
-def _as_json(line: dict[str, Any]) -> str:
+def _as_json(head: Mapping[str, str], values: Mapping[str, object]) -> str:
     # Field by field: the library's encoder is made for nested values, and takes three times as long with flat ones.
-    return "{" + ", ".join([f'"{key}": {_json_value(value)}' for key, value in line.items()]) + "}"
+    fields = ", ".join([f'"{key}": {_json_field(key, value)}' for key, value in values.items()])
+    start = f'{{"ts": "{head["ts"]}", "level": "{head["level"]}", "event": "{head["event"]}"'
+    return f"{start}, {fields}}}" if fields else f"{start}}}"
 
 
-def _json_value(value: object) -> str:
-    if type(value) is str:
-        return f'"{value}"' if _PLAIN.fullmatch(value) else encode_basestring_ascii(value)
-    # safe_value has made text of a float that JSON cannot hold.
-    return repr(value) if type(value) in {int, float} else _ENCODER.encode(value)
+def _json_field(key: str, value: object) -> str:
+    safe = _safe_field(key, value)
+    if type(safe) is str:
+        return encode_basestring_ascii(safe)
+    return str(safe) if type(safe) is int else _ENCODER.encode(safe)
 
 
-def _as_text(*, colors: bool) -> Callable[[dict[str, Any]], str]:
+def _safe_field(key: str, value: object) -> object:
+    if _is_secret(key):
+        return _REDACTED
+    # Most are plain, and nothing has to be looked for in them.
+    return value if type(value) is int or (type(value) is str and _PLAIN.fullmatch(value)) else safe_value(value)
+
+
+def _as_text(*, colors: bool) -> Callable[[dict[str, str], Mapping[str, object]], str]:
     console = structlog.dev.ConsoleRenderer(colors=colors, timestamp_key="ts", pad_event_to=24)
 
-    def render(line: dict[str, Any]) -> str:
+    def render(head: dict[str, str], values: Mapping[str, object]) -> str:
+        line: dict[str, Any] = head | {key: _safe_field(key, value) for key, value in values.items()}
         # JSON escapes them by itself.
         for key, value in line.items():
             if isinstance(value, str):

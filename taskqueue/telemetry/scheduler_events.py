@@ -87,12 +87,15 @@ class DueWorkRebuilt(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DueEntrySetBack(Event):
-    """A due entry stood more than one interval too late: the clock was ahead, or somebody else wrote it."""
+    """A due entry stood more than one interval too late: the clock was ahead, or somebody else wrote it.
+
+    `set_to` is None where its rule is never due again: the entry is gone.
+    """
 
     task: str
     cohort: str
     stood_at: datetime
-    set_to: datetime
+    set_to: datetime | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -157,6 +160,18 @@ class WaitingMeasured(Event):
     delayed: int
     by_limit: Mapping[str, int]
     lane_lag_s: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WaitingJobsLost(Event):
+    """`jobs` entries of a list have no job any more, `job_id` among them: they were kept long enough, or deleted.
+
+    They end without a record. `waits_in` is the list's key.
+    """
+
+    waits_in: str
+    jobs: int
+    job_id: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from taskqueue.core.job import Job
@@ -60,7 +60,7 @@ class Attempt:
     response: bytes | None = None
 
 
-#: the outcome of a call that the end of the worker cut short
+#: the outcome of a call that the end of the worker cut short; one that had not sent its request yet had no effect
 CUT = Outcome(
     kind=OutcomeClass.RETRYABLE,
     code="worker_stopped",
@@ -69,7 +69,7 @@ CUT = Outcome(
 )
 
 
-#: the outcome of a call that was cut because its job was cancelled
+#: the outcome of a call that was cut because its job was cancelled; the same holds for its effect
 CANCELLED = Outcome(
     kind=OutcomeClass.CANCELLED,
     code="cancelled",
@@ -122,7 +122,8 @@ class Caller:
         result, cancelled = await self._until_cut(job.id, call)
         completed_at = max(self._now(), started_at)
         if call.was_cut:
-            outcome = CANCELLED if cancelled else CUT
+            sent = result.failure is None or result.failure.sent == "unknown"
+            outcome = replace(CANCELLED if cancelled else CUT, effect_unknown=sent)
             return Attempt(outcome=outcome, started_at=started_at, completed_at=completed_at)
         response = result.body if result.status is not None else None
         outcome = outcome_of(result, completed_at)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -63,6 +63,18 @@ class Handled:
     kept: timedelta = _KEPT_BEYOND_AGE
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Rules:
+    """What holds for all jobs of one task, under the limits in force."""
+
+    task: Task
+    limits: Limits
+    policy: RetryPolicy
+    #: how long claims and done markers of its jobs are kept
+    kept: timedelta
+    terms: Mapping[Switch, AdmitTerms]
+
+
 class Handler:
     """Handles deliveries one at a time for each caller of `handle`; any number may run side by side."""
 
@@ -84,46 +96,52 @@ class Handler:
         self._persevere = perseverance
         self._stopping = stopping
         self._asleep = 0
+        #: by task id
+        self._rules: dict[str, _Rules] = {}
         self._now = now
         self._jitter = jitter
         self._emit = emit
 
     async def handle(self, message: JobMessage, task: Task, claimant: Claimant) -> Handled:
         """Run one attempt of the job, or find out why not. Raises GaveUpError when Redis cannot be asked."""
-        policy = self._terms.defaults.policy_of(task)
+        rules = self._rules_of(task)
         passage = self._terms.hosts.enter(task)
         if isinstance(passage, timedelta):
             passage = await self._wait_for_host(message.job, task, passage)
         if isinstance(passage, timedelta):
-            park = Park(until=self._now() + passage, reason="limit_host", waits_for=_host_limit_of(task))
-            return Handled(decision=park, kept=policy.max_age + _KEPT_BEYOND_AGE)
+            return self._parked_for_host(task, rules, passage)
         outcome = None
         try:
-            handled, outcome = await self._attempt(message, task, claimant, policy)
+            handled, outcome = await self._attempt(message, task, claimant, rules, passage)
         finally:
             self._terms.hosts.leave(task, passage, outcome)
         return handled
 
     async def _attempt(
-        self, message: JobMessage, task: Task, claimant: Claimant, policy: RetryPolicy
+        self, message: JobMessage, task: Task, claimant: Claimant, rules: _Rules, passage: Passage | None
     ) -> tuple[Handled, Outcome | None]:
         """Return what follows, and what the call met; None where there was none."""
         job = message.job
-        kept = policy.max_age + _KEPT_BEYOND_AGE
-        admission = await self._admit(message, task, claimant, policy, kept)
+        admission = await self._admit(message, task, claimant, rules)
         if admission.verdict is not Verdict.RUN:
-            return self._turned_away(job, admission, kept), None
+            return self._turned_away(job, admission, rules.kept), None
+        if not self._terms.hosts.may_call(passage):
+            return self._parked_for_host(task, rules, timedelta(0)), None
         attempt = await self._call(job, task)
         decision = decide(
-            policy,
+            rules.policy,
             job.attempt,
             attempt.outcome,
             execute_after=job.execute_after,
-            now=self._now(),
+            now=attempt.completed_at,
             jitter=self._jitter(),
         )
         record = self._record(message, attempt, decision)
-        return Handled(decision=decision, record=record, called=True, kept=kept), attempt.outcome
+        return Handled(decision=decision, record=record, called=True, kept=rules.kept), attempt.outcome
+
+    def _parked_for_host(self, task: Task, rules: _Rules, wait: timedelta) -> Handled:
+        park = Park(until=self._now() + wait, reason="limit_host", waits_for=_host_limit_of(task))
+        return Handled(decision=park, kept=rules.kept)
 
     async def _wait_for_host(self, job: Job, task: Task, wait: timedelta) -> Passage | timedelta | None:
         """Wait until the job may go on to its host, or return how long it has to: it has claimed nothing so far."""
@@ -139,26 +157,39 @@ class Handler:
             entered = self._terms.hosts.enter(task)
         return entered
 
+    def _rules_of(self, task: Task) -> _Rules:
+        """Return what holds for jobs of `task`; worked out anew when its definition or a limit has changed."""
+        rules, limits = self._rules.get(task.id), self._terms.limits.in_force
+        if rules is None or rules.task is not task or rules.limits is not limits:
+            rules = self._rules[task.id] = self._new_rules(task, limits)
+        return rules
+
+    def _new_rules(self, task: Task, limits: Limits) -> _Rules:
+        policy = self._terms.defaults.policy_of(task)
+        kept = policy.max_age + _KEPT_BEYOND_AGE
+        terms = {
+            switch: AdmitTerms(
+                switch=switch,
+                max_age=policy.max_age,
+                global_limit=limits.global_,
+                task_limit=limits.tasks.get(task.id),
+                kept=kept,
+                heartbeat_ttl=self._terms.heartbeat_ttl,
+                rerun_lost=policy.retry_unknown,
+                places=self._places(task),
+            )
+            for switch in Switch
+        }
+        return _Rules(task=task, limits=limits, policy=policy, kept=kept, terms=terms)
+
     # --- admit --------------------------------------------------------------------------------------------------------
 
-    async def _admit(
-        self, message: JobMessage, task: Task, claimant: Claimant, policy: RetryPolicy, kept: timedelta
-    ) -> Admission:
+    async def _admit(self, message: JobMessage, task: Task, claimant: Claimant, rules: _Rules) -> Admission:
         job = message.job
-        limits = self._terms.limits.in_force
-        if stopped := _stopped_by(limits, task):
+        if stopped := _stopped_by(rules.limits, task):
             self._waited(job, stopped, timedelta(0), parked=True)
             return Admission(verdict=Verdict.PARK, milliseconds=to_unix_ms(self._now()), word=f"limit_{stopped}")
-        terms = AdmitTerms(
-            switch=switch_of(message, task),
-            expires_at=job.execute_after + policy.max_age,
-            global_limit=limits.global_,
-            task_limit=limits.tasks.get(task.id),
-            kept=kept,
-            heartbeat_ttl=self._terms.heartbeat_ttl,
-            rerun_lost=policy.retry_unknown,
-            places=self._places(task),
-        )
+        terms = rules.terms[switch_of(message, task)]
         patience = _LONGEST_SLEEP
         while True:
             admission = await self._persevere(lambda: self._jobs.admit(job, claimant, terms))
@@ -234,15 +265,15 @@ class Handler:
         self._emit(
             AttemptStarted(task=task.id, job_id=job.id, user_id=job.user_id, attempt=job.attempt, lateness_s=lateness_s)
         )
-        outcome = CUT
         try:
             attempt = await self._caller.call(task, job, started_at=started_at)
-            outcome = attempt.outcome
-        finally:
-            self._told(job, outcome, started_at)
+        except BaseException:
+            self._told(job, CUT, self._now() - started_at)
+            raise
+        self._told(job, attempt.outcome, attempt.completed_at - started_at)
         return attempt
 
-    def _told(self, job: Job, outcome: Outcome, started_at: datetime) -> None:
+    def _told(self, job: Job, outcome: Outcome, took: timedelta) -> None:
         self._emit(
             AttemptEnded(
                 task=job.task_type_id,
@@ -251,7 +282,7 @@ class Handler:
                 attempt=job.attempt,
                 outcome_class=outcome.kind.value,
                 status=outcome.status,
-                duration_s=round((self._now() - started_at).total_seconds(), 6),
+                duration_s=took.total_seconds(),
                 error_code=outcome.code or None,
             )
         )

@@ -1,6 +1,6 @@
 """The adaptive limits of the hosts that this worker calls, and what workers tell each other about them.
 
-A host without trouble costs one look into a dict. One that answers 429 or 503, or nothing, gets a limit
+A host without trouble costs one look into a dict. One that answers 429 or 503, or not at all, gets a limit
 (core/host_limit) until it has recovered; the others and the leader hear of it in Redis.
 """
 
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from math import inf
@@ -26,6 +27,9 @@ _SHARE_EVERY_S = 0.25
 
 #: and how often a worker without limited hosts listens
 _LISTEN_EVERY_S = 1.0
+
+#: news are told at once, but not more often than this
+_SHARE_AT_MOST_EVERY_S = 0.05
 
 #: a call that waits for another one to the same host asks again after so long
 _ASK_AGAIN = timedelta(milliseconds=50)
@@ -63,6 +67,8 @@ class Hosts:
         self._emit = emit
         self._limits: dict[str, HostLimit] = {}
         self._told = False
+        #: a host got a limit, or was closed or opened: until the leader hears of it, its jobs come back again and again
+        self._news = asyncio.Event()
 
     # --- each call ----------------------------------------------------------------------------------------------------
 
@@ -73,12 +79,18 @@ class Hosts:
         """
         if not self._limits or (limit := self._limits.get(host_of(task.target.endpoint))) is None:
             return None
-        seconds = limit.wait(self._now().timestamp())
+        now = self._now().timestamp()
+        seconds = limit.wait(now)
         if seconds == 0:
             return Passage(limit, limit.begin())
         if seconds == inf:
-            return _ASK_AGAIN if limit.closed_until is None else _LONGEST_WAIT
+            # Others that look at a closed host, and call nobody, are over in a moment.
+            return _LONGEST_WAIT if limit.closed_until is not None and limit.probing(now) else _ASK_AGAIN
         return timedelta(seconds=seconds)
+
+    def may_call(self, passage: Passage | None) -> bool:
+        """Ask just before the call of a job that `enter` has let on; where it may not, it has to wait like others."""
+        return passage is None or passage.limit.may_call(passage.began, self._now().timestamp())
 
     def leave(self, task: Task, passage: Passage | None, outcome: Outcome | None) -> None:
         """Note that the job is over there, and what its call met; None where there was no call."""
@@ -89,8 +101,9 @@ class Hosts:
             return
         host, now = host_of(task.target.endpoint), self._now().timestamp()
         limit = self._limits.get(host)
-        if limit is None and sign is Sign.TOO_MUCH:
+        if limit is None and sign is not Sign.REACHED:
             limit = self._limits[host] = HostLimit(self._most_calls, now)
+            self._news.set()
         if limit is None or (passage is not None and passage.limit is not limit):
             return  # of a trouble that is over
         closings, asked = limit.closings, outcome.retry_after
@@ -104,6 +117,8 @@ class Hosts:
         self._tell_change(host, limit, closings, now)
 
     def _tell_change(self, host: str, limit: HostLimit, closings_before: int, now: float) -> None:
+        if limit.closings != closings_before:
+            self._news.set()
         if limit.closed_until is not None and limit.closings > closings_before:
             self._emit(HostClosed(host=host, closings=limit.closings, seconds=round(limit.closed_until - now, 3)))
         elif closings_before and limit.closed_until is None:
@@ -114,8 +129,12 @@ class Hosts:
     async def share_for_ever(self) -> NoReturn:
         """Tell and hear. Raises StoreError."""
         while True:
+            self._news.clear()
             await self.share()
-            await asyncio.sleep(_SHARE_EVERY_S if self._limits else _LISTEN_EVERY_S)
+            await asyncio.sleep(_SHARE_AT_MOST_EVERY_S)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_SHARE_EVERY_S if self._limits else _LISTEN_EVERY_S):
+                    await self._news.wait()
 
     async def share(self) -> None:
         """Hear what others know about hosts, and tell what this worker knows. Raises StoreError."""
@@ -127,17 +146,19 @@ class Hosts:
             self._told = bool(self._limits)
 
     def _reports(self) -> dict[str, HostReport]:
-        return {host: limit.report() for host, limit in self._limits.items()}
+        now = self._now().timestamp()
+        return {host: limit.report(now) for host, limit in self._limits.items()}
 
     def _hear(self, reports: HostReports, now: float) -> None:
+        # What others know by hearsay alone is what they have heard from here, or from each other.
         others = {
-            host: {who: report for who, report in said.items() if who != self._incarnation}
+            host: [report for who, report in said.items() if who != self._incarnation and not report.hearsay]
             for host, said in reports.items()
         }
         for host, said in others.items():
             if said and (limit := self._limits.get(host)) is not None:
                 closings = limit.closings
-                limit.hear(over_all_workers(said.values()))
+                limit.hear(over_all_workers(said))
                 if closings and limit.closed_until is None:
                     self._emit(HostOpened(host=host))
             elif said:

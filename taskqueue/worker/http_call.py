@@ -175,7 +175,7 @@ class Call:
         try:
             await self._done
         except BaseException:
-            connection.close()
+            connection.give_up(self._done)
             raise
         finally:
             expiry.cancel()
@@ -224,11 +224,16 @@ def _split(url: str) -> SplitResult:
 
 
 def _check_head(method: str, url: str, headers: Mapping[str, str]) -> None:
-    if not _TOKEN.fullmatch(method) or not _VISIBLE.fullmatch(url):
+    if not _is_token(method) or not _VISIBLE.fullmatch(url):
         raise InvalidValueError("the method or the URL cannot be sent")
     for name, value in headers.items():
-        if not _TOKEN.fullmatch(name) or not value.isprintable():
+        if not _is_token(name) or not value.isprintable():
             raise InvalidValueError("a header cannot be sent")
+
+
+@lru_cache(maxsize=1024)
+def _is_token(text: str) -> bool:
+    return _TOKEN.fullmatch(text) is not None
 
 
 # --- failures ---------------------------------------------------------------------------------------------------------

@@ -7,6 +7,7 @@ worker's to decide and is not here: cookies, redirects, proxies, decompression, 
 from __future__ import annotations
 
 import asyncio
+import math
 import socket
 import ssl
 from collections.abc import Callable, Sequence
@@ -26,8 +27,10 @@ _MAX_HEADERS: Final = 128
 #: bytes that may come without a byte of a body among them: an endless line is noticed only at its end
 _MAX_BARREN_BYTES: Final = 64 * 1024
 
-#: a name is looked up again after so long; the next address family is tried after so long without a connection
+#: a name is looked up again after so long, or so long after a failure; the next address family is tried after so long
+#: without a connection
 _RESOLVED_FOR_S: Final = 10.0
+_UNRESOLVED_FOR_S: Final = 1.0
 _MOST_RESOLVED: Final = 10_000
 _NEXT_ADDRESS_AFTER_S: Final = 0.25
 
@@ -95,7 +98,7 @@ class Connection(asyncio.Protocol):
     def send(self, request: bytes, answer: Answer) -> asyncio.Future[None]:
         """Send the bytes of one request; return what completes when `answer` is.
 
-        It raises BrokenAnswerError or BrokenConnectionError. Whoever stops waiting for it calls `close`.
+        It raises BrokenAnswerError or BrokenConnectionError. Whoever stops waiting for it calls `give_up` with it.
         """
         assert self._transport is not None  # noqa: S101 - for mypy: `usable` says so
         self._reset()
@@ -103,6 +106,11 @@ class Connection(asyncio.Protocol):
         self._done = done = self._loop.create_future()
         self._transport.write(request)
         return done
+
+    def give_up(self, done: asyncio.Future[None]) -> None:
+        """End the connection unless that answer is complete: another call may have it by now."""
+        if self._done is done:
+            self.close()
 
     def close(self) -> None:
         """End the connection at once."""
@@ -125,7 +133,7 @@ class Connection(asyncio.Protocol):
         broken: Exception | None = None
         try:
             self._parser.feed_data(data)
-        except httptools.HttpParserError as error:
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
             cause = error.__context__
             broken = cause if isinstance(cause, BrokenAnswerError) else BrokenAnswerError("is not valid HTTP")
         self._barren = self._barren + len(data) if len(answer.body) == known else 0
@@ -164,9 +172,14 @@ class Connection(asyncio.Protocol):
         if self._headers > _MAX_HEADERS or len(name) + len(value) > _MAX_HEAD_LINE_BYTES:
             raise BrokenAnswerError("has too many or too long headers")
         lower = name.lower()
-        if lower in {b"content-length", b"transfer-encoding"}:
+        if self._head_complete:
+            return  # a trailer
+        if lower == b"content-length":
             self._ends_with_connection = False
-        if self._answer is not None and not self._complete and lower in self._answer.kept_headers:
+        elif lower == b"transfer-encoding":
+            # RFC 9112, 6.3: only chunks as the last coding say where a body ends.
+            self._ends_with_connection = value.lower().split(b",")[-1].strip() != b"chunked"
+        if self._answer is not None and lower in self._answer.kept_headers:
             self._answer.headers.setdefault(lower.decode("ascii"), value.decode("latin-1"))
 
     def on_headers_complete(self) -> None:
@@ -237,13 +250,21 @@ class Connection(asyncio.Protocol):
             done.set_exception(error)
 
 
+@dataclass(slots=True, eq=False)
+class _Lookup:
+    """One look-up of a name, for all who dial it until it is old. What hangs takes one thread of the resolver."""
+
+    task: asyncio.Task[Sequence[AddressInfo]]
+    until: float = math.inf
+
+
 class Pool:
     """Connections by origin. How many there are is the caller's to bound."""
 
     def __init__(self) -> None:
         self._idle: dict[Origin, list[Connection]] = {}
         self._open: set[Connection] = set()
-        self._resolved: dict[tuple[str, int], tuple[float, Sequence[AddressInfo]]] = {}
+        self._lookups: dict[tuple[str, int], _Lookup] = {}
         self._tls: ssl.SSLContext | None = None
         self._loop = asyncio.get_running_loop()
         self._sweeping: asyncio.TimerHandle | None = None
@@ -279,7 +300,9 @@ class Pool:
         return connection
 
     def close(self) -> None:
-        """Close every connection."""
+        """Close every connection; who still waits for one gets OSError."""
+        for lookup in self._lookups.values():
+            lookup.task.cancel()
         if self._sweeping is not None:
             self._sweeping.cancel()
         for connection in list(self._open):
@@ -305,13 +328,30 @@ class Pool:
         self._sweeping = self._loop.call_later(_KEEP_ALIVE_S / 2, self._sweep) if self._idle else None
 
     async def _resolve(self, host: str, port: int) -> Sequence[AddressInfo]:
-        until, found = self._resolved.get((host, port), (0.0, ()))
-        if self._loop.time() >= until:
-            found = await self._loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-            if len(self._resolved) >= _MOST_RESOLVED:
-                self._resolved.clear()
-            self._resolved[host, port] = (self._loop.time() + _RESOLVED_FOR_S, found)
-        return found
+        lookup = self._lookups.get((host, port))
+        if lookup is None or self._loop.time() >= lookup.until:
+            lookup = self._look_up(host, port)
+        if not lookup.task.done():
+            await asyncio.wait((lookup.task,))  # which leaves it to the others when this call is cancelled
+        if lookup.task.cancelled():
+            raise OSError("closed")
+        return lookup.task.result()
+
+    def _look_up(self, host: str, port: int) -> _Lookup:
+        if len(self._lookups) >= _MOST_RESOLVED:
+            self._lookups = {name: known for name, known in self._lookups.items() if not known.task.done()}
+        lookup = _Lookup(self._loop.create_task(self._addresses(host, port)))
+        self._lookups[host, port] = lookup
+
+        def keep(task: asyncio.Task[Sequence[AddressInfo]]) -> None:
+            failed = task.cancelled() or task.exception() is not None
+            lookup.until = self._loop.time() + (_UNRESOLVED_FOR_S if failed else _RESOLVED_FOR_S)
+
+        lookup.task.add_done_callback(keep)
+        return lookup
+
+    async def _addresses(self, host: str, port: int) -> Sequence[AddressInfo]:
+        return await self._loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
 
     def _tls_context(self) -> ssl.SSLContext:
         if self._tls is None:

@@ -11,7 +11,7 @@ import math
 from collections import deque
 from collections.abc import Sequence
 
-from taskqueue.broker.consumer import Delivery
+from taskqueue.broker.consumer import Delivery, Settler
 from taskqueue.core.task import Priority
 
 _HIGH_FIRST = (Priority.HIGH, Priority.NORMAL, Priority.LOW)
@@ -38,6 +38,8 @@ class Intake:
 
     def __init__(self) -> None:
         self._waiting: dict[Priority, deque[Delivery]] = {priority: deque() for priority in Priority}
+        #: whose deliveries came last, by queue: each session has its own
+        self._settlers: dict[Priority, Settler] = {}
         self._free: deque[asyncio.Future[None]] = deque()
         self._picks = 0
 
@@ -47,7 +49,9 @@ class Intake:
 
     def put(self, delivery: Delivery) -> None:
         """Add a delivery and wake whoever waits for one."""
-        self._drop_stale()
+        if self._settlers.get(delivery.queue) is not delivery.settler:
+            self._settlers[delivery.queue] = delivery.settler
+            self._drop_stale()
         self._waiting[delivery.queue].append(delivery)
         while self._free:
             waiter = self._free.popleft()
@@ -57,7 +61,7 @@ class Intake:
 
     async def take(self) -> Delivery:
         """Return the next delivery to work on, as soon as there is one."""
-        while not self._has_fresh():
+        while (delivery := self._pick()) is None:
             waiter = asyncio.get_running_loop().create_future()
             self._free.append(waiter)
             try:
@@ -65,7 +69,7 @@ class Intake:
             except asyncio.CancelledError:
                 self._pass_on(waiter)
                 raise
-        return self._pick()
+        return delivery
 
     def drain(self, received_before: float = math.inf) -> list[Delivery]:
         """Take out what waits and came before then, in the loop's time; by default everything."""
@@ -76,20 +80,21 @@ class Intake:
                 drained.append(waiting.popleft())
         return drained
 
-    def _has_fresh(self) -> bool:
-        self._drop_stale()
-        return len(self) > 0
-
     def _drop_stale(self) -> None:
         # A session begins when the one before it is over, so the stale ones are the oldest.
         for waiting in self._waiting.values():
             while waiting and waiting[0].stale:
                 waiting.popleft()
 
-    def _pick(self) -> Delivery:
-        order = PICKS[self._picks % len(PICKS)]
-        self._picks += 1
-        return next(self._waiting[queue].popleft() for queue in order if self._waiting[queue])
+    def _pick(self) -> Delivery | None:
+        for queue in PICKS[self._picks % len(PICKS)]:
+            waiting = self._waiting[queue]
+            while waiting:
+                delivery = waiting.popleft()
+                if not delivery.stale:
+                    self._picks += 1
+                    return delivery
+        return None
 
     def _pass_on(self, waiter: asyncio.Future[None]) -> None:
         # Woken and cancelled at once: the delivery it was woken for is somebody else's to take.

@@ -28,14 +28,15 @@ class Perseverance:
 
     async def __call__(self, ask: Callable[[], Awaitable[_T]]) -> _T:
         """Return what `ask` returns, calling it again after each StoreError or BrokerError. Raises GaveUpError."""
-        clock = asyncio.get_running_loop().time
-        until = clock() + _LONGEST_S
+        until: float | None = None
         rest_s = _FIRST_REST_S
         while True:
             try:
                 return await ask()
             except (StoreError, BrokerError) as error:
-                if self._give_up.is_set() or clock() > until:
+                now = asyncio.get_running_loop().time()
+                until = now + _LONGEST_S if until is None else until
+                if self._give_up.is_set() or now > until:
                     raise GaveUpError(str(error)) from error
             try:
                 async with asyncio.timeout(rest_s):

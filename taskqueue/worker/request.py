@@ -6,6 +6,7 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 from urllib.parse import quote, urlencode, urlsplit, urlunsplit
 
 from taskqueue import __version__
@@ -24,6 +25,9 @@ _DOT_SEGMENTS = frozenset({".", ".."})
 
 #: ids as most systems write them, which any header can carry
 _PLAIN = re.compile(r"[A-Za-z0-9._~:@-]+", re.ASCII)
+
+#: W3C Trace Context, 3.2.2: bytes of a trace id and of a span id, neither of which is all zeros
+_TRACE_BYTES, _SPAN_BYTES = 16, 8
 
 _METHODS_WITH_BODY = frozenset({"POST", "PUT", "PATCH"})
 
@@ -68,9 +72,13 @@ def _own_headers(job: Job) -> dict[str, str]:
         "X-TaskQueue-Job": _header_text(job.id),
         "X-TaskQueue-Attempt": str(job.attempt),
         "X-TaskQueue-User": _header_text(job.user_id),
-        "X-TaskQueue-Scheduled-At": rfc3339(job.scheduled_at),
+        "X-TaskQueue-Scheduled-At": _time_text(job.scheduled_at),
         "traceparent": traceparent(job),
     }
+
+
+#: all jobs of an occurrence have the same one
+_time_text = lru_cache(maxsize=1024)(rfc3339)
 
 
 def _header_text(text: str) -> str:
@@ -80,9 +88,9 @@ def _header_text(text: str) -> str:
 
 def traceparent(job: Job) -> str:
     """Return the W3C Trace Context header: one trace for a job, one span for each of its attempts."""
-    trace = hashlib.blake2b(job.id.encode(), digest_size=16).hexdigest()
-    span = hashlib.blake2b(f"{job.id}/{job.attempt}".encode(), digest_size=8).hexdigest()
-    return f"00-{trace}-{span}-01"
+    digest = hashlib.blake2b(job.id.encode(), digest_size=_TRACE_BYTES + _SPAN_BYTES).digest()
+    span = (int.from_bytes(digest[_TRACE_BYTES:]) + job.attempt) % 256**_SPAN_BYTES
+    return f"00-{digest[:_TRACE_BYTES].hex()}-{span or 1:016x}-01"
 
 
 def _with_query(url: str, job: Job) -> str:

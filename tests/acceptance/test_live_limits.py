@@ -80,6 +80,7 @@ def keeps_to(at: Sequence[float], rate: float, burst: float) -> bool:
     return True
 
 
+@pytest.mark.faults
 async def test_two_workers_use_up_a_task_s_and_the_global_limit_and_never_exceed_them(system: System) -> None:
     scheduler, *_ = await backlog(system, 20, 400, **{"global": 50})
     await trigger(scheduler, "free", new_users(800))
@@ -139,6 +140,7 @@ async def _passed(instant: float) -> bool:
     return time.time() > instant
 
 
+@pytest.mark.faults
 async def test_after_redis_lost_everything_the_limits_of_worker_yaml_hold(system: System, tmp_path: Path) -> None:
     scheduler, *_ = await backlog(system, 10, 20)
     await eventually(lambda: called(system, 20, task="slow"), 30)

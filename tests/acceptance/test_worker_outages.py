@@ -88,6 +88,7 @@ async def test_a_queue_that_is_deleted_is_declared_and_consumed_again(system: Sy
     await judge(system, scheduler, worker, [running, later])
 
 
+@pytest.mark.faults
 async def test_a_channel_that_the_broker_closes_for_a_slow_job_is_opened_again(
     impatient_rabbitmq: None, system: System
 ) -> None:
@@ -130,6 +131,7 @@ async def test_during_a_memory_alarm_a_worker_goes_on_calling_and_acking(rabbitm
     await judge(system, scheduler, worker, [first, *others])
 
 
+@pytest.mark.faults
 async def test_a_half_open_connection_is_noticed_and_replaced(system: System, network: TcpProxy) -> None:
     write_tasks(system)
     scheduler, worker = await system.scheduler_and_worker({"queue": {"url": _through(network, system.place)}})
@@ -192,6 +194,7 @@ async def test_a_drain_ends_in_time_although_the_broker_does_not_answer(system: 
     await judge(system, scheduler, second, users)
 
 
+@pytest.mark.faults
 async def test_a_restart_of_the_broker_is_outlived(rabbitmq: RabbitMQ, system: System) -> None:
     if not rabbitmq.restartable:
         pytest.skip("this RabbitMQ is not ours to stop")

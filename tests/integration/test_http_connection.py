@@ -9,6 +9,7 @@ import pytest
 
 from taskqueue.worker import http_connection
 from taskqueue.worker.http_call import CallResult, HttpCaller, HttpRequest
+from taskqueue.worker.http_connection import Connection
 from tests.support.raw_endpoint import Script, after_request, raw_endpoint
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
@@ -75,8 +76,9 @@ async def test_a_connection_serves_one_call_after_the_other(caller: HttpCaller) 
         b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nok",
         b"HTTP/1.0 200 OK\r\nContent-Length: 2\r\n\r\nok",
         OK + b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nforged",
+        OK + b"HTTP/1.1 500 Internal Server Error\r\nContent-",
     ],
-    ids=["close", "HTTP/1.0", "more than was asked for"],
+    ids=["close", "HTTP/1.0", "more than was asked for", "half an answer more"],
 )
 async def test_a_connection_that_says_it_ends_or_says_too_much_is_not_used_again(
     caller: HttpCaller, answer: bytes
@@ -87,6 +89,44 @@ async def test_a_connection_that_says_it_ends_or_says_too_much_is_not_used_again
 
     assert (first.body, second.body) == (b"ok", b"ok")
     assert connections.opened == 2
+
+
+@pytest.mark.parametrize("head", [b"Connection: upgrade\r\nUpgrade: websocket\r\n", b""], ids=["upgrade", "bare"])
+async def test_a_switch_of_protocols_is_an_answer_and_its_connection_is_not_used_again(
+    caller: HttpCaller, head: bytes
+) -> None:
+    connections = Connections(b"HTTP/1.1 101 Switching Protocols\r\n" + head + b"\r\n", OK)
+    async with raw_endpoint(connections) as url:
+        first, second = await post(caller, url), await post(caller, url)
+
+    assert (first.failure, first.status) == (None, 101)
+    assert (second.body, connections.opened) == (b"ok", 2)
+
+
+async def test_a_caller_that_goes_away_after_its_answer_leaves_the_connection_to_the_next(
+    caller: HttpCaller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connections = Connections(OK)
+    async with raw_endpoint(connections) as url:
+        await post(caller, url)
+        assert caller._pool is not None
+        (idle,) = caller._pool._idle.values()
+        (connection,) = idle
+        put_back = connection._on_idle
+
+        def put_back_and_go_away(connection: Connection) -> None:
+            put_back(connection)
+            late.cancel()
+
+        monkeypatch.setattr(connection, "_on_idle", put_back_and_go_away)
+        late = asyncio.create_task(post(caller, url))
+        with pytest.raises(asyncio.CancelledError):
+            await late
+        monkeypatch.undo()
+        result = await post(caller, url)
+
+    assert (result.failure, result.body) == (None, b"ok")
+    assert connections.opened == 1
 
 
 async def test_what_comes_while_nobody_asks_ends_the_connection(caller: HttpCaller) -> None:
@@ -141,10 +181,15 @@ async def test_an_idle_connection_is_closed_before_the_server_does(
             b"ok ok",
         ),
         (b"HTTP/1.1 200 OK\r\n\r\nuntil the end", b"until the end"),
+        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked, gzip\r\n\r\nuntil the end", b"until the end"),
+        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\nRetry-After: 9\r\n\r\n", b"ok"),
         (b"HTTP/1.1 204 No Content\r\n\r\n", b""),
         (b"HTTP/1.1 304 Not Modified\r\nContent-Length: 10\r\n\r\n", b""),
     ],
-    ids=["continue", "early hints", "chunked with trailers", "until the end", "no content", "not modified"],
+    ids=[
+        *("continue", "early hints", "chunked with trailers", "until the end", "until the end, encoded"),
+        *("a trailer that would be a header", "no content", "not modified"),
+    ],
 )
 async def test_an_answer_ends_where_its_head_says(caller: HttpCaller, answer: bytes, body: bytes) -> None:
     async with raw_endpoint(after_request(answer)) as url:

@@ -20,7 +20,7 @@ OTHER = Claimant(incarnation="worker-2:bb", delivery=1)
 
 TERMS = AdmitTerms(
     switch=Switch.NONE,
-    expires_at=datetime.max.replace(year=9998, tzinfo=UTC),
+    max_age=timedelta(days=366),
     global_limit=None,
     task_limit=None,
     kept=KEPT,

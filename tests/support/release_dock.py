@@ -34,6 +34,32 @@ def names(count: int, mark: str = "user") -> list[str]:
     return [f"{mark}-{number:03}" for number in range(count)]
 
 
+async def put_back(redis: Redis, user: str, due: datetime, *, job_id: str = "", attempt: int = 2) -> str:
+    """Put a job of high priority back to wait, as a worker does; return its id."""
+    job_id = job_id or f"job-of-{user}"
+    body = encode_message(
+        JobMessage(
+            job=Job(
+                id=job_id,
+                task_type_id="report",
+                user_id=user,
+                scheduled_at=due,
+                execute_after=due,
+                attempt=attempt,
+                priority=Priority.HIGH,
+                payload=b"{}",
+                created_at=due,
+            ),
+            metadata=Metadata(correlation_id="", source="scheduler"),
+        )
+    )
+    key = f"taskqueue:delayed:job:{job_id}"
+    await redis.hset(key, mapping={"message": body, "attempt": attempt})
+    await redis.hincrby(key, "generation", 1)
+    await redis.zadd("taskqueue:delayed", {job_id: to_unix_ms(due)})
+    return job_id
+
+
 @dataclass(slots=True, kw_only=True)
 class Dock:
     """A releaser, what it takes from Redis, and the ready queues that it fills."""
@@ -82,28 +108,7 @@ class Dock:
 
     async def delayed(self, user: str, due: datetime, *, job_id: str = "", attempt: int = 2) -> str:
         """Put a job back to wait, as a worker does; return its id."""
-        job_id = job_id or f"job-of-{user}"
-        body = encode_message(
-            JobMessage(
-                job=Job(
-                    id=job_id,
-                    task_type_id="report",
-                    user_id=user,
-                    scheduled_at=due,
-                    execute_after=due,
-                    attempt=attempt,
-                    priority=Priority.HIGH,
-                    payload=b"{}",
-                    created_at=due,
-                ),
-                metadata=Metadata(correlation_id="", source="scheduler"),
-            )
-        )
-        key = f"taskqueue:delayed:job:{job_id}"
-        await self.redis.hset(key, mapping={"message": body, "attempt": attempt})
-        await self.redis.hincrby(key, "generation", 1)
-        await self.redis.zadd("taskqueue:delayed", {job_id: to_unix_ms(due)})
-        return job_id
+        return await put_back(self.redis, user, due, job_id=job_id, attempt=attempt)
 
     async def lane_reaches(self, tail: datetime) -> None:
         """Have the delayed queue filled up to there, as far as the releaser knows."""

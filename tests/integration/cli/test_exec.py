@@ -141,3 +141,27 @@ def test_without_redis_one_line_says_so(run_exec: RunExec, verb: str) -> None:
     assert (code, out) == (1, "")
     assert err.startswith("Redis: ")
     assert len(err.splitlines()) == 1
+
+
+@pytest.mark.parametrize(("job_id", "problem"), [("x\udcff", "not valid UTF-8"), ("", "empty")])
+def test_what_no_job_has_as_its_id_is_wrong_usage_before_anything_is_cancelled(
+    store: redis.Redis, run_exec: RunExec, job_id: str, problem: str
+) -> None:
+    code, out, err = run_exec("cancel", "a", job_id)
+
+    assert (code, out) == (2, "")
+    assert f"JOB 2: {problem}" in err
+    assert store.keys("*") == []
+    assert run_exec("show", job_id)[0] == 2
+
+
+def test_jobs_without_an_answer_are_told_so_that_they_can_be_cancelled_again(
+    store: redis.Redis, run_exec: RunExec
+) -> None:
+    store.set("taskqueue:claim:b", "spoilt")
+
+    code, out, err = run_exec("cancel", "a", "b", "c")
+
+    assert (code, [line.split(":")[0] for line in out.splitlines()]) == (1, ["a"])
+    assert err.splitlines()[:3] == ["without an answer, to be cancelled again:", "b", "c"]
+    assert "taskqueue:claim:b" in err

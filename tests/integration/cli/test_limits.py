@@ -74,6 +74,7 @@ def test_a_task_that_does_not_exist_is_a_warning(capsys: pytest.CaptureFixture[s
         (("set", "global", "nan", "--for", "1h"), "RATE nan: use jobs per second, 0 or more"),
         (("set", "global", "1", "--burst", "0.5", "--for", "1h"), "--burst 0.5: use 1 job or more"),
         (("set", "global", "1", "--for", "5"), "--for: duration '5': use a number with its unit"),
+        (("set", "global", "0", "--for", "30d"), "--for 30d: use 29d at most with a rate of 0"),
         (("set", "global", "1", "--for", "0s"), "--for 0s: use a duration above zero"),
         (("clear", ""), "NAME: "),
     ],

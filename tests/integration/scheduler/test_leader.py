@@ -1,13 +1,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import pytest
 from redis.asyncio import Redis
 
+from taskqueue.broker.publisher import Outgoing
 from taskqueue.core.task import Task
 from taskqueue.dev.services import Redis as RedisService
+from taskqueue.errors import BrokerError, BrokerUnavailableError
+from taskqueue.runtime import utc_now
 from taskqueue.scheduler import leader
 from taskqueue.store.catalog import CatalogStore
 from taskqueue.store.lease import Lease
@@ -15,12 +18,14 @@ from taskqueue.store.limits import LimitStore
 from taskqueue.telemetry.events import LoopFailed
 from taskqueue.telemetry.scheduler_events import (
     CatalogSucceeded,
+    DamagedKeySetAside,
     LeaderChanged,
     LeaseLost,
     LimitIgnored,
     WaitingMeasured,
 )
 from tests.support.inbox import eventually
+from tests.support.release_dock import SECOND, put_back
 from tests.support.scheduling import NewScheduler, TasksFile, task_type
 from tests.support.tcp_proxy import TcpProxy
 
@@ -211,6 +216,25 @@ async def test_a_limit_that_is_none_is_told_once(new_scheduler: NewScheduler, re
     assert [event.limit for event in first.events.of(LimitIgnored)] == ["task:report"]
 
 
+@pytest.mark.parametrize("key", ["taskqueue:hosts", "taskqueue:limits:overrides", "taskqueue:limits"])
+async def test_a_damaged_key_of_the_gates_is_set_aside_and_the_others_are_followed(
+    new_scheduler: NewScheduler, redis: Redis, key: str
+) -> None:
+    await redis.set(key, "not ours")
+    if key != "taskqueue:limits":
+        await redis.hset("taskqueue:limits", "task:report", "ten")
+    first = await new_scheduler("first")
+    await first.leads()
+
+    async def set_aside() -> bool:
+        return not await redis.exists(key)
+
+    await eventually(set_aside)
+    assert [event.key for event in first.events.of(DamagedKeySetAside)] == [key]
+    # The limit that is none was told before the damaged key was met: by the same look, in whatever order.
+    assert bool(first.events.of(LimitIgnored)) == (key != "taskqueue:limits")
+
+
 async def test_a_tasks_file_that_changes_while_the_definitions_are_written_reaches_the_workers(
     new_scheduler: NewScheduler, tasks_file: TasksFile, redis: Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -264,3 +288,41 @@ async def test_a_leader_measures_what_waits(new_scheduler: NewScheduler) -> None
 
 async def _is(condition: bool) -> bool:
     return condition
+
+
+async def test_a_leader_sends_copies_of_one_job_at_most_to_a_queue_that_confirms_nothing(
+    new_scheduler: NewScheduler, redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = await new_scheduler("first")
+    await first.leads()
+    await first.scheduler.publisher.wait_ready(15)
+    sent = list[int]()
+
+    async def unheard(outgoing: Sequence[Outgoing], within: float) -> list[BrokerError | None]:
+        sent.append(len(outgoing))
+        return [BrokerUnavailableError("no confirm") for _ in outgoing]
+
+    monkeypatch.setattr(first.scheduler.publisher, "publish_all", unheard)
+    async with redis.pipeline(transaction=True) as together:
+        for number in range(20):
+            await put_back(together, f"user-{number}", utc_now() - SECOND)
+        await together.execute()
+    await eventually(lambda: _is(len(sent) >= 3), 15)
+
+    assert sent[:3] == [20, 1, 1]
+
+
+@pytest.mark.parametrize(("field", "value"), [("junk", b"\xff"), (b"\xff", b"{}"), ("junk", b"[]"), ("junk", b"{}")])
+@pytest.mark.parametrize("key", ["taskqueue:catalog", "taskqueue:catalog:removed", "taskqueue:due:rules"])
+async def test_what_strangers_write_beside_the_definitions_keeps_no_leader_from_planning(
+    new_scheduler: NewScheduler, redis: Redis, key: str, field: str | bytes, value: bytes
+) -> None:
+    await redis.hset("taskqueue:catalog", "gone", b"{}")
+    await redis.hset(key, field, value)
+    first = await new_scheduler("first")
+
+    async def planned() -> bool:
+        return bool(await redis.zscore("taskqueue:due", "report"))
+
+    await eventually(planned)
+    assert first.events.of(LoopFailed) == []

@@ -1,9 +1,13 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from typing import Any
 
 import pytest
 
+from taskqueue.core.task import Task
+from taskqueue.errors import LeaseLostError, PlanningError, StoreUnavailableError
+from taskqueue.scheduler.audience import AudienceIndex
 from taskqueue.telemetry.scheduler_events import (
     DamagedKeySetAside,
     DueEntrySetBack,
@@ -174,6 +178,53 @@ async def test_an_entry_up_to_one_interval_ahead_stays_where_it_is(desk: Desk) -
     assert await desk.due() == {"report": TEN + DAY}
 
 
+async def test_a_last_instant_that_is_displaced_is_set_back(new_desk: NewDesk, tasks_file: TasksFile) -> None:
+    tasks_file.write(task_type("report", end_at=(TEN + MINUTE).isoformat()))
+    desk = new_desk()
+    desk.enable("ann")
+    await desk.tick_at(TEN - HOUR)
+    await desk.redis.zadd("taskqueue:due", {"report": (TEN + 3 * DAY).timestamp() * 1000})
+    await desk.tick_at(TEN - HOUR / 2)
+    assert await desk.due() == {"report": TEN}
+
+
+async def test_an_entry_behind_the_end_of_its_task_is_removed(new_desk: NewDesk, tasks_file: TasksFile) -> None:
+    tasks_file.write(task_type("report", end_at=(TEN + MINUTE).isoformat()))
+    desk = new_desk()
+    await desk.tick_at(TEN - HOUR)
+    await desk.tick_at(TEN)
+    await desk.redis.zadd("taskqueue:due", {"report": (TEN + 3 * DAY).timestamp() * 1000})
+    await desk.tick_at(TEN + HOUR)
+    assert await desk.due() == {}
+    assert [event.set_to for event in desk.events.of(DueEntrySetBack)] == [None]
+
+
+@pytest.mark.parametrize("stranger", ["stranger", "stranger:", "report:0123456789abcdef"])
+async def test_an_entry_without_a_rule_hides_no_lost_one(desk: Desk, stranger: str) -> None:
+    await desk.tick_at(TEN - HOUR)
+    await desk.redis.zadd("taskqueue:due", {stranger: (TEN + 300 * DAY).timestamp() * 1000})
+    await desk.redis.zrem("taskqueue:due", "report")
+    for minutes in range(4):
+        await desk.tick_at(TEN - HOUR + minutes * MINUTE)
+    assert await desk.due() == {"report": TEN}
+
+
+@pytest.mark.parametrize("instant", ["123abc", "123:waited long", "9" * 18, "9" * 5000])
+async def test_a_held_entry_whose_instant_is_none_is_rebuilt(
+    new_desk: NewDesk, tasks_file: TasksFile, instant: str
+) -> None:
+    tasks_file.write(task_type("report", overlap="queue"))
+    desk = new_desk()
+    await desk.tick_at(TEN - HOUR)
+    await desk.redis.zrem("taskqueue:due", "report")
+    await desk.redis.hset("taskqueue:due:held:instants", "report", instant)
+    await desk.redis.zadd("taskqueue:due:held", {"report": 123})
+    for minutes in range(3):
+        await desk.tick_at(TEN - HOUR / 2 + minutes * MINUTE)
+    assert await desk.due() == {"report": TEN}
+    assert await desk.redis.hlen("taskqueue:due:held:instants") == 0
+
+
 async def test_hundreds_of_entries_that_are_none_delay_no_task(desk: Desk) -> None:
     desk.enable("ann")
     await desk.tick_at(TEN - HOUR)
@@ -203,6 +254,79 @@ async def test_a_damaged_key_of_one_task_holds_up_no_other(new_desk: NewDesk, ta
     await desk.tick_at(TEN)
     assert sorted(occurrence.task_id for occurrence, _ in await desk.occurrences()) == ["broken", "report"]
     assert [event.key for event in desk.events.of(DamagedKeySetAside)] == ["taskqueue:schedule:lock:broken"]
+
+
+@pytest.mark.parametrize("field", ["over_by", "planned", "ended", "starts_at"])
+async def test_a_record_that_cannot_be_read_holds_up_no_other_task_nor_its_own_for_long(
+    new_desk: NewDesk, tasks_file: TasksFile, field: str
+) -> None:
+    tasks_file.write(task_type("broken", overlap="skip"), task_type("report"))
+    desk = new_desk()
+    await desk.tick_at(TEN - HOUR)
+    await desk.tick_at(TEN)
+    await desk.redis.delete("taskqueue:occurrences")
+    await desk.redis.hset("taskqueue:occurrence:broken:20240115T100000Z", field, "junk")
+    for _ in range(2):
+        await desk.tick_at(TEN + DAY)
+    assert await desk.due() == {"broken": TEN + 2 * DAY, "report": TEN + 2 * DAY}
+    assert [event.key for event in desk.events.of(DamagedKeySetAside)] == [
+        "taskqueue:occurrence:broken:20240115T100000Z"
+    ]
+
+
+@pytest.fixture
+def _broken_audience(monkeypatch: pytest.MonkeyPatch) -> None:
+    enabled_users = AudienceIndex.enabled_users
+
+    def fail_for_one(index: AudienceIndex, task: Task, cohort: str) -> Any:
+        if task.id == "broken":
+            raise RuntimeError("the users cannot be ordered")
+        return enabled_users(index, task, cohort)
+
+    monkeypatch.setattr(AudienceIndex, "enabled_users", fail_for_one)
+
+
+@pytest.mark.usefixtures("_broken_audience")
+async def test_an_entry_that_cannot_be_planned_keeps_no_other_from_it_and_is_told(
+    new_desk: NewDesk, tasks_file: TasksFile
+) -> None:
+    tasks_file.write(task_type("broken"), task_type("report"))
+    desk = new_desk()
+    await desk.tick_at(TEN - HOUR)
+    with pytest.raises(PlanningError, match="broken cannot be planned: RuntimeError: the users cannot"):
+        await desk.tick_at(TEN)
+    assert [occurrence.task_id for occurrence, _ in await desk.occurrences()] == ["report"]
+    assert await desk.due() == {"broken": TEN, "report": TEN + DAY}
+
+
+async def test_an_occurrence_that_cannot_be_planned_to_the_end_keeps_no_other_from_it_and_is_told(
+    new_desk: NewDesk, tasks_file: TasksFile, request: pytest.FixtureRequest
+) -> None:
+    tasks_file.write(task_type("broken", overlap="skip"), task_type("report"))
+    desk = new_desk()
+    await desk.tick_at(TEN - HOUR)
+    await desk.tick_at(TEN)
+    record = "taskqueue:occurrence:broken:20240115T100000Z"
+    await desk.redis.hset(record, "state", "planning")
+    request.getfixturevalue("_broken_audience")
+    await desk.planner.resume(desk.token)
+    with pytest.raises(PlanningError, match="broken:20240115T100000Z cannot be planned: RuntimeError"):
+        await desk.tick_at(TEN + DAY)
+    assert (await desk.due())["report"] == TEN + 2 * DAY
+
+
+@pytest.mark.parametrize("error", [LeaseLostError("it went"), StoreUnavailableError("Redis: away")])
+async def test_losing_the_lease_or_redis_ends_the_tick_at_once(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    await desk.tick_at(TEN - HOUR)
+
+    async def fail(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(desk.plan, "begin", fail)
+    with pytest.raises(type(error), match=str(error)):
+        await desk.tick_at(TEN)
 
 
 @pytest.mark.parametrize(("lead", "told"), [(HOUR, [("report", TEN, "rule_changed")]), (-HOUR, [])])

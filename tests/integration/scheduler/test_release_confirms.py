@@ -9,9 +9,11 @@ from urllib.parse import urlsplit
 import pytest
 
 from taskqueue.broker.publisher import Outgoing, Publisher
-from taskqueue.errors import BrokerError, BrokerUnavailableError, LeaseLostError
+from taskqueue.errors import BrokerError, BrokerUnavailableError, LeaseLostError, PublishRefusedError
 from taskqueue.runtime import utc_now
+from taskqueue.scheduler.gates import Gates
 from taskqueue.store.lease import Lease
+from taskqueue.store.limits import Limit, Limits
 from tests.support.inbox import eventually
 from tests.support.release_dock import RELEASE_BATCH, SECOND, Dock, NewDock, names
 from tests.support.tcp_proxy import TcpProxy
@@ -133,6 +135,53 @@ async def test_a_queue_that_confirms_nothing_gets_one_job_at_a_time_and_holds_up
     dock.ahead = 10 * SECOND
     await dock.until_released()
     assert sorted(await dock.take(RELEASE_BATCH + 1)) == sorted([*names(RELEASE_BATCH), "urgent"])
+
+
+async def test_the_try_of_a_silent_queue_is_not_spent_on_a_job_that_a_gate_keeps_back(
+    new_dock: NewDock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gates = Gates(100_000)
+    dock = await new_dock(gates=gates)
+    await dock.lane_reaches(utc_now())
+    await dock.planned(names(5), utc_now() - SECOND)
+    sent = list[int]()
+
+    async def unheard(outgoing: Sequence[Outgoing], within: float) -> list[BrokerError | None]:
+        sent.append(len(outgoing))
+        return [BrokerUnavailableError("no confirm") for _ in outgoing]
+
+    monkeypatch.setattr(dock.publisher, "publish_all", unheard)
+    with pytest.raises(BrokerError):
+        await dock.releaser.round()
+    gates.limits_are(Limits(tasks={"report": Limit(rate=0, burst=1)}))
+    for seconds in range(2, 10):
+        dock.ahead = seconds * SECOND
+        await dock.releaser.round()
+    gates.limits_are(Limits())
+    dock.ahead = 10 * SECOND
+    with pytest.raises(BrokerError):
+        await dock.releaser.round()
+
+    assert sent == [5, 1]
+
+
+async def test_a_delayed_queue_that_refused_a_job_is_left_alone_when_the_release_begins_anew(
+    dock: Dock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await dock.planned(names(5), utc_now() + 20 * SECOND)
+    refused = list[int]()
+
+    async def refuse(outgoing: Sequence[Outgoing], within: float) -> list[BrokerError | None]:
+        refused.append(len(outgoing))
+        return [PublishRefusedError("full") for _ in outgoing]
+
+    monkeypatch.setattr(dock.publisher, "publish_all", refuse)
+    with pytest.raises(BrokerError):
+        await dock.releaser.round()
+    await dock.releaser.begin()
+    await dock.releaser.round()
+
+    assert refused == [5]
 
 
 async def _is(value: bool) -> bool:

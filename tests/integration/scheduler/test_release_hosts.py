@@ -7,6 +7,7 @@ from taskqueue.core.waiting import host_limit
 from taskqueue.runtime import utc_now
 from taskqueue.scheduler.gates import Gates
 from taskqueue.store.limits import Limit, Limits
+from taskqueue.telemetry.scheduler_events import WaitingJobsLost
 from tests.support.release_dock import SECOND, Dock, NewDock, names
 
 HOST = host_limit("http://sick.example.com:80")
@@ -119,3 +120,20 @@ async def test_a_list_of_a_host_whose_name_was_lost_is_found_by_the_next_leader(
     await dock.releaser.round()
 
     assert await dock.take(1) == ["ann"]
+
+
+async def test_an_entry_without_its_job_is_told_and_forgotten(new_dock: NewDock) -> None:
+    dock = await new_dock(gates=Gates(100_000))
+    for user in ("ann", "ben"):
+        job_id = await dock.delayed(user, utc_now() - SECOND)
+        await dock.redis.delete(f"taskqueue:delayed:job:{job_id}")
+    await dock.delayed("cem", utc_now() - SECOND)
+
+    await dock.releaser.round()
+    await dock.releaser.round()
+
+    assert await dock.take(1) == ["cem"]
+    assert await dock.redis.exists("taskqueue:delayed") == 0
+    assert dock.events.of(WaitingJobsLost) == [
+        WaitingJobsLost(waits_in="taskqueue:delayed", jobs=2, job_id="job-of-ann")
+    ]

@@ -3,17 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
-from typing import Any
+from datetime import timedelta
 
 import pytest
 
-from taskqueue.core.codec import encode_message
-from taskqueue.core.ids import scheduled_job_id
-from taskqueue.core.job import Job, JobMessage, Metadata
 from taskqueue.core.occurrence import Occurrence, Progress
 from taskqueue.core.state import Status
 from taskqueue.core.task import Overlap
@@ -22,20 +17,27 @@ from taskqueue.store import keys
 from taskqueue.store.cancellations import CANCELLED_KEPT, CancelAnswer, Cancellations, CancelOutcome
 from taskqueue.store.connection import RedisStore
 from taskqueue.store.due import DueEntry
-from taskqueue.store.jobs import Claimant, JobStore, Places, Verdict
+from taskqueue.store.jobs import JobStore, Places, Verdict
 from taskqueue.store.plan import PlanStore
 from taskqueue.store.scripts import Scripts
-from tests.support.claims import FIRST, KEPT, OTHER, due_job, terms, worker_lives
-from tests.support.values import TEN_O_CLOCK, a_record, an_occurrence
+from tests.support.cancelling import (
+    CANCELLED,
+    MARKED,
+    MINUTE,
+    OCCURRENCE,
+    RUNNING,
+    admitted_word,
+    ends_of,
+    planned_job,
+    put_back,
+    record_of,
+    released,
+    run,
+)
+from tests.support.claims import FIRST, KEPT, due_job, terms, worker_lives
+from tests.support.values import a_record
 
 Snapshot = Callable[[], Awaitable[dict[bytes, bytes]]]
-
-MINUTE = timedelta(minutes=1)
-OCCURRENCE = an_occurrence(users=2, over_by=TEN_O_CLOCK + timedelta(hours=12))
-
-CANCELLED = CancelAnswer(outcome=CancelOutcome.CANCELLED)
-MARKED = CancelAnswer(outcome=CancelOutcome.MARKED)
-RUNNING = CancelAnswer(outcome=CancelOutcome.RUNNING, word=FIRST.incarnation)
 
 
 @pytest.fixture
@@ -57,59 +59,6 @@ async def occurrence(store: RedisStore, scripts: Scripts, token: str) -> Occurre
     await plan.begin(token, entry, entry.at + timedelta(days=1), OCCURRENCE, Overlap.QUEUE)
     await plan.append(token, OCCURRENCE, Progress(), ["a", "b"], "z", last=True)
     return OCCURRENCE
-
-
-def planned_job(user: str = "a", **changes: Any) -> Job:
-    job_id = scheduled_job_id(OCCURRENCE.task_id, user, OCCURRENCE.scheduled_at)
-    return due_job(id=job_id, user_id=user, **changes)
-
-
-async def run(jobs: JobStore, job: Job, claimant: Claimant = FIRST) -> None:
-    """Let the worker of `claimant` live and call `job`."""
-    await worker_lives(jobs, claimant)
-    assert (await jobs.admit(job, claimant, terms())).verdict is Verdict.RUN
-
-
-async def put_back(
-    jobs: JobStore,
-    job: Job,
-    *,
-    retry: bool = False,
-    waits_for: str | None = None,
-    planned_in: Occurrence | None = None,
-) -> str:
-    following = job.attempt + int(retry)
-    correlation = "" if planned_in is None else planned_in.member
-    message = JobMessage(job=job, metadata=Metadata(correlation_id=correlation, source="scheduler"))
-    return await jobs.postpone(
-        job,
-        FIRST,
-        next_attempt=following,
-        until=datetime.now(UTC) + MINUTE,
-        body=encode_message(message.for_attempt(following)),
-        record=a_record(job, status=Status.RETRYING, occurrence=message.occurrence) if retry else None,
-        kept=KEPT,
-        waits_for=waits_for,
-    )
-
-
-async def released(store: RedisStore, job: Job) -> None:
-    """Take the job out of the lists, as the leader does when it has published it."""
-    await store.command("ZREM", keys.DELAYED, job.id)
-    await store.command("DEL", keys.delayed_job(job.id))
-
-
-async def record_of(jobs: JobStore, job: Job) -> dict[str, Any]:
-    return dict(json.loads(await jobs.execution(job.id) or b"{}"))
-
-
-async def ends_of(store: RedisStore, occurrence: Occurrence) -> int:
-    return int(await store.command("HGET", keys.occurrence(occurrence.task_id, occurrence.id), "ended") or 0)
-
-
-async def admitted_word(jobs: JobStore, job: Job, claimant: Claimant = OTHER) -> tuple[Verdict, str]:
-    admission = await jobs.admit(job, claimant, terms())
-    return admission.verdict, admission.word
 
 
 # --- nobody runs it ---------------------------------------------------------------------------------------------------
@@ -305,39 +254,6 @@ async def test_a_later_attempt_of_a_dead_worker_ends_at_once_and_its_worker_cann
     assert not await jobs.finish(second, FIRST, a_record(second), called=True, kept=KEPT, occurrence=occurrence.id)
     assert (await record_of(jobs, job))["status"] == "cancelled"
     assert await ends_of(store, occurrence) == 1
-
-
-# --- it is over -------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("status", [Status.SUCCESS, Status.SKIPPED, Status.CANCELLED])
-async def test_what_has_ended_says_how_and_is_left_alone(
-    cancellations: Cancellations, jobs: JobStore, snapshot: Snapshot, status: Status
-) -> None:
-    job = due_job()
-    await jobs.finish(job, FIRST, a_record(job, status=status), called=True, kept=KEPT)
-    before = await snapshot()
-
-    assert await cancellations.cancel(job.id) == CancelAnswer(outcome=CancelOutcome.ENDED, word=status.value)
-
-    assert await snapshot() == before
-
-
-async def test_a_failed_job_says_so_before_and_after_its_message_is_safe(
-    cancellations: Cancellations, jobs: JobStore
-) -> None:
-    job = due_job()
-    failed = a_record(job, status=Status.FAILED)
-    await jobs.finish(job, FIRST, failed, fail_reason="permanent", called=True, kept=KEPT)
-    words = [(await cancellations.cancel(job.id)).word]
-    await jobs.mark_failed(job.id)
-    words.append((await cancellations.cancel(job.id)).word)
-
-    assert words == ["failing:permanent", "failed"]
-
-
-async def test_asking_about_no_jobs_asks_nobody(cancellations: Cancellations) -> None:
-    assert await cancellations.cancelled([]) == set()
 
 
 # --- races ------------------------------------------------------------------------------------------------------------

@@ -123,3 +123,42 @@ async def test_the_next_leader_reads_what_is_in_force_and_who_wrote_it(
     assert await catalog.standing() == StandingCatalog(
         tasks=by_id(REPORT), unreadable=frozenset({"newer"}), written_by=written_by
     )
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("junk", b"\xff"),
+        (b"\xff", b"{}"),
+        ("no task id", b"{}"),
+        ("junk", b"[]"),
+        ("junk", b"null"),
+        ("junk", b"7"),
+        ("junk", b"[" * 100_000),
+    ],
+)
+async def test_what_no_scheduler_wrote_is_unreadable_and_no_task_of_the_leader_before(
+    catalog: CatalogStore, store: RedisStore, token: str, field: str | bytes, value: bytes
+) -> None:
+    await catalog.write(token, by_id(REPORT), "r1")
+    await store.command("HSET", keys.CATALOG, field, value)
+    standing = await catalog.standing()
+    assert (standing.tasks, standing.unreadable) == (by_id(REPORT), frozenset())
+    assert len(catalog.unreadable) == 1
+
+
+async def test_a_definition_under_another_id_is_no_task(catalog: CatalogStore, store: RedisStore, token: str) -> None:
+    await catalog.write(token, by_id(REPORT), "r1")
+    await store.command("HSET", keys.CATALOG, "other", await store.command("HGET", keys.CATALOG, REPORT.id))
+    assert await catalog.read() == by_id(REPORT)
+    assert "daily_report" in catalog.unreadable["other"]
+
+
+async def test_a_removal_without_an_instant_counts_from_now(
+    catalog: CatalogStore, store: RedisStore, token: str
+) -> None:
+    await catalog.write(token, by_id(REPORT, SYNC), "r1")
+    await store.command("HSET", keys.CATALOG_REMOVED, SYNC.id, b"\xff")
+    await catalog.write(token, by_id(REPORT), "r2")
+    assert await catalog.read() == by_id(REPORT, SYNC)
+    assert int(await store.command("HGET", keys.CATALOG_REMOVED, SYNC.id)) > 0

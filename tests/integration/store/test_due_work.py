@@ -135,9 +135,9 @@ async def test_a_held_entry_without_a_readable_instant_is_damaged(
 
 async def test_entries_that_are_none_hide_no_other(plan: PlanStore, store: RedisStore, token: str) -> None:
     await make_due(plan, token, ENTRY)
-    await store.command("ZADD", keys.DUE, "-inf", "before time", "inf", "after time", 1, b"\xff")
+    await store.command("ZADD", keys.DUE, "-inf", "before time", "inf", "after time", 1, b"\xff", 2, "report:")
     assert await plan.due.until(TEN_O_CLOCK, 10) == [ENTRY]
-    assert [damaged.member for damaged in plan.due.take_damaged()] == [b"before time", b"\xff"]
+    assert [damaged.member for damaged in plan.due.take_damaged()] == [b"before time", b"\xff", b"report:"]
     assert await plan.due.piece(0, 10) == [ENTRY]
 
 

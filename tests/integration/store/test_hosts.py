@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+import json
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from taskqueue.core.host_limit import HostReport
+from taskqueue.core.instants import to_unix_ms
 from taskqueue.store import keys
 from taskqueue.store.connection import RedisStore
 from taskqueue.store.hosts import HOSTS_KEPT, HostStore
@@ -12,9 +15,15 @@ from taskqueue.store.hosts import HOSTS_KEPT, HostStore
 NOW = datetime(2026, 11, 22, 10, tzinfo=UTC)
 HOST = "https://api.example.com:443"
 CLOSED = HostReport(
-    limit=1, in_flight=2, closed_until=NOW.timestamp() + 2.5, since=NOW.timestamp(), closings=3, probing=True
+    limit=1,
+    in_flight=2,
+    closed_until=NOW.timestamp() + 2.5,
+    since=NOW.timestamp(),
+    closings=3,
+    probing=True,
+    empty_looks=9,
 )
-OPEN = HostReport(limit=7, in_flight=0, closed_until=None, since=NOW.timestamp())
+OPEN = HostReport(limit=7, in_flight=0, closed_until=None, since=NOW.timestamp(), hearsay=True)
 
 
 @pytest.fixture
@@ -27,6 +36,14 @@ async def test_what_workers_tell_is_read_by_host_and_worker(hosts: HostStore) ->
     await hosts.tell("two:bb", {HOST: OPEN, "http://b:80": OPEN}, NOW)
 
     assert await hosts.read(NOW) == {HOST: {"one:aa": CLOSED, "two:bb": OPEN}, "http://b:80": {"two:bb": OPEN}}
+
+
+async def test_what_a_worker_of_an_earlier_version_says_counts(hosts: HostStore, store: RedisStore) -> None:
+    told = {"limit": 7, "in_flight": 0, "closed_until": None, "since": OPEN.since, "closings": 0, "probing": False}
+    said = json.dumps({"expires": to_unix_ms(NOW), "hosts": {HOST: told}})
+    await store.command("HSET", keys.HOSTS, "old:aa", said)
+
+    assert await hosts.read(NOW) == {HOST: {"old:aa": replace(OPEN, hearsay=False)}}
 
 
 async def test_a_worker_replaces_what_it_said_and_takes_it_back(hosts: HostStore, store: RedisStore) -> None:

@@ -131,6 +131,25 @@ async def test_a_primary_that_becomes_a_replica_is_left_for_the_new_one(own_redi
         await store.close()
 
 
+async def test_all_who_are_told_of_a_new_primary_find_it_with_their_next_question(own_redis: OwnRedis) -> None:
+    (_, first), (_, second) = own_redis.start(), own_redis.start()
+    store = RedisStore(RedisSettings(addresses=(first, second)), client_name="taskqueue-test")
+
+    async def ask_twice() -> object:
+        with pytest.raises(StoreError, match="replica"):
+            await store.ask(["INCR", "a"])
+        return await store.ask(["INCR", "b"])
+
+    try:
+        host, _, port = second.rpartition(":")
+        await store.ask(["REPLICAOF", host, port])
+        answers = await asyncio.gather(*(ask_twice() for _ in range(20)))
+    finally:
+        await store.close()
+
+    assert sorted(answers) == list(range(1, 21))
+
+
 async def test_a_wrong_password_names_the_settings_and_is_not_shown(own_redis: OwnRedis) -> None:
     _, address = own_redis.start()
     canary = "canary-77aa"

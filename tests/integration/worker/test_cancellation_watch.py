@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -14,9 +15,10 @@ from taskqueue.dev.target import Target
 from taskqueue.store.cancellations import Cancellations
 from taskqueue.store.connection import RedisStore
 from taskqueue.store.scripts import Scripts
-from taskqueue.worker.attempt import CANCELLED, AttemptDefaults, Caller
+from taskqueue.worker.attempt import CANCELLED, CUT, AttemptDefaults, Caller
 from taskqueue.worker.cancellations import CancellationWatch
 from taskqueue.worker.http_call import HttpCaller
+from taskqueue.worker.http_connection import Connection, Origin, Pool
 from taskqueue.worker.references import References
 from tests.support.fakes import targeting
 from tests.support.inbox import eventually
@@ -76,6 +78,27 @@ async def test_marked_calls_are_cut_and_the_others_go_on(
     watch.cancel()
 
     assert cut == [CANCELLED, CANCELLED]
+
+
+async def test_a_call_that_is_cut_while_it_still_dials_has_had_no_effect(
+    caller: Caller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dialling = asyncio.Event()
+
+    async def dial(_pool: Pool, _origin: Origin) -> Connection:
+        dialling.set()
+        return await asyncio.get_running_loop().create_future()
+
+    monkeypatch.setattr(Pool, "dial", dial)
+    task = targeting(Endpoint(endpoint="http://reports.example/"))
+    calls = [asyncio.create_task(caller.call(task, a_job(id=id_), started_at=TEN_O_CLOCK)) for id_ in ("a", "b")]
+    await dialling.wait()
+
+    caller.cancel("a")
+    caller.cut()
+
+    outcomes = [(await call).outcome for call in calls]
+    assert outcomes == [replace(CANCELLED, effect_unknown=False), replace(CUT, effect_unknown=False)]
 
 
 async def test_a_job_that_is_not_under_way_cannot_be_cut(target: Target, caller: Caller) -> None:

@@ -204,6 +204,17 @@ async def test_a_job_that_waits_for_another_call_to_its_host_does_so_for_a_secon
     assert parked(told).count(False) == 20
 
 
+async def test_a_job_that_is_not_the_probe_goes_to_the_list_of_its_host(
+    handler: MakeHandler, hosts: Hosts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trouble(hosts)
+    monkeypatch.setattr(hosts, "may_call", lambda passage: passage is None)
+
+    decision = await handle(handler(None), 1)
+
+    assert (decision.reason, decision.waits_for) == ("limit_host", host_limit(host_of(TASK.target.endpoint)))
+
+
 async def test_a_job_that_does_not_run_leaves_its_place_at_the_host_to_others(
     handler: MakeHandler, hosts: Hosts, store: RedisStore
 ) -> None:

@@ -71,7 +71,7 @@ def _due_message() -> JobMessage:
 async def _claimed(jobs: JobStore, message: JobMessage) -> None:
     terms = AdmitTerms(
         switch=Switch.OPTIONAL,
-        expires_at=message.job.execute_after + timedelta(days=1),
+        max_age=timedelta(days=1),
         global_limit=None,
         task_limit=None,
         kept=timedelta(days=1),

@@ -133,6 +133,33 @@ async def test_what_the_writer_has_no_room_for_is_written_as_soon_as_it_has() ->
     assert wire.acked == {4}
 
 
+async def test_what_the_writer_had_no_room_for_is_lost_with_the_session_and_counted_once() -> None:
+    wire = Wire(4, room=1)
+    emitted: list[Event] = []
+    lost = asyncio.Event()
+
+    def emit(event: Event) -> None:
+        emitted.append(event)
+        lost.set()
+
+    settler = Settler(cast(Channel, wire), Priority.LOW, emit, alive=lambda: not wire.closed)
+    for tag in sorted(wire.open):
+        settler.took(tag)
+    settler.requeue(1)
+    settler.requeue(2)
+    settler.ack(3)
+    settler.ack(4)
+    settler.flush()
+
+    wire.closed = True
+    async with asyncio.timeout(5):
+        await lost.wait()
+    wire.receive()
+
+    assert [event.count for event in emitted if isinstance(event, SettleLost)] == [3]
+    assert (wire.requeued, wire.acked) == ({1}, set())
+
+
 async def test_what_is_unsettled_is_counted() -> None:
     wire = Wire(3)
     settler = settler_on(wire)

@@ -13,38 +13,17 @@ from taskqueue.core.host_limit import (
     FORGOTTEN_AFTER_S,
     LONGEST_ASKED_S,
     LONGEST_CLOSED_S,
+    MOST_LOOKS,
+    PROBE_ALONE_S,
     HostLimit,
-    HostReport,
     Sign,
     host_of,
-    over_all_workers,
     sign_of,
 )
 from taskqueue.core.outcome import outcome_of_failure, outcome_of_status, permanent_failure
 
 #: a Sunday in 2026, in unix seconds
-NOW = 1_795_300_000.0
-
-REPORT = HostReport(limit=1, in_flight=0, closed_until=None, since=NOW)
-
-
-def limited(ceiling: int = 16) -> HostLimit:
-    return HostLimit(ceiling, NOW)
-
-
-def closed(ceiling: int = 16) -> HostLimit:
-    """Return the limit of a host that is closed until NOW + 1."""
-    limit = limited(ceiling)
-    limit.learn(Sign.TOO_MUCH, NOW, asked_s=1, jitter=0)
-    return limit
-
-
-def call(limit: HostLimit, sign: Sign, now: float, *, asked_s: float | None = None, jitter: float = 0) -> None:
-    assert limit.wait(now) == 0
-    began = limit.begin()
-    limit.end(began)
-    limit.learn(sign, now, began=began, asked_s=asked_s, jitter=jitter)
-
+from tests.support.host_calls import NOW, REPORT, call, closed, limited
 
 # --- signs ------------------------------------------------------------------------------------------------------------
 
@@ -65,11 +44,13 @@ def test_an_answer_says_that_the_host_is_well_unless_it_says_too_much(status: in
         ("connection_refused", Sign.TOO_MUCH),
         ("connection_failed", Sign.TOO_MUCH),
         ("tls_error", Sign.TOO_MUCH),
-        ("timeout", Sign.NONE),
+        ("timeout", Sign.SILENT),
         ("connection_reset", Sign.NONE),
     ],
 )
-def test_no_connection_is_too_much_and_one_that_broke_says_nothing(code: str, sign: Sign) -> None:
+def test_no_connection_is_too_much_no_answer_is_silence_and_a_connection_that_broke_says_nothing(
+    code: str, sign: Sign
+) -> None:
     assert sign_of(outcome_of_failure(code, "", effect_unknown=False)) is sign
 
 
@@ -103,6 +84,17 @@ def test_each_bad_answer_halves_the_limit_and_below_one_call_the_host_is_closed(
 
     assert limits == [8, 4, 2, 1, 1]
     assert limit.closed_until == NOW + FIRST_CLOSED_S / 2
+
+
+def test_bad_answers_of_calls_that_began_together_halve_the_limit_once() -> None:
+    limit = limited(64)
+    began = [limit.begin() for _ in range(9)]
+    for ticket in (0, 0, *began):
+        limit.learn(Sign.TOO_MUCH, NOW, began=ticket, jitter=0)
+    assert limit.limit == 32
+
+    limit.learn(Sign.TOO_MUCH, NOW, began=limit.begin(), jitter=0)
+    assert limit.limit == 16
 
 
 def test_good_answers_raise_the_limit_by_one_for_each_round_of_them() -> None:
@@ -146,6 +138,47 @@ def test_what_was_found_out_long_ago_is_forgotten_unless_a_call_is_under_way() -
     assert not limit.forgettable(NOW + FORGOTTEN_AFTER_S + 1)
 
 
+# --- silence ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_host_that_answers_nobody_ends_with_one_call_at_a_time_and_is_never_closed() -> None:
+    limit = limited(64)
+    limits = []
+    for _ in range(9):
+        call(limit, Sign.SILENT, NOW)
+        limits.append(limit.limit)
+
+    assert limits == [64, 32, 16, 8, 4, 2, 1, 1, 1]
+    assert limit.closed_until is None
+
+
+def test_calls_in_silence_that_began_together_halve_the_limit_once() -> None:
+    limit = limited(64)
+    for _ in range(64):
+        limit.learn(Sign.SILENT, NOW, began=0, jitter=0)
+    assert limit.limit == 32
+
+
+def test_a_call_without_an_answer_says_nothing_where_others_that_began_later_had_one() -> None:
+    limit = limited(64)
+    for _ in range(9):
+        slow, other = limit.begin(), limit.begin()
+        limit.learn(Sign.REACHED, NOW, began=other, jitter=0)
+        limit.learn(Sign.SILENT, NOW, began=slow, jitter=0)
+
+    assert limit.limit == 64
+    assert limit.forgettable(NOW)
+
+
+def test_a_host_that_was_silent_once_is_watched_until_it_answers() -> None:
+    limit = limited()
+    call(limit, Sign.SILENT, NOW)
+    assert not limit.forgettable(NOW)
+
+    call(limit, Sign.REACHED, NOW)
+    assert limit.forgettable(NOW)
+
+
 # --- closed -----------------------------------------------------------------------------------------------------------
 
 
@@ -186,15 +219,56 @@ def test_a_probe_that_says_nothing_lets_the_next_one_follow() -> None:
 
 
 def test_calls_from_before_the_closing_say_nothing_new() -> None:
-    limit = limited(16)
-    began = [limit.begin() for _ in range(16)]
-    for ticket in began:
-        limit.end(ticket)
-        limit.learn(Sign.TOO_MUCH, NOW, began=ticket, jitter=0)
+    limit = limited(2)
+    began = [limit.begin() for _ in range(2)]
+    for _ in range(2):
+        limit.learn(Sign.TOO_MUCH, NOW, began=limit.begin(), jitter=0)
+    limit.learn(Sign.TOO_MUCH, NOW, began=began[0], jitter=0)
 
     assert limit.closings == 1
-    limit.learn(Sign.REACHED, NOW, began=began[0], jitter=0)
+    limit.learn(Sign.REACHED, NOW, began=began[1], jitter=0)
     assert limit.closed_until is not None
+
+
+def test_what_began_before_the_closing_or_the_opening_calls_no_more() -> None:
+    limit = limited(16)
+    before = limit.begin()
+    limit.learn(Sign.TOO_MUCH, NOW, asked_s=1, jitter=0)
+    assert not limit.may_call(before, NOW)
+
+    looking = limit.begin()
+    limit.hear(replace(REPORT, since=NOW + 0.5))
+
+    assert not limit.may_call(looking, NOW + 1)
+    assert limit.may_call(limit.begin(), NOW + 1)
+
+
+def test_a_probe_that_takes_long_lets_another_one_follow_up_to_a_quarter_of_the_calls() -> None:
+    limit, now, probes = closed(16), NOW + 1, 0
+    for _ in range(9):
+        if limit.wait(now) == 0:
+            assert limit.may_call(limit.begin(), now)
+            probes += 1
+        assert limit.wait(now) == math.inf
+        now += PROBE_ALONE_S
+
+    assert probes == 4
+
+
+def test_jobs_that_need_no_call_let_more_and_more_others_look_and_one_of_these_calls() -> None:
+    limit, looks = closed(), []
+    for _ in range(10):
+        began = []
+        while limit.wait(NOW + 1) == 0:
+            began.append(limit.begin())
+        looks.append(len(began))
+        for ticket in began:
+            limit.end(ticket)
+    assert looks == [1, 2, 4, 8, 16, 32, 64, 128, MOST_LOOKS, MOST_LOOKS]
+
+    looking = [limit.begin() for _ in range(MOST_LOOKS)]
+    assert [limit.may_call(ticket, NOW + 1) for ticket in looking].count(True) == 1
+    assert limit.report(NOW + 1).empty_looks == 0
 
 
 def test_a_host_that_says_how_long_is_left_alone_for_that_long() -> None:
@@ -224,65 +298,6 @@ def test_a_good_answer_with_retry_after_closes_nothing() -> None:
     assert limit.closed_until is None
 
 
-# --- with other workers -----------------------------------------------------------------------------------------------
-
-
-def test_a_closed_host_opens_when_another_worker_has_reached_it_since() -> None:
-    limit = closed()
-    limit.hear(replace(REPORT, since=NOW + 0.5))
-    assert (limit.closed_until, limit.limit) == (None, 1)
-
-
-def test_what_another_worker_found_out_before_changes_nothing() -> None:
-    limit = closed()
-    limit.hear(replace(REPORT, since=NOW - 1))
-    assert limit.closed_until == NOW + 1
-
-
-def test_workers_that_have_a_host_closed_keep_to_the_latest_closing() -> None:
-    limit = closed()
-    limit.hear(replace(REPORT, closed_until=NOW + 30, since=NOW + 0.5, closings=5))
-    assert (limit.closed_until, limit.closings) == (NOW + 30, 5)
-
-
-def test_an_open_host_stays_open_whatever_trouble_others_have() -> None:
-    limit = limited(4)
-    limit.hear(replace(REPORT, closed_until=NOW + 30, since=NOW + 1))
-    assert limit.wait(NOW) == 0
-
-
-def test_hearsay_holds_nothing_back_and_tells_how_much_got_through() -> None:
-    limit = HostLimit(4, NOW, hearsay=True)
-    began = [limit.begin() for _ in range(9) if limit.wait(NOW) == 0]
-    for ticket in began:
-        limit.learn(Sign.REACHED, NOW, began=ticket, jitter=0)
-
-    assert len(began) == 9
-    assert limit.report().limit == 4
-
-
-def test_trouble_of_its_own_makes_a_limit_of_hearsay() -> None:
-    limit = HostLimit(4, NOW, hearsay=True)
-    call(limit, Sign.TOO_MUCH, NOW)
-    assert (limit.hearsay, limit.limit) == (False, 2)
-
-
-def test_open_workers_add_up_and_closed_ones_count_for_nothing_beside_them() -> None:
-    together = over_all_workers(
-        [
-            replace(REPORT, limit=3, in_flight=2),
-            replace(REPORT, limit=4, in_flight=1),
-            replace(REPORT, limit=1, in_flight=5, closed_until=NOW + 9, since=NOW + 1),
-        ]
-    )
-    assert (together.limit, together.in_flight, together.closed_until) == (7, 3, None)
-
-
-def test_where_all_have_closed_the_latest_closing_counts() -> None:
-    reports = [replace(REPORT, closed_until=NOW + 60), replace(REPORT, closed_until=NOW + 5, since=NOW + 1)]
-    assert over_all_workers(reports).closed_until == NOW + 5
-
-
 # --- whatever happens -------------------------------------------------------------------------------------------------
 
 #: what a call meets, and the seconds until the next thing happens
@@ -308,6 +323,7 @@ def test_the_limit_keeps_its_bounds_whatever_the_calls_meet(
         now += seconds
         if limit.wait(now) == 0:
             under_way.append(limit.begin())
+            limit.may_call(under_way[-1], now)
         if ends and under_way:
             began = under_way.pop(0)
             limit.end(began)
@@ -337,6 +353,7 @@ def test_a_closed_host_never_has_more_than_one_probe_under_way(answers: list[boo
         now = max(now, limit.closed_until)
         assert limit.wait(now) == 0
         began = limit.begin()
+        assert limit.may_call(began, now)
         assert limit.wait(now) == math.inf
         limit.end(began)
         limit.learn(Sign.REACHED if good else Sign.TOO_MUCH, now, began=began, jitter=0.5)

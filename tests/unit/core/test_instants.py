@@ -50,6 +50,11 @@ def test_gos_nanoseconds_are_read_to_the_microsecond(text: str, microsecond: int
     assert parse_rfc3339(text) == datetime(2024, 1, 15, 10, 0, 0, microsecond, tzinfo=UTC)
 
 
+def test_a_text_longer_than_any_time_is_refused_and_not_kept() -> None:
+    with pytest.raises(InvalidValueError, match="use RFC 3339"):
+        parse_rfc3339("2024-01-15T10:00:00." + "1" * 50 + "Z")
+
+
 @pytest.mark.parametrize("text", ["2024-01-15T10:00:00", "2024-01-15"])
 def test_a_time_without_a_zone_is_refused_with_the_remedy(text: str) -> None:
     with pytest.raises(InvalidValueError, match="end it with Z"):

@@ -7,41 +7,9 @@ import pytest
 
 from taskqueue.errors import ConfigError
 from taskqueue.scheduler.catalog_watch import CatalogWatch
-from taskqueue.store.catalog import StandingCatalog
 from taskqueue.telemetry.events import CatalogReloaded
-from taskqueue.telemetry.scheduler_events import CatalogSucceeded
-from tests.support.scheduling import EventLog, TasksFile, task_of, task_type
-
-
-@pytest.fixture
-def file(tmp_path: Path) -> TasksFile:
-    file = TasksFile(tmp_path / "tasks.yaml")
-    file.write(task_type("a"), task_type("b"), task_type("c"))
-    return file
-
-
-@pytest.fixture
-def events() -> EventLog:
-    return EventLog()
-
-
-@pytest.fixture
-def watch(file: TasksFile, events: EventLog) -> CatalogWatch:
-    return file.watch(events, allow_mass_delete=False)
-
-
-async def polled(watch: CatalogWatch, times: int = 2) -> CatalogWatch:
-    for _ in range(times):
-        await watch.poll()
-    return watch
-
-
-def errors(events: EventLog) -> list[str | None]:
-    return [event.error for event in events.of(CatalogReloaded) if not event.ok]
-
-
-def write_broken(file: TasksFile) -> None:
-    file.path.write_text("tasks: [{id: a, interval: {type: sometimes}}]\n", encoding="utf-8")
+from tests.support.catalog_watching import errors, polled, write_broken
+from tests.support.scheduling import EventLog, TasksFile, task_type
 
 
 def test_it_begins_with_the_file_as_it_is(watch: CatalogWatch, events: EventLog) -> None:
@@ -278,79 +246,3 @@ async def test_the_only_task_may_get_another_name(tmp_path: Path, events: EventL
     await polled(watch)
 
     assert list(watch.tasks) == ["b"]
-
-
-def standing(*task_ids: str, unreadable: tuple[str, ...] = (), **fields: object) -> StandingCatalog:
-    tasks = {task_id: task_of(task_type(task_id, **fields)) for task_id in task_ids}
-    return StandingCatalog(tasks=tasks, unreadable=frozenset(unreadable), written_by="first")
-
-
-@pytest.mark.parametrize("before", [standing(), standing("a", "b", "c")], ids=["nothing", "the same"])
-def test_a_new_leader_that_finds_nothing_else_goes_by_its_file(
-    watch: CatalogWatch, events: EventLog, before: StandingCatalog
-) -> None:
-    watch.succeed(before)
-
-    assert (sorted(watch.tasks), watch.error) == (["a", "b", "c"], None)
-    assert events.of(CatalogSucceeded) == []
-
-
-def test_a_new_leader_tells_in_what_its_file_differs(watch: CatalogWatch, events: EventLog) -> None:
-    watch.succeed(standing("b", "c", "gone", priority="high"))
-
-    assert (sorted(watch.tasks), watch.error) == (["a", "b", "c"], None)
-    assert events.of(CatalogSucceeded) == [
-        CatalogSucceeded(written_by="first", added=1, changed=2, removed=("gone",), refused=False)
-    ]
-
-
-def test_a_file_that_drops_most_tasks_of_the_leader_before_leaves_those_in_force(
-    watch: CatalogWatch, events: EventLog
-) -> None:
-    before = standing("a", *(f"task-{number}" for number in range(5)))
-
-    watch.succeed(before)
-
-    assert dict(watch.tasks) == before.tasks
-    assert "5 of 6 tasks are gone" in str(watch.error)
-    assert "tasks.allow_mass_delete: true" in str(watch.error)
-    assert [event.refused for event in events.of(CatalogSucceeded)] == [True]
-    assert errors(events) == [watch.error]
-
-
-def test_tasks_of_a_newer_scheduler_count_as_well_and_are_those_of_the_file(watch: CatalogWatch) -> None:
-    watch.succeed(standing("x", "y", unreadable=("a", "z", "other")))
-
-    assert sorted(watch.tasks) == ["a", "x", "y"]
-    assert "4 of 5 tasks are gone" in str(watch.error)
-
-
-def test_a_file_that_drops_most_tasks_counts_where_that_is_meant(file: TasksFile, events: EventLog) -> None:
-    watch = file.watch(events, allow_mass_delete=True)
-
-    watch.succeed(standing("x", "y"))
-
-    assert (sorted(watch.tasks), watch.error) == (["a", "b", "c"], None)
-
-
-async def test_a_better_file_takes_over_from_the_tasks_of_the_leader_before(
-    watch: CatalogWatch, file: TasksFile
-) -> None:
-    watch.succeed(standing("x", "y", "z"))
-    file.write(task_type("x"), task_type("y"), task_type("new"))
-
-    await polled(watch)
-
-    assert (sorted(watch.tasks), watch.error) == (["new", "x", "y"], None)
-
-
-async def test_the_refused_file_stays_refused_when_it_is_touched(
-    watch: CatalogWatch, file: TasksFile, events: EventLog
-) -> None:
-    watch.succeed(standing("x", "y", "z"))
-    file.path.touch()
-
-    await polled(watch)
-
-    assert sorted(watch.tasks) == ["x", "y", "z"]
-    assert len(errors(events)) == 1

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 from taskqueue.broker.names import queue_name
-from taskqueue.core.host_limit import HostReport
+from taskqueue.core.host_limit import MOST_LOOKS, HostLimit, HostReport, Sign
 from taskqueue.core.task import Priority
 from taskqueue.core.waiting import GLOBAL, task_limit
 from taskqueue.scheduler.gates import Gates
@@ -182,6 +184,36 @@ def test_a_probe_of_which_nobody_tells_is_followed_by_another_one() -> None:
     let_out(gates, "report")
 
     assert let_out(gates, "report", NOW + 2) == 1
+
+
+def test_a_probe_that_ended_without_a_call_is_followed_at_once_by_twice_as_many() -> None:
+    report = shut_host(NOW)
+    gates, sent = with_host(report), []
+    for number in range(10):
+        sent.append(let_out(gates, "report", NOW + number / 4))
+        report = replace(report, empty_looks=report.empty_looks + sent[-1])
+        with_host(report, gates)
+
+    assert sent == [1, 2, 4, 8, 16, 32, 64, 128, MOST_LOOKS, MOST_LOOKS]
+    with_host(replace(report, empty_looks=0, since=NOW, closings=2), gates)
+    assert let_out(gates, "report", NOW + 5) == 1
+
+
+def test_fifty_thousand_jobs_that_need_no_call_leave_a_host_that_is_well_again_within_minutes() -> None:
+    limit = HostLimit(64, NOW)
+    limit.learn(Sign.TOO_MUCH, NOW, asked_s=1, jitter=0)
+    gates, dead, now = with_host(limit.report(NOW)), 50_000, NOW + 1
+    while dead > 0 and now < NOW + 600:
+        for _ in range(min(dead, let_out(gates, "report", now))):
+            assert limit.wait(now) == 0
+            limit.end(limit.begin())
+            dead -= 1
+        now += 0.5
+        with_host(limit.report(now), gates)
+
+    assert now - NOW < 180
+    assert let_out(gates, "report", now) > 0
+    assert limit.may_call(limit.begin(), now)
 
 
 def test_no_probe_follows_while_one_is_under_way() -> None:

@@ -1,7 +1,8 @@
+import asyncio
 import io
 import json
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import fields
 from datetime import UTC, datetime
 from typing import Any
@@ -58,6 +59,60 @@ def test_an_event_is_one_json_line_with_head_and_fields() -> None:
         "status": 200,
         "duration_s": 0.25,
     }
+
+
+async def _until(true: Callable[[], bool]) -> None:
+    async with asyncio.timeout(5):
+        while not true():  # noqa: ASYNC110 - the log tells nobody when it has written
+            await asyncio.sleep(0.01)
+
+
+class _Out(io.StringIO):
+    """A stream that tells of each try to write, and refuses while it is `full`."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.full = False
+        self.tried = asyncio.Event()
+
+    def write(self, text: str) -> int:
+        self.tried.set()
+        if self.full:
+            raise BlockingIOError(11, "no room")
+        return super().write(text)
+
+    async def lines_after_next_write(self) -> int:
+        self.tried.clear()
+        async with asyncio.timeout(5):
+            await self.tried.wait()
+        return len(self.getvalue().splitlines())
+
+
+async def test_frequent_lines_are_written_again_after_a_write_that_failed() -> None:
+    out = _Out()
+    log = configure_logging(log_format="json", stream=out)
+    out.full = True
+    log(ENDED)
+    assert await out.lines_after_next_write() == 0
+    out.full = False
+
+    with pytest.raises(BlockingIOError):
+        log(ENDED)
+    for _ in range(3):
+        log(ENDED)
+
+    assert await out.lines_after_next_write() == 3
+
+
+async def test_frequent_lines_are_written_when_many_are_held_even_if_the_loop_gets_no_turn() -> None:
+    out = _Out()
+    log = configure_logging(log_format="json", stream=out)
+
+    for _ in range(1500):
+        log(ENDED)
+
+    assert len(out.getvalue().splitlines()) == 1000
+    assert await out.lines_after_next_write() == 1500
 
 
 def test_fields_without_a_value_are_left_out_and_zero_is_a_value() -> None:

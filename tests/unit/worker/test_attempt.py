@@ -83,4 +83,4 @@ async def test_a_call_that_would_begin_after_the_cut_is_not_made() -> None:
     finally:
         await http.stop()
 
-    assert attempt.outcome == CUT
+    assert attempt.outcome == replace(CUT, effect_unknown=False)

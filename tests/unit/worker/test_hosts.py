@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -10,7 +11,7 @@ import pytest
 from taskqueue.core.host_limit import HostReport, Sign
 from taskqueue.core.outcome import Outcome, outcome_of_failure, outcome_of_status
 from taskqueue.core.task import Target
-from taskqueue.store.hosts import HostStore
+from taskqueue.store.hosts import HostReports, HostStore
 from taskqueue.telemetry.events import Event
 from taskqueue.telemetry.worker_events import HostClosed, HostOpened
 from taskqueue.worker.hosts import Hosts, Passage
@@ -23,6 +24,7 @@ ELSEWHERE = targeting(Target(endpoint="https://other.example.com/reports"))
 
 WELL = outcome_of_status(200)
 BUSY = outcome_of_status(503)
+SILENT = outcome_of_failure("timeout", "", effect_unknown=True)
 REFUSED = outcome_of_failure("connection_refused", "", effect_unknown=False)
 
 
@@ -86,14 +88,23 @@ def test_a_host_that_says_how_long_is_closed_after_one_call(hosts: Hosts) -> Non
     assert hosts.enter(REPORTS) == timedelta(seconds=20)
 
 
-def test_calls_that_began_before_the_trouble_count_as_trouble_too(hosts: Hosts) -> None:
-    entered = [hosts.enter(REPORTS) for _ in range(3)]
+def test_calls_that_began_before_the_trouble_count_as_one_trouble(hosts: Hosts) -> None:
+    entered = [hosts.enter(REPORTS) for _ in range(4)]
     for each in entered:
         assert not isinstance(each, timedelta)
         hosts.leave(REPORTS, each, BUSY)
 
-    assert entered == [None, None, None]
-    assert hosts.enter(REPORTS) == timedelta(seconds=1)
+    assert entered == [None, None, None, None]
+    assert hosts._reports()[HOST].limit == 2
+
+
+def test_a_host_that_takes_calls_and_answers_none_leaves_hands_for_others(hosts: Hosts, clock: FakeClock) -> None:
+    call(hosts, SILENT, 4)
+    hear(hosts, clock, {})
+
+    assert isinstance(hosts.enter(REPORTS), Passage)
+    assert hosts.enter(REPORTS) == timedelta(milliseconds=50)
+    assert hosts.enter(ELSEWHERE) is None
 
 
 def test_one_probe_at_a_time_looks_whether_a_closed_host_is_back(hosts: Hosts, clock: FakeClock) -> None:
@@ -102,6 +113,19 @@ def test_one_probe_at_a_time_looks_whether_a_closed_host_is_back(hosts: Hosts, c
 
     assert isinstance(hosts.enter(REPORTS), Passage)
     assert isinstance(hosts.enter(MAILS), timedelta)
+
+
+def test_a_job_that_looks_waits_a_moment_for_another_and_in_redis_for_a_probe(hosts: Hosts, clock: FakeClock) -> None:
+    call(hosts, BUSY, 3)
+    clock.later(1)
+    looking = hosts.enter(REPORTS)
+    assert isinstance(looking, Passage)
+    assert hosts.enter(MAILS) == timedelta(milliseconds=50)
+
+    assert hosts.may_call(looking)
+
+    assert hosts.enter(MAILS) == timedelta(minutes=5)
+    assert hosts.may_call(None)
 
 
 def test_a_probe_that_was_never_called_leaves_its_place_to_the_next_one(hosts: Hosts, clock: FakeClock) -> None:
@@ -143,8 +167,8 @@ def test_the_log_hears_of_each_closing_and_of_the_opening(hosts: Hosts, clock: F
     ]
 
 
-def test_a_call_without_an_answer_and_one_without_an_outcome_say_nothing(hosts: Hosts) -> None:
-    call(hosts, outcome_of_failure("timeout", "", effect_unknown=True), 10)
+def test_a_call_that_broke_off_and_a_job_without_a_call_say_nothing(hosts: Hosts) -> None:
+    call(hosts, outcome_of_failure("connection_reset", "", effect_unknown=True), 10)
     hosts.leave(REPORTS, None, None)
     assert hosts._reports() == {}
 
@@ -158,6 +182,18 @@ def test_what_others_have_trouble_with_is_watched_and_not_held_back(hosts: Hosts
     assert hosts._reports()[HOST].closed_until is None
     hear(hosts, clock, {"worker-1:aa": hosts._reports()[HOST]})
     assert hosts._reports() == {}
+
+
+def test_what_others_only_heard_of_opens_nothing_and_is_not_passed_on(hosts: Hosts, clock: FakeClock) -> None:
+    call(hosts, outcome_of_status(429, timedelta(seconds=120)))
+    later = clock().timestamp() + 0.1
+    heard = HostReport(limit=1, in_flight=0, closed_until=None, since=later, hearsay=True)
+
+    hear(hosts, clock, {"worker-2:bb": heard})
+    hosts._hear({"https://other.example.com:443": {"worker-2:bb": heard}}, later)
+
+    assert hosts.enter(REPORTS) == timedelta(seconds=120)
+    assert hosts.enter(ELSEWHERE) is None
 
 
 def test_an_end_of_trouble_that_others_found_first_opens_the_host_here(
@@ -182,3 +218,32 @@ def test_what_a_call_of_an_old_trouble_met_does_not_count_in_the_next_one(hosts:
     hosts.leave(REPORTS, old, BUSY)
 
     assert hosts._reports()[HOST].limit == 2
+
+
+class FakeStore:
+    """Hears nothing, and notes what it is told."""
+
+    def __init__(self) -> None:
+        self.read_once, self.told = asyncio.Event(), asyncio.Event()
+
+    async def read(self, now: datetime) -> HostReports:
+        self.read_once.set()
+        return {}
+
+    async def tell(self, incarnation: str, hosts: Mapping[str, HostReport], now: datetime) -> None:
+        self.told.set()
+
+
+async def test_trouble_is_told_at_once(hosts: Hosts, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("taskqueue.worker.hosts._LISTEN_EVERY_S", 3600)
+    store = FakeStore()
+    monkeypatch.setattr(hosts, "_store", store)
+    sharing = asyncio.create_task(hosts.share_for_ever())
+    async with asyncio.timeout(10):
+        await store.read_once.wait()
+        assert not store.told.is_set()
+
+        call(hosts, BUSY)
+
+        await store.told.wait()
+    sharing.cancel()
