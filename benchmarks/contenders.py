@@ -55,13 +55,21 @@ class Contender(Protocol):
         """Raise SystemExit when what it leaves behind is not what these requests should have left. Tidy up."""
 
 
-class Ours:
-    """The shipped worker: claim, preference, global and task limit, call, record with its TTL, metrics."""
+#: the shipped worker with the log of its peers
+OURS = "taskqueue"
 
-    name = "taskqueue"
+
+class Ours:
+    """The shipped worker: claim, preference, global and task limit, call, record with its TTL, metrics.
+
+    `log_level`: at `warning` it writes no line for a job, as its peers do here; as shipped it writes one.
+    """
+
     queue = queue_name(Priority.NORMAL)
 
-    def __init__(self, place: Stage, endpoint: str, concurrency: int) -> None:
+    def __init__(self, name: str, place: Stage, endpoint: str, concurrency: int, *, log_level: str) -> None:
+        self.name = name
+        self._log_level = log_level
         self._place = place
         self._endpoint = endpoint
         self._concurrency = concurrency
@@ -93,6 +101,7 @@ class Ours:
         settings: dict[str, dict[str, object]] = {
             "worker": {"pool_size": self._concurrency},
             "rate_limit": limits,
+            "monitoring": {"log_level": self._log_level},
         }
         return self._place.command("worker", "worker", settings)
 
@@ -184,7 +193,8 @@ def contenders(place: Stage, endpoint: str, concurrency: int) -> list[Contender]
     celery = "-m celery -A peer_celery:app worker -P threads -c 10 -l ERROR --without-gossip --without-mingle"
     taskiq = "-m taskiq worker peer_taskiq:broker --workers 1 --log-level ERROR --no-parse --ack-type when_executed"
     return [
-        Ours(place, endpoint, concurrency),
+        Ours(OURS, place, endpoint, concurrency, log_level="warning"),
+        Ours(f"{OURS}, a log line for each call", place, endpoint, concurrency, log_level="info"),
         Peer("FastStream + aiohttp", "faststream", ["peer_faststream.py"], place, endpoint),
         Peer("Celery threads + requests", "celery", [*celery.split(), "--without-heartbeat"], place, endpoint),
         Peer("Taskiq + aiohttp", "taskiq", taskiq.split(), place, endpoint),

@@ -16,7 +16,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from contenders import Contender, contenders
+from contenders import OURS, Contender, contenders
 from cores import Cores, Watch, take_cores
 from counter import broker_version
 from endpoint import Endpoint, nginx
@@ -75,7 +75,7 @@ async def measure(place: Stage, endpoint: Endpoint, cores: Cores, terms: Terms, 
     sides = [side for side in contenders(place, endpoint.url, CONCURRENCY) if _wanted(side.name, terms.only)]
     if not PEERS_PYTHON.exists():
         report.say("the peers are not installed: `make bench` does that; measured without them")
-        sides = [side for side in sides if side.name == "taskqueue"]
+        sides = [side for side in sides if side.name.startswith(OURS)]
     else:
         report.say("beside " + ", ".join(await peer_versions("faststream", "celery", "taskiq", "aiohttp", "requests")))
     report.part(f"{terms.rounds} rounds")
@@ -180,7 +180,7 @@ def _judged(watch: Watch, endpoint: Endpoint, jobs: int) -> Run:
 
 def _tell(report: Report, runs: dict[str, list[Run]]) -> None:
     """Add the ratios first: of the two runs of one round each, which met the same disturbances."""
-    ours = runs.get("taskqueue", [])
+    ours = runs.get(OURS, [])
     for name, theirs in runs.items():
         if ours and theirs is not ours:
             _compare(report, ours, theirs, name)
@@ -215,7 +215,7 @@ def main() -> None:
     if (options := parser.parse_args()).quick:
         parser.set_defaults(jobs=5_000, rounds=3)
         options = parser.parse_args()
-    only = tuple("taskqueue" if name == "ours" else name for name in options.only)
+    only = tuple(OURS if name == "ours" else name for name in options.only)
     terms = Terms(jobs=options.jobs, rounds=options.rounds, only=only)
     cores = take_cores()
     # Services that run already would stand on both cores, and a container's as well.

@@ -32,6 +32,7 @@ _OTHER_BITS = ~(0xF << 76 | 0b11 << 62)
 _PLAIN = re.compile(r"[A-Za-z0-9._~-]*", re.ASCII)
 
 
+@lru_cache(maxsize=4096)
 def percent_encoded(text: str) -> str:
     """Return `text` as one part of a key or a path: all but letters, digits and `-._~` encoded."""
     return text if _PLAIN.fullmatch(text) else quote(text, safe="")

@@ -46,6 +46,9 @@ class Verdict(StrEnum):
     FAIL = "fail"
 
 
+_VERDICTS = {verdict.value.encode(): verdict for verdict in Verdict}
+
+
 class Switch(StrEnum):
     """How the user's preference decides about the job."""
 
@@ -148,7 +151,7 @@ class JobStore:
             ],
         )
         verdict, milliseconds, word = reply
-        return Admission(verdict=Verdict(verdict.decode()), milliseconds=int(milliseconds), word=word.decode())
+        return Admission(verdict=_VERDICTS[verdict], milliseconds=int(milliseconds), word=word.decode())
 
     async def postpone(
         self,

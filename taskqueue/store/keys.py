@@ -6,7 +6,8 @@ percent-encoded, so that no id can reach into another key.
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import date, datetime
+from functools import lru_cache
 
 from taskqueue.core.ids import MAX_USER_ID_BYTES, percent_encoded
 
@@ -105,14 +106,18 @@ def task_limit(task_id: str) -> str:
     return f"taskqueue:ratelimit:task:{task_id}"
 
 
+#: the same for every job of a day
+_date = lru_cache(maxsize=16)(date.isoformat)
+
+
 def executions_of_day(day: datetime) -> str:
     """Spec, HASH: task id -> executions that ended on the UTC day."""
-    return f"taskqueue:metrics:executions:{day.date().isoformat()}"
+    return f"taskqueue:metrics:executions:{_date(day.date())}"
 
 
 def failures_of_day(day: datetime) -> str:
     """Spec, HASH: task id -> executions that failed for good on the UTC day."""
-    return f"taskqueue:metrics:failures:{day.date().isoformat()}"
+    return f"taskqueue:metrics:failures:{_date(day.date())}"
 
 
 def durations(task_id: str) -> str:

@@ -144,12 +144,12 @@ class Multiplexer:
         self._conversation: Conversation | None = None
         self._attempt: asyncio.Task[Conversation] | None = None
 
-    async def ask(self, command: Sequence[Argument]) -> Any:
-        """Run one command and return its answer. Raises what `connect` does, and redis.exceptions.RedisError."""
+    def ask(self, command: Sequence[Argument]) -> Awaitable[Any]:
+        """Run one command; await its answer. Raises what `connect` does, and redis.exceptions.RedisError."""
         conversation = self._conversation
         if conversation is None or conversation.over:
-            conversation = await self._begin()
-        return await conversation.ask(command)
+            return self._ask_anew(command)
+        return conversation.ask(command)
 
     def hang_up(self) -> None:
         """End the conversation; the next command begins another one."""
@@ -161,6 +161,10 @@ class Multiplexer:
         if self._attempt is not None:
             self._attempt.cancel()
         self.hang_up()
+
+    async def _ask_anew(self, command: Sequence[Argument]) -> Any:
+        conversation = await self._begin()
+        return await conversation.ask(command)
 
     async def _begin(self) -> Conversation:
         if self._attempt is None:

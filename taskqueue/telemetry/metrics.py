@@ -112,7 +112,8 @@ class Metrics:
             buckets=_REQUEST_BUCKETS_S,
             registry=self.registry,
         )
-        self._in_flight = self._gauge("jobs_in_flight", "HTTP attempts running now")
+        self._in_flight = 0
+        self._gauge("jobs_in_flight", "HTTP attempts running now").set_function(lambda: self._in_flight)
         self._users = self._gauge("users_enabled", "Users who have the task enabled", "task")
 
     def _handlers_by_event(self) -> Mapping[type[Event], Callable[[Any], None]]:
@@ -152,13 +153,13 @@ class Metrics:
         return task
 
     def _on_attempt_started(self, event: worker_events.AttemptStarted) -> None:
-        self._in_flight.inc()
+        self._in_flight += 1
         if event.lateness_s is not None:
             self._lateness.observe(max(0.0, event.lateness_s))
 
     def _on_attempt_ended(self, event: worker_events.AttemptEnded) -> None:
         task = self._task(event.task)
-        self._in_flight.dec()
+        self._in_flight -= 1
         self._child(self._attempts, task, status_class(event.status)).inc()
         self._child(self._request_seconds, task).observe(event.duration_s)
 

@@ -35,6 +35,10 @@ class Definitions:
             await self._refresh()
             await asyncio.sleep(_LOOK_EVERY_S)
 
+    def known(self, task_id: str) -> Task | None:
+        """Return the definition if it is at hand."""
+        return self._tasks.get(task_id)
+
     async def get(self, task_id: str) -> Task | None:
         """Return the definition, or None when the leader does not know the task either.
 

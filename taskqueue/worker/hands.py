@@ -115,7 +115,9 @@ class Hands:
             return await self._settler.record(message, claimant, Handled(decision=parked))
         self._running.add(job.id)
         try:
-            task = await self._persevere(lambda: self._definitions.get(job.task_type_id))
+            task = self._definitions.known(job.task_type_id)
+            if task is None:
+                task = await self._persevere(lambda: self._definitions.get(job.task_type_id))
             handled = await self._handle(message, task, claimant)
             return await self._settler.record(message, claimant, handled)
         finally:

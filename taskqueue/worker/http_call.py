@@ -29,6 +29,8 @@ _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", re.ASCII)
 _VISIBLE = re.compile(r"[!-~]+", re.ASCII)
 _PORTS: Final = {"http": 80, "https": 443}
 
+Headers = tuple[tuple[str, str], ...]
+
 #: whether the endpoint can have seen the request
 Sent = Literal["not_sent", "unknown"]
 
@@ -76,7 +78,7 @@ class HttpCaller:
     """Makes calls over one pool of kept-alive connections. How many run at once is the caller's to bound."""
 
     def __init__(self, *, user_agent: str, connect_timeout_s: float = 10.0) -> None:
-        self._own_headers = {"User-Agent": user_agent, "Accept": "*/*", "Accept-Encoding": "identity"}
+        self._own_headers = (("User-Agent", user_agent), ("Accept", "*/*"), ("Accept-Encoding", "identity"))
         self._connect_timeout_s = connect_timeout_s
         self._pool: Pool | None = None
 
@@ -112,11 +114,16 @@ class HttpCaller:
 class Call:
     """One call. `cut` ends it from outside; `was_cut` says that it would have gone on otherwise."""
 
+    __slots__ = (
+        *("_answer", "_connect_s", "_deadline_s", "_dialling", "_done", "_ended", "_loop", "_own_headers", "_pool"),
+        *("_request", "_sent", "was_cut"),
+    )
+
     def __init__(
         self,
         pool: Pool,
         request: HttpRequest,
-        own_headers: Mapping[str, str],
+        own_headers: Headers,
         answer: Answer,
         *,
         deadline_s: float,
@@ -196,18 +203,34 @@ class Call:
 # --- the request ------------------------------------------------------------------------------------------------------
 
 
-def _encoded(request: HttpRequest, own_headers: Mapping[str, str]) -> tuple[Origin, bytes]:
+def _encoded(request: HttpRequest, own_headers: Headers) -> tuple[Origin, bytes]:
     """Return whom the request goes to, and its bytes. Raises InvalidValueError for what cannot be sent."""
     parts = _split(request.url)
-    host = parts.hostname or ""
-    headers = {"Host": parts.netloc, **own_headers, **request.headers}
-    if request.body is not None:
-        headers["Content-Length"] = str(len(request.body))
+    if not _is_token(request.method):
+        raise InvalidValueError("the method cannot be sent")
     target = f"{parts.path or '/'}?{parts.query}" if parts.query else parts.path or "/"
-    _check_head(request.method, request.url, request.headers)
-    lines = "".join([f"{name}: {value}\r\n" for name, value in headers.items()])
-    origin = Origin(parts.scheme == "https", host, parts.port or _PORTS[parts.scheme])
-    return origin, f"{request.method} {target} HTTP/1.1\r\n{lines}\r\n".encode() + (request.body or b"")
+    length = "" if request.body is None else f"Content-Length: {len(request.body)}\r\n"
+    head = (
+        f"{request.method} {target} HTTP/1.1\r\nHost: {parts.netloc}\r\n"
+        f"{_lines_beside(tuple(request.headers), own_headers)}{_lines(request.headers)}{length}\r\n"
+    )
+    origin = Origin(parts.scheme == "https", parts.hostname or "", parts.port or _PORTS[parts.scheme])
+    return origin, head.encode() + (request.body or b"")
+
+
+def _lines(headers: Mapping[str, str]) -> str:
+    if not "".join(headers.values()).isprintable():
+        raise InvalidValueError("a header cannot be sent")
+    return "".join([f"{name}: {value}\r\n" for name, value in headers.items()])
+
+
+@lru_cache(maxsize=1024)
+def _lines_beside(names: tuple[str, ...], own_headers: Headers) -> str:
+    """Return the lines of our headers, without those that stand among `names`, which a header may have."""
+    if not all(_TOKEN.fullmatch(name) for name in names):
+        raise InvalidValueError("a header cannot be sent")
+    theirs = {name.lower() for name in names}
+    return "".join(f"{name}: {value}\r\n" for name, value in own_headers if name.lower() not in theirs)
 
 
 @lru_cache(maxsize=4096)
@@ -215,20 +238,13 @@ def _split(url: str) -> SplitResult:
     """Return the parts of an absolute URL. Raises InvalidValueError."""
     try:
         parts = urlsplit(url)
-        usable = parts.scheme in _PORTS and parts.hostname and parts.port != 0 and parts.username is None
+        complete = parts.scheme in _PORTS and parts.hostname and parts.port != 0 and parts.username is None
+        usable = bool(complete and _VISIBLE.fullmatch(url))
     except ValueError:
         usable = False
     if not usable:
         raise InvalidValueError("the URL cannot be called")
     return parts
-
-
-def _check_head(method: str, url: str, headers: Mapping[str, str]) -> None:
-    if not _is_token(method) or not _VISIBLE.fullmatch(url):
-        raise InvalidValueError("the method or the URL cannot be sent")
-    for name, value in headers.items():
-        if not _is_token(name) or not value.isprintable():
-            raise InvalidValueError("a header cannot be sent")
 
 
 @lru_cache(maxsize=1024)

@@ -42,7 +42,7 @@ def build_request(task: Task, job: Job, references: References) -> HttpRequest:
     headers = {**_own_headers(job), **references.resolve_all(task.target.headers)}
     if task.target.method in _METHODS_WITH_BODY:
         body = job.payload
-        if not any(name.lower() == "content-type" for name in headers):
+        if not any(name.lower() == "content-type" for name in task.target.headers):
             headers["Content-Type"] = "application/json"
     else:
         url = _with_query(url, job)

@@ -297,3 +297,18 @@ async def test_what_is_sent_is_one_request_with_the_length_of_its_body(caller: H
         "",
         "123",
     ]
+
+
+async def test_a_header_of_the_request_stands_for_ours_however_it_is_written(caller: HttpCaller) -> None:
+    heads: list[bytes] = []
+
+    async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        heads.append(await reader.readuntil(b"\r\n\r\n"))
+        writer.write(OK)
+
+    async with raw_endpoint(script) as url:
+        request = HttpRequest(method="GET", url=url, headers={"user-agent": "theirs", "ACCEPT": "text/plain"})
+        await caller.call(request, deadline_s=5, max_response_bytes=1000)
+
+    assert heads[0].lower().count(b"user-agent:") == heads[0].lower().count(b"accept:") == 1
+    assert b"user-agent: theirs\r\n" in heads[0]
