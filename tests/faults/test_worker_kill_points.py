@@ -82,6 +82,7 @@ async def test_a_crash_of_a_worker_with_a_mistake_loses_a_job(
         assert len((await arena.verdict()).lost) == 1
 
 
+@pytest.mark.faults
 @pytest.mark.timeout(180)
 async def test_a_worker_with_many_jobs_in_hand_may_die(place: Place, tmp_path: Path, fork_server: ForkServer) -> None:
     in_hand = 8
