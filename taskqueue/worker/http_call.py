@@ -176,6 +176,8 @@ class Call:
         if self.was_cut:
             connection.close()
             raise TimeoutError
+        if not connection.usable:
+            raise BrokenConnectionError  # a server that spoke or left before it was asked anything
         self._sent = "unknown"
         self._done = connection.send(payload, self._answer)
         expiry = self._loop.call_at(deadline, self._expire)

@@ -312,3 +312,19 @@ async def test_a_header_of_the_request_stands_for_ours_however_it_is_written(cal
 
     assert heads[0].lower().count(b"user-agent:") == heads[0].lower().count(b"accept:") == 1
     assert b"user-agent: theirs\r\n" in heads[0]
+
+
+@pytest.mark.parametrize("greeting", [b"220 mail.test\r\n", b""], ids=["speaks first", "leaves at once"])
+async def test_a_server_that_speaks_or_leaves_before_it_is_asked_is_told_at_once(
+    caller: HttpCaller, greeting: bytes
+) -> None:
+    async def script(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(greeting)
+        await writer.drain()
+
+    async with raw_endpoint(script) as url:
+        for _ in range(50):
+            result = await post(caller, url)
+            assert result.failure is not None
+            assert result.failure.code in {"connection_reset", "protocol_error"}
+            assert result.duration_s < 2
