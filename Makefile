@@ -38,8 +38,8 @@ oracle: $(READY) ## Compare intervals with the clocks of fifty zones, minute by 
 	$(BIN)/pytest -m oracle tests/unit/core --durations=3
 
 faults: $(READY) ## Kill leaders and workers twenty times at each step of their work, and judge at the endpoint: an hour
-	$(BIN)/pytest --require-services tests/faults tests/acceptance/test_demo.py tests/acceptance/test_live_limits.py \
-		tests/acceptance/test_worker_outages.py -m "faults or not faults"
+	$(BIN)/pytest --require-services tests/faults tests/acceptance/test_crashes.py tests/acceptance/test_demo.py \
+		tests/acceptance/test_live_limits.py tests/acceptance/test_worker_outages.py -m "faults or not faults"
 
 fuzz: $(READY) ## Send a worker ten thousand malformed messages, for some minutes
 	$(BIN)/pytest --require-services tests/acceptance/test_fuzzed_messages.py -m "fuzz or not fuzz"

@@ -39,6 +39,7 @@ async def test_the_job_of_a_killed_worker_is_taken_over_with_the_same_key(system
     assert system.failed.messages == []
 
 
+@pytest.mark.faults
 async def test_a_follower_goes_on_where_a_killed_leader_stopped(system: System) -> None:
     system.write_tasks(system.task("spread", distribution_window="16s"))
     leader, worker = await system.scheduler_and_worker(scheduler=SHORT_LEAD)
