@@ -118,7 +118,9 @@ class _Road:
         self._target = Target()
         self._publisher = Publisher([place.amqp_url], name="soak", prepare=declare)
         self._bodies = _bodies()
-        self._client = httpx.AsyncClient(trust_env=False, timeout=10)
+        # A server closes an idle connection after 5 s, which is just when the next look comes.
+        alone = httpx.Limits(max_keepalive_connections=0)
+        self._client = httpx.AsyncClient(trust_env=False, timeout=10, limits=alone)
 
     async def __aenter__(self) -> _Road:
         await self._target.__aenter__()
