@@ -6,7 +6,6 @@ Deliveries are handed over at once; jobs never run in the client's callbacks, wh
 from __future__ import annotations
 
 import asyncio
-import struct
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
@@ -22,16 +21,11 @@ from taskqueue.broker.connection import (
     unavailable_errors,
 )
 from taskqueue.broker.deliveries import RawDelivery
+from taskqueue.broker.framing import ack_frame, requeue_frame
 from taskqueue.broker.names import APP_ID, queue_name
 from taskqueue.core.task import Priority
 from taskqueue.errors import BrokerUnavailableError
 from taskqueue.telemetry.events import DeliveryFailed, Emit, SettleLost
-
-#: Basic.Ack and Basic.Nack as a frame: type, channel, bytes of the payload; class, method, delivery tag, bits; end
-_SETTLING: Final = struct.Struct(">BHIHHQBB")
-_SETTLING_PAYLOAD_BYTES: Final = 13
-_BASIC, _ACK, _NACK, _FRAME_END = 60, 80, 120, 0xCE
-_MULTIPLE, _REQUEUE = 1, 2
 
 #: seconds between two looks at whether the client's writer has room, of which it tells nobody
 _WRITER_POLL_S: Final = 0.001
@@ -120,7 +114,7 @@ class Settler:
         """Return the delivery `tag` to its queue; nothing happens for one that is settled already."""
         if tag not in self._open or tag in self._acked:
             return
-        self._send(_settling_frame(self._channel.number, _NACK, tag, _REQUEUE), count=1)
+        self._send(requeue_frame(self._channel.number, tag), count=1)
         # Only now: while it is open here, no ack of younger deliveries can cover it.
         self._open.pop(tag, None)
 
@@ -137,11 +131,11 @@ class Settler:
                 break
             oldest = tag
         if oldest:
-            frames.append(_settling_frame(number, _ACK, oldest, _MULTIPLE))
+            frames.append(ack_frame(number, oldest, multiple=True))
         for tag in acked:
             del self._open[tag]
             if tag > oldest:
-                frames.append(_settling_frame(number, _ACK, tag, 0))
+                frames.append(ack_frame(number, tag, multiple=False))
         self._send(b"".join(frames), count)
 
     async def flushed(self, within: float) -> None:
@@ -175,10 +169,6 @@ class Settler:
 
     def _lost(self, count: int) -> None:
         self._emit(SettleLost(queue=queue_name(self.queue), count=count, error="the connection was lost"))
-
-
-def _settling_frame(channel: int, method: int, tag: int, bits: int) -> bytes:
-    return _SETTLING.pack(1, channel, _SETTLING_PAYLOAD_BYTES, _BASIC, method, tag, bits, _FRAME_END)
 
 
 class Consumers:

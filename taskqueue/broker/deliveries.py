@@ -14,11 +14,9 @@ from typing import Final
 
 from pamqp.commands import Basic
 
+from taskqueue.broker.framing import BODY_FRAME, CONTENT_HEADER_FRAME, HEAD_BYTES, METHOD_FRAME
 from taskqueue.broker.tolerant_properties import FLAGS, end_of_property, readable_headers
 
-_METHOD, _CONTENT_HEADER, _BODY = 1, 2, 3
-#: of every frame: type, channel and length of the payload before it, one byte behind it
-_PAYLOAD_AT: Final = 7
 _DELIVER: Final = bytes((0, 60, 0, 60))
 
 #: a content header's first bytes: class (2), weight (2), bytes of the body (8), flags of the properties (2)
@@ -57,15 +55,15 @@ class Assembler:
     def takes(self, frame: bytes) -> bool:
         """Take a frame of the channel; return False for one that is not part of a delivery."""
         kind = frame[0]
-        if kind == _METHOD:
-            self._delivery = _delivery_of(frame) if frame.startswith(_DELIVER, _PAYLOAD_AT) else None
+        if kind == METHOD_FRAME:
+            self._delivery = _delivery_of(frame) if frame.startswith(_DELIVER, HEAD_BYTES) else None
             self._missing = None
-        elif self._delivery is not None and kind == _CONTENT_HEADER:
-            self._missing, flags = _CONTENT.unpack_from(frame, _PAYLOAD_AT)
-            _read_properties(self._delivery, flags, frame[_PAYLOAD_AT + _CONTENT.size : -1])
-        elif self._missing is not None and kind == _BODY:
-            self._pieces.append(frame[_PAYLOAD_AT:-1])
-            self._missing -= len(frame) - _PAYLOAD_AT - 1
+        elif self._delivery is not None and kind == CONTENT_HEADER_FRAME:
+            self._missing, flags = _CONTENT.unpack_from(frame, HEAD_BYTES)
+            _read_properties(self._delivery, flags, frame[HEAD_BYTES + _CONTENT.size : -1])
+        elif self._missing is not None and kind == BODY_FRAME:
+            self._pieces.append(frame[HEAD_BYTES:-1])
+            self._missing -= len(frame) - HEAD_BYTES - 1
         if self._delivery is None:
             return False
         if self._missing is not None and self._missing <= 0:
@@ -81,7 +79,7 @@ class Assembler:
 
 def _delivery_of(frame: bytes) -> RawDelivery:
     # The consumer tag comes first, a short string.
-    tag_at = _PAYLOAD_AT + len(_DELIVER) + 1 + frame[_PAYLOAD_AT + len(_DELIVER)]
+    tag_at = HEAD_BYTES + len(_DELIVER) + 1 + frame[HEAD_BYTES + len(_DELIVER)]
     tag, redelivered = _TAG.unpack_from(frame, tag_at)
     return RawDelivery(tag=tag, redelivered=bool(redelivered & 1))
 

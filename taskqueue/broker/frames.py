@@ -1,7 +1,7 @@
 """The frames of a published message, as bytes: what the client's own encoder would write, at an eighth of the work.
 
 Of one message to the next only its id, size, time and expiration differ; the rest is encoded once. Layouts:
-AMQP 0-9-1, 2.3.5 (frames), 4.2.6 (content) and the method Basic.Publish.
+AMQP 0-9-1, 4.2.6 (content) and the method Basic.Publish; broker/framing has that of a frame.
 """
 
 from __future__ import annotations
@@ -14,13 +14,10 @@ from pamqp import encode
 from pamqp.commands import Basic
 from pamqp.frame import marshal
 
+from taskqueue.broker.framing import BODY_FRAME, CONTENT_HEADER_FRAME, framed
 from taskqueue.broker.names import APP_ID
 from taskqueue.broker.outgoing import Outgoing
 
-_CONTENT_HEADER_FRAME, _BODY_FRAME = 2, 3
-_FRAME_END: Final = b"\xce"
-#: a frame's head: type (1 byte), channel (2), bytes of the payload (4)
-_HEAD = struct.Struct(">BHI")
 #: a content header's first bytes: class (2), weight (2), bytes of the body (8), flags of the properties (2)
 _CONTENT = struct.Struct(">HHQH")
 _TIMESTAMP = struct.Struct(">Q")
@@ -43,15 +40,11 @@ def publish_frames(outgoing: Outgoing, channel: int, max_body: int) -> list[byte
     body = outgoing.body
     pieces = [
         _method_frame(channel, outgoing.exchange, outgoing.routing_key),
-        _frame(_CONTENT_HEADER_FRAME, channel, _content_header(outgoing)),
+        framed(CONTENT_HEADER_FRAME, channel, _content_header(outgoing)),
     ]
     step = max_body if max_body > 0 else max(len(body), 1)
-    pieces += [_frame(_BODY_FRAME, channel, body[at : at + step]) for at in range(0, len(body), step)]
+    pieces += [framed(BODY_FRAME, channel, body[at : at + step]) for at in range(0, len(body), step)]
     return pieces
-
-
-def _frame(kind: int, channel: int, payload: bytes) -> bytes:
-    return b"".join((_HEAD.pack(kind, channel, len(payload)), payload, _FRAME_END))
 
 
 @lru_cache(maxsize=256)

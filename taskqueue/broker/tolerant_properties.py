@@ -19,10 +19,7 @@ from typing import Final
 from pamqp import decode
 from pamqp.frame import unmarshal
 
-#: of every frame: type (1 byte), channel (2), length of the payload (4); behind the payload comes one byte more
-_HEAD_BYTES: Final = 7
-
-_METHOD, _CONTENT_HEADER = 1, 2
+from taskqueue.broker.framing import CONTENT_HEADER_FRAME, HEAD_BYTES, METHOD_FRAME
 
 #: class and method, and how many bytes lie between them and the names; Deliver has its consumer tag there first
 _DELIVER, _GET_OK = bytes((0, 60, 0, 60)), bytes((0, 60, 0, 71))
@@ -55,12 +52,12 @@ _MEASURED: Final = frozenset(b"SxAF")
 
 def mended(frame: bytes) -> bytes:
     """Return `frame` without what the client cannot decode in it; the same bytes where there is nothing such."""
-    payload = frame[_HEAD_BYTES:-1]
+    payload = frame[HEAD_BYTES:-1]
     mend = _mend_of(frame[0], payload[:4])
     if mend is None or _is_readable(unmarshal, frame):
         return frame
     mended_frame = _with_payload(frame, mend(payload))
-    if frame[0] != _CONTENT_HEADER or _is_readable(unmarshal, mended_frame):
+    if frame[0] != CONTENT_HEADER_FRAME or _is_readable(unmarshal, mended_frame):
         return mended_frame
     return _with_payload(frame, payload[:_CONTENT_HEADER_BYTES] + bytes(2))
 
@@ -71,9 +68,9 @@ def readable_headers(value: bytes) -> Mapping[str, object]:
 
 
 def _mend_of(frame_type: int, method: bytes) -> Callable[[bytes], bytes] | None:
-    if frame_type == _CONTENT_HEADER:
+    if frame_type == CONTENT_HEADER_FRAME:
         return _with_readable_properties
-    if frame_type == _METHOD and method in {_DELIVER, _GET_OK}:
+    if frame_type == METHOD_FRAME and method in {_DELIVER, _GET_OK}:
         return _with_readable_names
     return None
 
@@ -119,7 +116,9 @@ def _readable_entries(entries: bytes) -> bytes:
     while at < len(entries):
         end = _end_of_entry(entries, at)
         entry = entries[at:end]
-        if _is_readable(decode.field_table, _measured(entry)):
+        # One that is cut short would be read on into what follows the table.
+        whole = at + 1 + entries[at] < end <= len(entries)
+        if whole and _is_readable(decode.field_table, _measured(entry)):
             kept.append(entry)
         at = end
     return b"".join(kept)

@@ -15,10 +15,9 @@ from aiormq.connection import TCPTransportFactory, TLSTransportFactory, Transpor
 from yarl import URL
 
 from taskqueue.broker.deliveries import Assembler, RawDelivery
+from taskqueue.broker.framing import HEAD_BYTES
 from taskqueue.broker.tolerant_properties import mended
 
-#: of every frame: type (1 byte), channel (2), length of the payload (4); behind the payload comes one byte more
-HEAD_BYTES: Final = 7
 #: what a broker answers to a version that it does not speak is no frame
 _PROTOCOL_HEADER: Final = b"AMQP"
 

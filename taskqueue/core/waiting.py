@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from datetime import datetime
 from typing import Final
-from urllib.parse import quote, unquote
+from urllib.parse import unquote
 
+from taskqueue.core.ids import percent_encoded
 from taskqueue.core.instants import from_unix_ms, to_unix_ms
 from taskqueue.core.task import Priority
 
@@ -41,7 +42,7 @@ def queue_limit(priority: Priority) -> str:
 
 def host_limit(host: str) -> str:
     """Return the name of the adaptive limit of `host` (core/host_limit)."""
-    return _HOST + quote(host, safe="")
+    return _HOST + percent_encoded(host)
 
 
 def limited_host(limit: str) -> str | None:

@@ -36,6 +36,9 @@ _PLACE_KEPT_BEYOND_CALL = timedelta(minutes=1)
 #: claims and done markers outlive the last instant at which the job may still start by this much
 _KEPT_BEYOND_AGE = timedelta(hours=1)
 
+#: tasks whose rules are remembered: those of tasks that are gone must not stay for ever
+_MOST_RULES = 1000
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HandleTerms:
@@ -161,6 +164,8 @@ class Handler:
         """Return what holds for jobs of `task`; worked out anew when its definition or a limit has changed."""
         rules, limits = self._rules.get(task.id), self._terms.limits.in_force
         if rules is None or rules.task is not task or rules.limits is not limits:
+            if len(self._rules) >= _MOST_RULES:
+                self._rules.clear()
             rules = self._rules[task.id] = self._new_rules(task, limits)
         return rules
 

@@ -14,7 +14,10 @@ _LOOK_EVERY_S = 0.5
 
 
 class LiveLimits:
-    """`in_force` is what to go by now; before the first look, and while Redis is away, what was known last."""
+    """`in_force` is what to go by now; before the first look, and while Redis is away, what was known last.
+
+    It is one object for as long as nothing changes.
+    """
 
     def __init__(self, own: Limits) -> None:
         self.own = own
@@ -23,5 +26,7 @@ class LiveLimits:
     async def follow(self, overrides: LimitOverrides, now: Now) -> NoReturn:
         """Follow what is set for a while, for ever. Raises StoreError when Redis does not answer."""
         while True:
-            self.in_force = overridden(self.own, await overrides.read(now()))
+            limits = overridden(self.own, await overrides.read(now()))
+            if limits != self.in_force:
+                self.in_force = limits
             await asyncio.sleep(_LOOK_EVERY_S)

@@ -15,7 +15,9 @@ from taskqueue.config.sections import RedisSettings
 from taskqueue.dev.redis_local import find_redis_server
 from taskqueue.dev.services import Redis
 from taskqueue.store import keys
+from taskqueue.store.cancellations import Cancellations
 from taskqueue.store.connection import RedisStore
+from taskqueue.store.jobs import JobStore
 from taskqueue.store.scripts import Scripts
 from tests.support.own_redis import OwnRedis
 
@@ -39,6 +41,16 @@ async def store(redis_settings: RedisSettings) -> AsyncIterator[RedisStore]:
 @pytest.fixture
 def scripts(store: RedisStore) -> Scripts:
     return Scripts(store, asset_dir("lua"))
+
+
+@pytest.fixture
+def jobs(store: RedisStore, scripts: Scripts) -> JobStore:
+    return JobStore(store, scripts)
+
+
+@pytest.fixture
+def cancellations(store: RedisStore, scripts: Scripts) -> Cancellations:
+    return Cancellations(store, scripts)
 
 
 @pytest.fixture

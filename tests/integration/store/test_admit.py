@@ -12,7 +12,6 @@ from taskqueue.store import keys
 from taskqueue.store.connection import RedisStore
 from taskqueue.store.jobs import Admission, JobStore, Switch, Verdict
 from taskqueue.store.limits import Limit
-from taskqueue.store.scripts import Scripts
 from tests.support.claims import AGAIN, FIRST, HEARTBEAT_TTL, KEPT, OTHER, due_job, terms, worker_lives
 
 #: no second token within a test
@@ -21,11 +20,6 @@ ONE = Limit(rate=SLOW, burst=1)
 MANY = Limit(rate=1000, burst=1000)
 
 Snapshot = Callable[[], Awaitable[dict[bytes, bytes]]]
-
-
-@pytest.fixture
-def jobs(store: RedisStore, scripts: Scripts) -> JobStore:
-    return JobStore(store, scripts)
 
 
 async def tokens(store: RedisStore, key: str) -> float | None:

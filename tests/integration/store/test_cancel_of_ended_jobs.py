@@ -25,16 +25,6 @@ Snapshot = Callable[[], Awaitable[dict[bytes, bytes]]]
 
 
 @pytest.fixture
-def jobs(store: RedisStore, scripts: Scripts) -> JobStore:
-    return JobStore(store, scripts)
-
-
-@pytest.fixture
-def cancellations(store: RedisStore, scripts: Scripts) -> Cancellations:
-    return Cancellations(store, scripts)
-
-
-@pytest.fixture
 async def occurrence(store: RedisStore, scripts: Scripts, token: str) -> Occurrence:
     """An occurrence of two users, whose ends are counted."""
     plan = PlanStore(store, scripts)

@@ -23,11 +23,6 @@ def delayed(store: RedisStore, scripts: Scripts) -> DelayedStore:
     return DelayedStore(store, scripts)
 
 
-@pytest.fixture
-def jobs(store: RedisStore, scripts: Scripts) -> JobStore:
-    return JobStore(store, scripts)
-
-
 async def put(jobs: JobStore, job_id: str, until: datetime, body: bytes = b"message") -> None:
     job = due_job(id=job_id)
     stored = await jobs.postpone(job, FIRST, next_attempt=1, until=until, body=body, record=None, kept=KEPT)

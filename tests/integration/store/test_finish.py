@@ -14,18 +14,12 @@ from taskqueue.store import keys
 from taskqueue.store.connection import RedisStore
 from taskqueue.store.jobs import FAILED, JobStore, Verdict
 from taskqueue.store.limits import Limit
-from taskqueue.store.scripts import Scripts
 from tests.support.claims import FIRST, HEARTBEAT_TTL, KEPT, OTHER, due_job, terms
 from tests.support.values import a_record
 
 Snapshot = Callable[[], Awaitable[dict[bytes, bytes]]]
 
 UNAVAILABLE = ErrorDetail(code="http_503", message="the endpoint answered 503", retry=False)
-
-
-@pytest.fixture
-def jobs(store: RedisStore, scripts: Scripts) -> JobStore:
-    return JobStore(store, scripts)
 
 
 async def test_success_leaves_a_marker_a_record_and_a_count(jobs: JobStore, store: RedisStore) -> None:

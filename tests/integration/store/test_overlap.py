@@ -30,11 +30,6 @@ def plan(store: RedisStore, scripts: Scripts) -> PlanStore:
     return PlanStore(store, scripts)
 
 
-@pytest.fixture
-def jobs(store: RedisStore, scripts: Scripts) -> JobStore:
-    return JobStore(store, scripts)
-
-
 def occurrence_of(hours: int) -> Occurrence:
     at = TEN_O_CLOCK + hours * HOUR
     return an_occurrence(id=f"{at:%H}", scheduled_at=at, starts_at=at, created_at=at, users=2, over_by=at + 12 * HOUR)

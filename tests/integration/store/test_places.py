@@ -28,11 +28,6 @@ Snapshot = Callable[[], Awaitable[dict[bytes, bytes]]]
 
 
 @pytest.fixture
-def jobs(store: RedisStore, scripts: Scripts) -> JobStore:
-    return JobStore(store, scripts)
-
-
-@pytest.fixture
 def delayed(store: RedisStore, scripts: Scripts) -> DelayedStore:
     return DelayedStore(store, scripts)
 

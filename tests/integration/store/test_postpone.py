@@ -12,7 +12,6 @@ from taskqueue.store import keys
 from taskqueue.store.connection import RedisStore
 from taskqueue.store.delayed import WAITING_KEPT
 from taskqueue.store.jobs import Claimant, JobStore, Verdict
-from taskqueue.store.scripts import Scripts
 from tests.support.claims import AGAIN, FIRST, KEPT, OTHER, due_job, terms
 from tests.support.values import a_record
 
@@ -20,11 +19,6 @@ A_MINUTE = timedelta(minutes=1)
 MILLISECOND = timedelta(milliseconds=1)
 
 Snapshot = Callable[[], Awaitable[dict[bytes, bytes]]]
-
-
-@pytest.fixture
-def jobs(store: RedisStore, scripts: Scripts) -> JobStore:
-    return JobStore(store, scripts)
 
 
 async def postpone(

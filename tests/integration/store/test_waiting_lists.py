@@ -27,11 +27,6 @@ def lists(store: RedisStore, scripts: Scripts) -> DelayedStore:
     return DelayedStore(store, scripts)
 
 
-@pytest.fixture
-def jobs(store: RedisStore, scripts: Scripts) -> JobStore:
-    return JobStore(store, scripts)
-
-
 async def put(
     jobs: JobStore,
     job_id: str,

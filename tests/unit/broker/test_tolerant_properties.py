@@ -4,7 +4,7 @@ import struct
 
 import pytest
 from aiormq import spec
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from pamqp.frame import unmarshal
 from pamqp.header import ContentHeader
@@ -134,6 +134,8 @@ def test_whatever_the_properties_are_the_frame_can_be_decoded(properties: bytes)
 
 
 @given(st.binary(max_size=60), st.binary(max_size=8))
+@example(entries=b"\x00", app_id=b"")
+@example(entries=b"\x01aS\x00\x00\x00\x09x", app_id=b"them")
 def test_whatever_the_headers_are_what_follows_them_is_read(entries: bytes, app_id: bytes) -> None:
     headers = struct.pack(">I", len(entries)) + entries
 
