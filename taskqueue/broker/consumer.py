@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Final
 
 from aiormq import Channel
@@ -24,6 +24,7 @@ from taskqueue.broker.deliveries import RawDelivery
 from taskqueue.broker.framing import ack_frame, requeue_frame
 from taskqueue.broker.names import APP_ID, queue_name
 from taskqueue.core.task import Priority
+from taskqueue.core.value import value
 from taskqueue.errors import BrokerUnavailableError
 from taskqueue.telemetry.events import DeliveryFailed, Emit, SettleLost
 
@@ -31,7 +32,7 @@ from taskqueue.telemetry.events import DeliveryFailed, Emit, SettleLost
 _WRITER_POLL_S: Final = 0.001
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class Delivery:
     """One message from a ready queue, to be settled exactly once: by `ack` or by `requeue`.
 

@@ -98,6 +98,18 @@ class MessageMold:
         ).encode()
 
 
+#: what `encode_message` writes of a job whose texts are printable ASCII without escapes, in this millennium: nearly all
+#: that a worker ever gets. Each part holds only what the careful way below accepts as well.
+_OWN_SHAPE = re.compile(
+    r'\{"version":"1\.0","job":\{"id":"([0-9a-f-]{36})","task_type_id":"([A-Za-z0-9._-]{1,64})",'
+    r'"user_id":"([ !#-\[\]-~]{1,512})","scheduled_at":"(2[0-9T:.-]{18,25}Z)","execute_after":"(2[0-9T:.-]{18,25}Z)",'
+    r'"attempt":([1-9][0-9]{0,5}),"priority":([012]),"payload":"([A-Za-z0-9+/]*={0,2})",'
+    r'"created_at":"(2[0-9T:.-]{18,25}Z)"\},"metadata":\{"correlation_id":"([ !#-\[\]-~]*)",'
+    r'"source":"([ !#-\[\]-~]*)","distribution_slot":(-1|0|[1-9][0-9]{0,5})\}\}'
+)
+_PRIORITIES = {str(int(priority)): priority for priority in Priority}
+
+
 def decode_message(body: bytes, max_bytes: int = MAX_BODY_BYTES) -> JobMessage:
     """Return the message in `body`, of at most `max_bytes`.
 
@@ -105,6 +117,39 @@ def decode_message(body: bytes, max_bytes: int = MAX_BODY_BYTES) -> JobMessage:
     """
     if len(body) > max_bytes:
         raise MessageError("oversized", f"body of {len(body)} bytes; at most {max_bytes} are read")
+    return decode_own(body) or decode_any(body)
+
+
+def decode_own(body: bytes) -> JobMessage | None:
+    """Return what `decode_any` would, several times as fast, of a message as we write it ourselves; None of others."""
+    found = _OWN_SHAPE.fullmatch(body.decode("latin-1"))
+    if found is None:
+        return None
+    job_id, task_id, user_id, scheduled_at, execute_after, attempt, priority, payload, created_at, *metadata = (
+        found.groups()
+    )
+    try:
+        job = Job(
+            id=job_id,
+            task_type_id=check_task_id(task_id),
+            user_id=user_id,
+            scheduled_at=parse_rfc3339(scheduled_at),
+            execute_after=parse_rfc3339(execute_after),
+            attempt=int(attempt),
+            priority=_PRIORITIES[priority],
+            payload=binascii.a2b_base64(payload, strict_mode=True),
+            created_at=parse_rfc3339(created_at),
+        )
+    except ValueError:  # InvalidValueError is one
+        return None  # the careful way says what is wrong
+    correlation_id, source, slot = metadata
+    return JobMessage(
+        job=job, metadata=Metadata(correlation_id=correlation_id, source=source, distribution_slot=int(slot))
+    )
+
+
+def decode_any(body: bytes) -> JobMessage:
+    """Return the message in `body`, whoever wrote it. Raises MessageError as `decode_message`."""
     document = _load_object(body)
     _check_version(document)
     try:

@@ -10,9 +10,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Event:
     """Something that happened. Each subclass is one stable event name (its class name in snake_case)."""
+
+    __slots__ = ()
 
 
 Emit = Callable[[Event], None]

@@ -115,6 +115,13 @@ _EVENT_LEVELS: Mapping[type[Event], int] = {
     worker_events.ConsumersRebuilt: logging.WARNING,
 }
 
+#: events that have another level, and when
+_GRAVER: Mapping[type[Event], tuple[int, Callable[[Any], bool]]] = {
+    events.CatalogReloaded: (logging.ERROR, lambda event: not event.ok),
+    events.ProcessStopped: (logging.WARNING, lambda event: not event.clean),
+    worker_events.JobSettled: (logging.WARNING, lambda event: event.decision == "fail"),
+}
+
 
 def configure_logging(*, level: str = "info", log_format: LogFormat = "auto", stream: TextIO | None = None) -> Emit:
     """Route the log of this process to `stream` (stdout) and return the subscriber that writes events to it.
@@ -154,18 +161,15 @@ class EventLog:
 
 def level_of(event: Event) -> int:
     """Return the `logging` level of `event`."""
-    match event:
-        case events.CatalogReloaded(ok=False):
-            return logging.ERROR
-        case events.ProcessStopped(clean=False) | worker_events.JobSettled(decision="fail"):
-            return logging.WARNING
-        case _:
-            return _EVENT_LEVELS.get(type(event), logging.INFO)
+    kind = type(event)
+    if kind in _GRAVER and _GRAVER[kind][1](event):
+        return _GRAVER[kind][0]
+    return _EVENT_LEVELS.get(kind, logging.INFO)
 
 
 def _shape(kind: type[Event]) -> tuple[str, tuple[str, ...]]:
     name = re.sub(r"(?<!^)(?=[A-Z])", "_", kind.__name__).lower()
-    return name, tuple(field.name for field in fields(kind))
+    return name, tuple(field.name for field in fields(kind))  # type: ignore[arg-type]  # every event is a dataclass
 
 
 # --- lines ------------------------------------------------------------------------------------------------------------
@@ -224,10 +228,14 @@ def _as_json(head: Mapping[str, str], values: Mapping[str, object]) -> str:
 
 
 def _json_field(key: str, value: object) -> str:
-    safe = _safe_field(key, value)
-    if type(safe) is str:
-        return encode_basestring_ascii(safe)
-    return str(safe) if type(safe) is int else _ENCODER.encode(safe)
+    if _is_secret(key):
+        return f'"{_REDACTED}"'
+    if type(value) is str and _PLAIN.fullmatch(value):
+        return f'"{value}"'
+    if type(value) is int:
+        return str(value)
+    safe = safe_value(value)
+    return encode_basestring_ascii(safe) if type(safe) is str else _ENCODER.encode(safe)
 
 
 def _safe_field(key: str, value: object) -> object:

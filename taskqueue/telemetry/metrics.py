@@ -6,19 +6,24 @@ ids, queue names and stable codes, never a user id or a URL.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from bisect import bisect_left
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import accumulate
 from typing import Any, TypeVar
 
 from prometheus_client import (
     CollectorRegistry,
     Counter,
     Gauge,
-    Histogram,
     ProcessCollector,
     disable_created_metrics,
     generate_latest,
 )
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
+from prometheus_client.metrics_core import CounterMetricFamily, HistogramMetricFamily
+from prometheus_client.registry import Collector
+from prometheus_client.utils import floatToGoString
 
 from taskqueue.telemetry import events, scheduler_events, worker_events
 from taskqueue.telemetry.events import Event
@@ -30,8 +35,6 @@ OTHER_TASKS = "(other)"
 #: the same for limits, of which those with the most waiting jobs have their own series
 MAX_LIMIT_LABELS = 1000
 OTHER_LIMITS = "(other)"
-
-_M = TypeVar("_M", Counter, Histogram)
 
 #: from one slot of 10 s cut finely to jobs that wait for hours behind a limit
 _LATENESS_BUCKETS_S = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 900, 3600, 4 * 3600)
@@ -56,7 +59,6 @@ class Metrics:
         self.registry = CollectorRegistry()
         ProcessCollector(namespace="taskqueue", registry=self.registry)
         self._task_labels: set[str] = set()
-        self._children: dict[tuple[Any, tuple[str, ...]], Any] = {}
         self._late_gauges: dict[str, Gauge] = {}
         self._define_counters()
         self._define_others()
@@ -83,8 +85,10 @@ class Metrics:
         counter = self._counter
         self._planned = counter("jobs_planned", "Jobs placed into slots", "task")
         self._published = counter("jobs_published", "Jobs published and confirmed", "queue", "mode")
-        self._executions = counter("executions", "Executions that reached a terminal state", "task", "outcome")
-        self._attempts = counter("attempts", "HTTP attempts by status class", "task", "status_class")
+        self._executions = self._often(
+            _Counts("executions", "Executions that reached a terminal state", "task", "outcome")
+        )
+        self._attempts = self._often(_Counts("attempts", "HTTP attempts by status class", "task", "status_class"))
         self._retries = counter("retries", "Attempts that will be followed by another", "task")
         self._dead_lettered = counter("dead_lettered", "Jobs sent to the failed queue", "task", "reason")
         self._skipped = counter("skipped", "Jobs that ended without a call", "task", "reason")
@@ -99,18 +103,21 @@ class Metrics:
         self._telemetry_failures = counter("telemetry_failures", "Events a subscriber failed to take", "subscriber")
 
     def _define_others(self) -> None:
-        self._lateness = Histogram(
-            "taskqueue_schedule_lateness_seconds",
-            "From the time a job was due to the start of its first HTTP attempt",
-            buckets=_LATENESS_BUCKETS_S,
-            registry=self.registry,
+        self._lateness = self._often(
+            _Distribution(
+                "schedule_lateness_seconds",
+                "From the time a job was due to the start of its first HTTP attempt",
+                bounds=_LATENESS_BUCKETS_S,
+            )
         )
-        self._request_seconds = Histogram(
-            "taskqueue_http_request_duration_seconds",
-            "Duration of HTTP attempts, answered or not",
-            ("task",),
-            buckets=_REQUEST_BUCKETS_S,
-            registry=self.registry,
+        self._lateness.show()
+        self._request_seconds = self._often(
+            _Distribution(
+                "http_request_duration_seconds",
+                "Duration of HTTP attempts, answered or not",
+                "task",
+                bounds=_REQUEST_BUCKETS_S,
+            )
         )
         self._in_flight = 0
         self._gauge("jobs_in_flight", "HTTP attempts running now").set_function(lambda: self._in_flight)
@@ -137,13 +144,9 @@ class Metrics:
             events.CatalogReloaded: self._on_catalog_reloaded,
         }
 
-    def _child(self, metric: _M, *labels: str) -> _M:
-        """Return the metric's series with these labels; the library's own way there takes longer than to count."""
-        key = (metric, labels)
-        child: _M | None = self._children.get(key)
-        if child is None:
-            child = self._children[key] = metric.labels(*labels)
-        return child
+    def _often(self, metric: _O) -> _O:
+        self.registry.register(metric)
+        return metric
 
     def _task(self, task: str) -> str:
         if task not in self._task_labels:
@@ -160,8 +163,8 @@ class Metrics:
     def _on_attempt_ended(self, event: worker_events.AttemptEnded) -> None:
         task = self._task(event.task)
         self._in_flight -= 1
-        self._child(self._attempts, task, status_class(event.status)).inc()
-        self._child(self._request_seconds, task).observe(event.duration_s)
+        self._attempts.add(task, status_class(event.status))
+        self._request_seconds.observe(event.duration_s, task)
 
     def _on_job_settled(self, event: worker_events.JobSettled) -> None:
         task = self._task(event.task)
@@ -170,12 +173,12 @@ class Metrics:
         if event.decision == "fail":
             self._dead_lettered.labels(task, event.reason or "unknown").inc()
         if event.status is not None:
-            self._child(self._executions, task, event.status).inc()
+            self._executions.add(task, event.status)
 
     def _on_job_skipped(self, event: worker_events.JobSkipped) -> None:
         task = self._task(event.task)
         self._skipped.labels(task, event.reason).inc()
-        self._child(self._executions, task, event.status).inc()
+        self._executions.add(task, event.status)
 
     def _on_message_rejected(self, event: worker_events.MessageRejected) -> None:
         self._rejected.labels(event.reason).inc()
@@ -217,6 +220,63 @@ class Metrics:
         if name not in self._late_gauges:
             self._late_gauges[name] = self._gauge(name, about, *labels)
         return self._late_gauges[name]
+
+
+# --- what is counted for every job ------------------------------------------------------------------------------------
+
+# The library's counters take a lock for each value, and its histograms go through their buckets one by one: together a
+# twentieth of all that a worker did. These count in plain dicts, in the one thread that emits events, and take on the
+# library's form when somebody reads them.
+
+
+class _Counts(Collector):
+    """A counter with labels."""
+
+    def __init__(self, name: str, about: str, *labels: str) -> None:
+        self._name, self._about, self._labels = f"taskqueue_{name}", about, labels
+        self._counts: defaultdict[tuple[str, ...], int] = defaultdict(int)
+
+    def add(self, *labels: str) -> None:
+        """Count one more with these label values."""
+        self._counts[labels] += 1
+
+    def collect(self) -> Iterator[CounterMetricFamily]:
+        """Yield it as Prometheus reads it."""
+        family = CounterMetricFamily(self._name, self._about, labels=self._labels)
+        for labels, count in self._counts.items():
+            family.add_metric(labels, count)
+        yield family
+
+
+class _Distribution(Collector):
+    """A histogram with labels; `bounds` are the upper ends of its buckets, the last of which is endless."""
+
+    def __init__(self, name: str, about: str, *labels: str, bounds: Sequence[float]) -> None:
+        self._name, self._about, self._labels = f"taskqueue_{name}", about, labels
+        self._bounds = tuple(map(float, bounds))
+        self._buckets: defaultdict[tuple[str, ...], list[int]] = defaultdict(lambda: [0] * (len(bounds) + 1))
+        self._sums: defaultdict[tuple[str, ...], float] = defaultdict(float)
+
+    def show(self, *labels: str) -> None:
+        """Show the series with these label values even before it has a value."""
+        self._buckets[labels]
+
+    def observe(self, value: float, *labels: str) -> None:
+        """Count one value of the series with these label values."""
+        self._buckets[labels][bisect_left(self._bounds, value)] += 1
+        self._sums[labels] += value
+
+    def collect(self) -> Iterator[HistogramMetricFamily]:
+        """Yield it as Prometheus reads it."""
+        family = HistogramMetricFamily(self._name, self._about, labels=self._labels)
+        names = [*map(floatToGoString, self._bounds), "+Inf"]
+        for labels, buckets in self._buckets.items():
+            cumulated = list(zip(names, accumulate(buckets), strict=True))
+            family.add_metric(labels, cumulated, sum_value=self._sums[labels])
+        yield family
+
+
+_O = TypeVar("_O", _Counts, _Distribution)
 
 
 def status_class(status: int | None) -> str:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
+from taskqueue.core.value import value
 from taskqueue.telemetry.events import Event
 
 #: what settle did with a delivery: done, tried again later, put back without spending an attempt, sent to the failed
@@ -13,7 +14,7 @@ from taskqueue.telemetry.events import Event
 DecisionName = Literal["complete", "retry", "park", "fail", "cancel"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class AttemptStarted(Event):
     """The HTTP call begins. Exactly one AttemptEnded follows, also when the attempt is cut by a drain.
 
@@ -27,7 +28,7 @@ class AttemptStarted(Event):
     lateness_s: float | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class AttemptEnded(Event):
     """The HTTP call is over: `outcome_class` is the class of core/outcome, `status` the HTTP status if one came."""
 
@@ -41,7 +42,7 @@ class AttemptEnded(Event):
     error_code: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class JobSettled(Event):
     """What was decided for the job is done. `status` is the execution's when this ended it (not skipped).
 
