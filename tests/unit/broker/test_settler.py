@@ -74,6 +74,45 @@ async def test_acks_of_one_turn_leave_as_one_frame() -> None:
     assert wire.acked == {1, 2, 3}
 
 
+async def test_an_ack_leaves_at_once_and_the_next_ones_a_moment_later_together() -> None:
+    wire = Wire(100)
+    settler = settler_on(wire)
+
+    settler.ack(1)
+    await asyncio.sleep(0)
+    wire.receive()
+    assert wire.acked == {1}
+
+    settler.ack(2)
+    await asyncio.sleep(0)
+    settler.ack(3)
+    await asyncio.sleep(0)
+    assert wire.write_queue.empty()
+
+    async with asyncio.timeout(5):
+        wire.write_queue.put_nowait(await wire.write_queue.get())
+    wire.receive()
+    assert wire.frames[1:] == [("ack", 3, True)]
+
+
+async def test_acks_do_not_wait_when_most_of_what_is_open_is_done() -> None:
+    wire = Wire(6)
+    settler = settler_on(wire)
+
+    settler.ack(1)
+    await asyncio.sleep(0)
+    settler.ack(2)
+    settler.ack(3)
+    await asyncio.sleep(0)
+    wire.receive()
+    assert wire.acked == {1}
+
+    settler.ack(4)
+    await asyncio.sleep(0)
+    wire.receive()
+    assert wire.acked == {1, 2, 3, 4}
+
+
 async def test_an_older_open_delivery_is_never_covered() -> None:
     wire = Wire(4)
     settler = settler_on(wire)
