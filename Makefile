@@ -17,7 +17,7 @@ PROGRAMS := $(wildcard cmd tools benchmarks)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo dev test check oracle faults fuzz bench bench-full soak lint lock schemas clean
+.PHONY: help demo dev test check oracle faults fuzz api-fuzz bench bench-full soak lint lock schemas openapi errors clean
 
 help: ## Print this
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -28,8 +28,10 @@ demo: $(READY) ## Install what is missing, start RabbitMQ and Redis, run tasks f
 dev: $(READY) ## Start RabbitMQ, Redis, scheduler, workers and a target, and stay until Ctrl-C
 	@$(BIN)/taskqueue dev
 
+# Most tests wait for processes and services, so two at a time take little more than half as long; each of the two starts
+# services of its own, and the tests of one file stay together.
 test: lint ## Everything CI runs: the checks and all tests, on real services
-	$(BIN)/pytest --require-services
+	$(BIN)/pytest --require-services -n 2 --dist loadfile
 
 check: lint ## The fast part of it: format, lint, types, layers, sizes, unit tests
 	$(BIN)/pytest tests/unit
@@ -43,6 +45,9 @@ faults: $(READY) ## Kill leaders and workers twenty times at each step of their 
 
 fuzz: $(READY) ## Send a worker ten thousand malformed messages, for some minutes
 	$(BIN)/pytest --require-services tests/acceptance/test_fuzzed_messages.py -m "fuzz or not fuzz"
+
+api-fuzz: $(READY) ## Send the API ten thousand requests that are made from its document, for some minutes
+	$(BIN)/pytest --require-services tests/acceptance/api/test_contract_fuzz.py -m fuzz -rP
 
 bench: $(READY) $(BENCH_READY) ## Measure, beside peers and bare loops in the same run: a quarter of an hour
 	@$(BIN)/python benchmarks/run.py
@@ -70,6 +75,12 @@ lock: $(READY) ## Write requirements/dev.lock anew from pyproject.toml
 
 schemas: $(READY) ## Write the JSON Schemas in config/ anew from the models
 	$(BIN)/python -m taskqueue.config.schema
+
+openapi: $(READY) ## Write openapi.json anew from the endpoints
+	$(BIN)/python -m taskqueue.api.openapi
+
+errors: $(READY) ## Write docs/errors.md anew from the codes and the cases of the tests
+	$(BIN)/python -m tools.errors_page
 
 clean: ## Remove everything that make and the tools made
 	rm -rf $(VENV) $(BENCH_VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache .taskqueue-dev

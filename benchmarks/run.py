@@ -19,10 +19,11 @@ PROGRAMS = (
     ("limits.py", ("--seconds", "20")),
     ("worker_throughput.py", ("--quick",)),
     ("http_clients.py", ()),
+    ("api.py", ("--tasks", "100000")),
 )
 
 #: these write their figures as JSON
-WITH_JSON = ("scheduler_million.py", "lateness.py", "worker_throughput.py", "http_clients.py")
+WITH_JSON = ("scheduler_million.py", "lateness.py", "worker_throughput.py", "http_clients.py", "api.py")
 
 
 def main() -> int:

@@ -5,10 +5,15 @@
 -- KEYS[5]  execution (STRING, JSON)   KEYS[6]  jobs that wait for their time (ZSET)   KEYS[7]  limits with a list (SET)
 --          only for a job that the scheduler planned, and with a record:
 -- KEYS[8]  its occurrence (HASH)   KEYS[9]  held due work (ZSET)   KEYS[10] instants of the held (HASH)
+--          only for a run of an API task, and with a record, instead:
+-- KEYS[8]  record of the task (HASH)   KEYS[9]  its counts (HASH)   KEYS[10] tasks that depend on it (SET)
+-- KEYS[11] due tasks (ZSET)   KEYS[12] waiting tasks (ZSET)   KEYS[13] all tasks (ZSET)
 -- ARGV[1]  job id   ARGV[2]  prefix of heartbeat keys
 -- ARGV[3]  milliseconds that the mark, and later the done marker, is kept
 -- ARGV[4]  execution as JSON: end the job now, unless somebody runs it; empty: only mark it
 -- ARGV[5]  milliseconds the execution is kept   ARGV[6]  milliseconds the mark of an ended job is kept
+--          only for a run of an API task, and with a record:
+-- ARGV[7]  prefix of lists of API tasks   ARGV[8]  task id   ARGV[9]  UTC day, YYYY-MM-DD   ARGV[10] attempt
 -- Returns  {"ended", word}: it ended before, as the done marker or else the record says; nothing is changed
 --          {"running", incarnation}: a worker that lives runs it, and finds the mark
 --          {"marked", unix ms now, attempt or 0, message, execution}: nobody runs it; texts that are not there are empty
@@ -17,6 +22,8 @@
 --@ include set_aside.lua#require_type
 --@ include delayed_move.lua#lists
 --@ include finish.lua#count_ends
+--@ include api_task_create.lua#status
+--@ include finish.lua#run_ended
 
 local FINAL = {success = true, failed = true, skipped = true, cancelled = true}
 
@@ -57,5 +64,11 @@ redis.call('SET', KEYS[5], ARGV[4], 'PX', ARGV[5])
 redis.call('DEL', KEYS[2])
 list_leave(KEYS[7], list, ARGV[1])
 redis.call('DEL', KEYS[4])
-if KEYS[8] then count_ends(KEYS[8], KEYS[9], KEYS[10], 1) end
+if ARGV[7] then
+  local task = {record = KEYS[8], counts = KEYS[9], dependents = KEYS[10], due = KEYS[11], waiting = KEYS[12],
+                all = KEYS[13]}
+  run_ended(task, ARGV[7], ARGV[8], ARGV[1], 'cancelled', tonumber(ARGV[10]), ARGV[9])
+elseif KEYS[8] then
+  count_ends(KEYS[8], KEYS[9], KEYS[10], 1)
+end
 return {'cancelled'}

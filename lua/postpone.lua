@@ -6,18 +6,25 @@
 -- KEYS[6]  places of the task (ZSET)       KEYS[7]  limits that have a list (SET)
 -- KEYS[8]  where it is to wait: KEYS[3], or the list of a limit (ZSET: job id by place)
 -- KEYS[9]  cancel mark
+--          only for a run of an API task:
+-- KEYS[10] record of the task (HASH)
+--          only with a trail, behind all others: attempts (LIST, JSON), log lines (LIST, JSON)
 -- ARGV[1]  incarnation   ARGV[2]  delivery   ARGV[3]  attempt of the message in hand
 -- ARGV[4]  attempt to run next: one more for a retry, the same for a park
 -- ARGV[5]  when, unix ms                   ARGV[6]  message
 -- ARGV[7]  job id                          ARGV[8]  milliseconds the claim is kept, counted from then or now
 -- ARGV[9]  execution as JSON, or empty     ARGV[10] milliseconds it is kept
 -- ARGV[11] place in the list of any limit  ARGV[12] milliseconds the job is kept, counted as the claim's
+-- ARGV[13] 1: a run of an API task; empty: any other job
+--          only with a trail:
+-- ARGV[14] the attempt as JSON             ARGV[15...] log lines as JSON
 -- Returns  "stored", or why nothing was: "done", "stale" (a later attempt exists), "lost" (somebody else runs it),
 -- "cancelled" (there shall be no other attempt; its end is still to be written).
 -- O(log waiting).
 
 --@ include delayed_move.lua#lists
 --@ include places.lua#place
+--@ include finish.lua#trail
 
 place_give_back(KEYS[6], place_name(ARGV[1], ARGV[2], ARGV[7]))
 if redis.call('EXISTS', KEYS[2]) == 1 then return 'done' end
@@ -56,4 +63,9 @@ list_enter(KEYS[7], KEYS[8], ARGV[7], KEYS[8] == KEYS[3] and ARGV[5] or ARGV[11]
 if ARGV[9] ~= '' then
   redis.call('SET', KEYS[5], ARGV[9], 'PX', ARGV[10])
 end
+-- The task counts the retries of its latest run.
+if ARGV[13] ~= '' and following > attempt and redis.pcall('HGET', KEYS[10], 'last_execution') == ARGV[7] then
+  redis.call('HSET', KEYS[10], 'retry_count', following - 1)
+end
+if ARGV[14] then leave_trail(KEYS[#KEYS - 1], KEYS[#KEYS], 14, ARGV[10]) end
 return 'stored'

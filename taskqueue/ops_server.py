@@ -1,7 +1,8 @@
-"""The HTTP port of a scheduler or worker: liveness, readiness, metrics and the routes its process adds.
+"""The HTTP port of a process: liveness, readiness, metrics and the routes or the application that it adds.
 
-uvicorn runs inside the process's own loop. Three of its habits are switched off: it takes over SIGTERM and sends it
-again at its end, it ends the process when the port is busy, and it installs its own log handlers.
+uvicorn runs inside the process's own loop. Four of its habits are switched off: it takes over SIGTERM and sends it
+again at its end, it ends the process when the port is busy, it installs its own log handlers, and it reads heads of any
+size for any time.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import os
 import socket
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from http import HTTPStatus
 
 import uvicorn
@@ -21,6 +23,8 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
+from starlette.types import ASGIApp
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from taskqueue.errors import BrokerUnavailableError, ConfigError, InvalidValueError, StoreError
 from taskqueue.runtime import Supervisor
@@ -33,11 +37,11 @@ BUSY_RETRY_S = 3.0
 #: the longest that a client may take to send a body; a slower one holds memory for nothing
 BODY_TIMEOUT_S = 10.0
 
-#: idle connections end after this long, so that probes do not pile up
-_KEEP_ALIVE_S = 5
+#: the largest head of a request: more than any client sends, less than what would hurt
+_MAX_HEAD_BYTES = 65_536
 
-#: probes, scrapers and an operator need a handful; more is an accident or an attack
-_MAX_CONNECTIONS = 200
+#: the longest that a head may take, or a new connection may stay silent
+_HEAD_TIMEOUT_S = 10.0
 
 _MAY_BE_FREE_LATER = frozenset({errno.EADDRINUSE, errno.EADDRNOTAVAIL})
 
@@ -170,6 +174,87 @@ async def _on_unexpected_error(_request: Request, _error: Exception) -> Response
 # --- server -----------------------------------------------------------------------------------------------------------
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Connections:
+    """How many may be open, and how long one may rest; above `most` uvicorn itself answers 503, in plain text.
+
+    The defaults are for probes, scrapers and an operator: more is an accident or an attack, and none shall pile up.
+    """
+
+    most: int = 200
+    keep_alive_s: int = 5
+
+
+class _BoundedHeads(HttpToolsProtocol):
+    """uvicorn's protocol, with an end to the head of a request, and to the rest between two, whatever comes in it."""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's own has it
+        super().connection_made(transport)
+        self._head_bytes = 0
+        self._await_head()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._head_timer.cancel()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        timer, rest = self._head_timer, self.timeout_keep_alive_task
+        super().data_received(data)
+        if self._in_head:
+            # Where a head begins within `data`, the body before it is no part of it.
+            self._head_bytes = self._head_bytes + len(data) if timer is self._head_timer else 0
+            if self._head_bytes > _MAX_HEAD_BYTES:
+                self._refuse(431, f"the head of the request is larger than {_MAX_HEAD_BYTES} bytes")
+        elif rest is not None and self.timeout_keep_alive_task is None and self.cycle.response_complete:
+            # What has come is no request, and worth no second more.
+            self._close_at(rest.when())
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        self._unset_keepalive_if_required()
+        self._head_timer.cancel()
+        self._await_head()
+
+    def on_headers_complete(self) -> None:
+        self._in_head, self._head_bytes = False, 0
+        self._head_timer.cancel()
+        super().on_headers_complete()
+
+    def on_message_complete(self) -> None:
+        super().on_message_complete()
+        if self.cycle.response_complete:  # before the end of the body, so that the rest begins only now
+            self._close_at(self.loop.time() + self.timeout_keep_alive)
+
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        if self.timeout_keep_alive_task is not None and self.cycle.more_body:
+            self._close_at(self.loop.time() + min(BODY_TIMEOUT_S, self.timeout_keep_alive))
+
+    def _close_at(self, instant: float) -> None:
+        self._unset_keepalive_if_required()
+        self.timeout_keep_alive_task = self.loop.call_at(instant, self.timeout_keep_alive_handler)
+
+    def _await_head(self) -> None:
+        self._in_head = True
+        self._head_timer = self.loop.call_later(_HEAD_TIMEOUT_S, self._on_slow_head)
+
+    def _on_slow_head(self) -> None:
+        self._refuse(408, f"the head of the request took longer than {_HEAD_TIMEOUT_S:g} s")
+
+    def _refuse(self, status: int, detail: str) -> None:
+        if self.transport.is_closing():
+            return
+        body = bytes(problem(status, detail=detail).body)
+        lines = (
+            f"HTTP/1.1 {status} {HTTPStatus(status).phrase}",
+            "content-type: application/problem+json",
+            f"content-length: {len(body)}",
+            "connection: close",
+        )
+        self.transport.write("\r\n".join([*lines, "", ""]).encode() + body)
+        self.transport.close()
+
+
 class _EmbeddedServer(uvicorn.Server):
     """A uvicorn server that leaves the process's signals alone."""
 
@@ -185,6 +270,8 @@ class OpsServer:
     `ready` names each check and whether it holds now. /readyz is 200 when all do and `quiet` was not called, else 503.
     /livez is 200 as long as the event loop turns. A busy port is tried again every BUSY_RETRY_S, for as long as it
     takes, with a PortBusy event each time: the process does its work meanwhile.
+
+    `application` makes what answers out of all routes; the default has nothing else.
     """
 
     def __init__(
@@ -196,6 +283,8 @@ class OpsServer:
         metrics: Metrics,
         emit: Emit,
         routes: Sequence[BaseRoute] = (),
+        application: Callable[[Sequence[BaseRoute]], ASGIApp] | None = None,
+        connections: Connections | None = None,
     ) -> None:
         self._host = host
         self._wanted_port = port
@@ -208,7 +297,8 @@ class OpsServer:
         self._drain_s = 0.0
         self._supervisor = Supervisor(emit)
         own = [Route("/livez", self._livez), Route("/readyz", self._readyz), Route("/metrics", self._metrics_page)]
-        self._app = _application([*own, *routes])
+        self._app = (application or _application)([*own, *routes])
+        self._connections = connections or Connections()
 
     @property
     def port(self) -> int | None:
@@ -247,12 +337,13 @@ class OpsServer:
     async def _serve(self) -> None:
         config = uvicorn.Config(
             self._app,
+            http=_BoundedHeads,
             lifespan="off",
             log_config=None,
             access_log=False,
             server_header=False,
-            timeout_keep_alive=_KEEP_ALIVE_S,
-            limit_concurrency=_MAX_CONNECTIONS,
+            timeout_keep_alive=self._connections.keep_alive_s,
+            limit_concurrency=self._connections.most,
         )
         server = _EmbeddedServer(config)
         listener = await self._listen()

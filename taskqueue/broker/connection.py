@@ -136,6 +136,12 @@ class Session:
         """Whether the connection and all channels from `open_channel` are still open, as far as is known."""
         return not self.lost.done()
 
+    @property
+    def server_version(self) -> tuple[int, ...]:
+        """What the broker says it is, such as `(3, 10, 8)`; empty where it does not say."""
+        said = str(self._client.server_properties.get("version", ""))
+        return tuple(int(part) for part in said.split(".") if part.isdecimal())
+
     def lose(self, reason: str) -> None:
         """Declare the session over; the supervisor builds the next one."""
         if not self.lost.done():

@@ -6,27 +6,39 @@ The broker's own headers (`x-death`, `x-delivery-count`, ...) are never carried 
 
 from __future__ import annotations
 
+import json
 import uuid
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Final
 
 from aiormq import spec
 
 from taskqueue.broker.connection import Session
 from taskqueue.broker.names import FAILED_QUEUE, FAILED_ROUTING_KEY
 from taskqueue.broker.publisher import Outgoing
+from taskqueue.core.attempt_record import AttemptRecord
+from taskqueue.core.failures import (
+    ATTEMPTS_HEADER,
+    ENDPOINT_HEADER,
+    ERROR_CODE_HEADER,
+    ERROR_MESSAGE_HEADER,
+    FAILED_AT_HEADER,
+    HOST_HEADER,
+    METHOD_HEADER,
+    OUTCOMES_HEADER,
+    QUEUE_HEADER,
+    REASON_HEADER,
+    TASK_HEADER,
+)
+from taskqueue.core.host_limit import host_of
 from taskqueue.core.instants import rfc3339
-
-REASON_HEADER: Final = "taskqueue-reason"
-ERROR_CODE_HEADER: Final = "taskqueue-error-code"
-ERROR_MESSAGE_HEADER: Final = "taskqueue-error-message"
-ATTEMPTS_HEADER: Final = "taskqueue-attempts"
-FAILED_AT_HEADER: Final = "taskqueue-failed-at"
-QUEUE_HEADER: Final = "taskqueue-queue"
+from taskqueue.core.task import Task
 
 _MAX_ERROR_MESSAGE_BYTES = 1024
+_MAX_ENDPOINT_BYTES = 2048
+_MAX_OUTCOMES = 10
+_MAX_CODE_CHARS = 64
 
 
 def failed_message(
@@ -52,12 +64,30 @@ def failed_message(
         headers={
             REASON_HEADER: reason,
             ERROR_CODE_HEADER: error_code,
-            ERROR_MESSAGE_HEADER: _cut(error_message),
+            ERROR_MESSAGE_HEADER: _cut(error_message, _MAX_ERROR_MESSAGE_BYTES),
             ATTEMPTS_HEADER: attempts,
             FAILED_AT_HEADER: rfc3339(failed_at),
             QUEUE_HEADER: queue,
         },
         timestamp=failed_at,
+    )
+
+
+def with_request(failed: Outgoing, task: Task, attempts: Sequence[AttemptRecord]) -> Outgoing:
+    """Return `failed` saying as well what was to be called and what the last ten of `attempts` came to.
+
+    The endpoint stands there as the definition has it, with its references: nothing of what they stand for.
+    """
+    return replace(
+        failed,
+        headers={
+            **failed.headers,
+            TASK_HEADER: task.id,
+            METHOD_HEADER: task.target.method,
+            ENDPOINT_HEADER: _cut(task.target.endpoint, _MAX_ENDPOINT_BYTES),
+            HOST_HEADER: _cut(host_of(task.target.endpoint), _MAX_ENDPOINT_BYTES),
+            OUTCOMES_HEADER: json.dumps([_outcome(each) for each in attempts[-_MAX_OUTCOMES:]], separators=(",", ":")),
+        },
     )
 
 
@@ -90,5 +120,12 @@ async def take_failed(session: Session, limit: int) -> list[FailedMessage]:
     return taken
 
 
-def _cut(text: str) -> str:
-    return text.encode(errors="replace")[:_MAX_ERROR_MESSAGE_BYTES].decode(errors="ignore")
+def _outcome(attempt: AttemptRecord) -> dict[str, object]:
+    said: dict[str, object] = {"attempt": attempt.attempt, "at": rfc3339(attempt.completed_at)}
+    if attempt.http_status is not None:
+        return {**said, "status": attempt.http_status}
+    return {**said, "code": attempt.code[:_MAX_CODE_CHARS] or attempt.outcome.value}
+
+
+def _cut(text: str, most_bytes: int) -> str:
+    return text.encode(errors="replace")[:most_bytes].decode(errors="ignore")

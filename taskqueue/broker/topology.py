@@ -9,7 +9,7 @@ broker silently falls back to a strategy that loses messages.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import ClassVar, Final
 
@@ -35,6 +35,12 @@ from taskqueue.errors import TopologyError
 LONGEST_DELAY: Final = timedelta(seconds=120)
 #: returns of a message to its queue before the broker moves it to the failed queue
 DELIVERY_LIMIT: Final = 10
+#: the same of the failed queue, where the broker would drop it: whoever looks through the queue returns every message.
+#: Without a limit of its own RabbitMQ 4 takes 20, and with -1 RabbitMQ 3.10 drops a message at its first return
+FAILED_DELIVERY_LIMIT: Final = 1_000_000_000
+
+#: from here on RabbitMQ has a delivery limit for quorum queues that have none of their own
+_LIMITS_BY_DEFAULT = (4,)
 
 _APPLY = "`taskqueue topology apply` as a user who may configure, write and read ^taskqueue"
 
@@ -53,10 +59,14 @@ class Exchange:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Queue:
-    """A durable queue; `arguments` can never be changed on an existing one."""
+    """A durable queue; `arguments` can never be changed on an existing one.
+
+    One that an older version has declared with `older` arguments does its work as well, and stays.
+    """
 
     name: str
     arguments: Mapping[str, str | int] = field(default_factory=dict)
+    older: Mapping[str, str | int] | None = None
     remedy: ClassVar[str] = "let it run empty and delete it"
 
     def __str__(self) -> str:
@@ -93,11 +103,15 @@ _DELAYED: Final[Mapping[str, str | int]] = {
     "x-message-ttl": LONGEST_DELAY // timedelta(milliseconds=1),
 }
 
+_FAILED: Final = Queue(
+    name=FAILED_QUEUE, arguments={**_QUORUM, "x-delivery-limit": FAILED_DELIVERY_LIMIT}, older=_QUORUM
+)
+
 EXCHANGES: Final = (Exchange(name=EXCHANGE, kind="direct"), Exchange(name=DELAY_EXCHANGE, kind="fanout"))
 ALL_QUEUES: Final = (
     *(Queue(name=name, arguments=_READY) for name in READY_QUEUES),
     Queue(name=DELAYED_QUEUE, arguments=_DELAYED),
-    Queue(name=FAILED_QUEUE, arguments=_QUORUM),
+    _FAILED,
 )
 BINDINGS: Final = (
     *(
@@ -168,6 +182,34 @@ async def _depth(session: Session, queue: str) -> int | None:
             return None
 
 
+async def warning_of_failed_queue(session: Session) -> str | None:
+    """Return what to do where RabbitMQ would drop messages of the failed queue that were looked at too often.
+
+    The queue must exist. None where that cannot happen, or where this user may not find out. Raises
+    BrokerUnavailableError.
+    """
+    if session.server_version < _LIMITS_BY_DEFAULT or await _is_declared(session, _FAILED):
+        return None
+    return (
+        f"{_FAILED} was made by an older version and has no delivery limit of its own; RabbitMQ 4 drops a message that "
+        f"was looked at 20 times. Raise it: rabbitmqctl set_policy taskqueue-failed '^taskqueue\\.jobs\\.failed$' "
+        f"""'{{"delivery-limit":{FAILED_DELIVERY_LIMIT}}}' --apply-to queues"""
+        f", or let the queue run empty, delete it and run {_APPLY}"
+    )
+
+
+async def _is_declared(session: Session, queue: Queue) -> bool:
+    """Return whether the queue, which exists, has these arguments; True where this user may not find out."""
+    async with session.passing_channel("comparing a queue") as channel:
+        try:
+            await _declare(channel, queue)
+        except ChannelPreconditionFailed:
+            return False
+        except ChannelAccessRefused:
+            return True
+    return True
+
+
 class _Declaration:
     """One run of `declare`: each step on a channel of its own, since the broker closes the channel of a failed one."""
 
@@ -182,7 +224,8 @@ class _Declaration:
             try:
                 await _declare(channel, thing)
             except ChannelPreconditionFailed as error:
-                self.problems.append(f"{thing}: {_said(error)}; {thing.remedy}, then run {_APPLY}")
+                if not await self._is_older(thing):
+                    self.problems.append(f"{thing}: {_said(error)}; {thing.remedy}, then run {_APPLY}")
             except ChannelAccessRefused:
                 refused = True
         if refused:
@@ -196,6 +239,11 @@ class _Declaration:
             except ChannelAccessRefused as error:
                 if self._may_configure:
                     self.problems.append(f"{binding}: {_said(error)}; run {_APPLY}")
+
+    async def _is_older(self, thing: Exchange | Queue) -> bool:
+        if not isinstance(thing, Queue) or thing.older is None:
+            return False
+        return await _is_declared(self._session, replace(thing, arguments=thing.older))
 
     async def _look_for(self, thing: Exchange | Queue) -> None:
         async with self._session.passing_channel("looking for the topology") as channel:

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from taskqueue.config.catalog import Catalog, catalog_of, load_catalog
-from taskqueue.config.settings import scheduler_settings_of, worker_settings_of
+from taskqueue.config.settings import api_settings_of, scheduler_settings_of, worker_settings_of
 from taskqueue.config.yaml_source import Document, read_document
 from taskqueue.errors import ConfigError
 
@@ -24,6 +24,7 @@ class Kind(StrEnum):
 
     SCHEDULER = "scheduler"
     WORKER = "worker"
+    API = "api"
     TASKS = "tasks"
 
 
@@ -32,6 +33,7 @@ _TELLING_KEYS = {
     Kind.TASKS: frozenset[str](),
     Kind.SCHEDULER: frozenset({"scheduler"}),
     Kind.WORKER: frozenset({"worker", "rate_limit", "execution"}),
+    Kind.API: frozenset({"api"}),
 }
 
 
@@ -42,7 +44,9 @@ def config() -> None:
 
 @config_app.command()
 def validate(
-    paths: Annotated[list[Path], typer.Argument(metavar="PATH", help="scheduler.yaml, worker.yaml or tasks.yaml")],
+    paths: Annotated[
+        list[Path], typer.Argument(metavar="PATH", help="scheduler.yaml, worker.yaml, api.yaml or tasks.yaml")
+    ],
     kind: Annotated[
         Kind | None, typer.Option(help="What the files are; told from their content when left out.")
     ] = None,
@@ -81,6 +85,9 @@ def _summary(document: Document, path: Path, kind: Kind) -> tuple[str, tuple[str
             return f": {config_file} has {_count(catalog)}", catalog.warnings
         case Kind.WORKER:
             worker_settings_of(document)
+            return "", ()
+        case Kind.API:
+            api_settings_of(document)
             return "", ()
 
 

@@ -1,4 +1,4 @@
-"""`taskqueue exec`: look at one job, or cancel some."""
+"""`taskqueue exec`: look at one job and its log, or cancel some."""
 
 from __future__ import annotations
 
@@ -14,9 +14,13 @@ from taskqueue.assets import asset_dir
 from taskqueue.cli.terminal import printable
 from taskqueue.config.sections import RedisSettings
 from taskqueue.config.settings import load_scheduler_settings
+from taskqueue.core.attempt_record import AttemptRecord
+from taskqueue.core.instants import rfc3339
+from taskqueue.core.log_line import LogLine
 from taskqueue.errors import ConfigError, StoreError
 from taskqueue.store.cancellations import CancelAnswer, Cancellations, CancelOutcome
 from taskqueue.store.connection import RedisStore
+from taskqueue.store.executions import ExecutionStore
 from taskqueue.store.scripts import Scripts
 from taskqueue.store.sightings import Sighting, see_job
 
@@ -53,16 +57,37 @@ def show(
     job: Annotated[str, typer.Argument(metavar="JOB", help="A job id, which is an execution id.")],
     config: ConfigPath = DEFAULT_CONFIG,
 ) -> None:
-    """Show what is known about a job, as JSON: its status, who runs it or where it waits, and its record.
+    """Show what is known about a job, as JSON: its status, who runs it or where it waits, its record and attempts.
 
     Exit 1 when nothing is known about it, for it waits in RabbitMQ or in a slot, ended long ago or never was; or Redis
     failed. Exit 2 for wrong usage or configuration.
     """
     _check([job])
-    found = asyncio.run(_see(load_scheduler_settings(config).redis, job))
+    found, attempts = asyncio.run(_see(load_scheduler_settings(config).redis, job))
     # As ASCII, so that no user id reaches the terminal but as text.
-    typer.echo(json.dumps(found.as_dict(), indent=2))
+    typer.echo(json.dumps({**found.as_dict(), "attempts": [attempt.as_dict() for attempt in attempts]}, indent=2))
     if found.status is None and not found.cancelled:
+        raise typer.Exit(1)
+
+
+@exec_app.command()
+def logs(
+    job: Annotated[str, typer.Argument(metavar="JOB", help="A job id, which is an execution id.")],
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
+    config: ConfigPath = DEFAULT_CONFIG,
+) -> None:
+    """Show the log of a job: when each attempt began, what came back, how it ended, and what its endpoint returned.
+
+    Exit 1 when there is none, for no attempt of it has ended yet, or it ended long ago or never was; or Redis failed.
+    Exit 2 for wrong usage or configuration.
+    """
+    _check([job])
+    lines = asyncio.run(_logs(load_scheduler_settings(config).redis, job))
+    for line in lines:
+        shown = f"{rfc3339(line.timestamp)} {line.level:<7} {printable(line.message)}"
+        typer.echo(line.to_json() if as_json else shown)
+    if not lines:
+        typer.echo(f"{printable(job)}: no log", err=True)
         raise typer.Exit(1)
 
 
@@ -113,9 +138,17 @@ def _said(answer: CancelAnswer) -> str:
             return f"had ended before: {answer.word.partition(':')[0].replace('failing', 'failed')}; nothing is changed"
 
 
-async def _see(settings: RedisSettings, job_id: str) -> Sighting:
+async def _see(settings: RedisSettings, job_id: str) -> tuple[Sighting, tuple[AttemptRecord, ...]]:
     store = RedisStore(settings, client_name="taskqueue-exec-show")
     try:
-        return await see_job(store, job_id)
+        return await see_job(store, job_id), await ExecutionStore(store).attempts(job_id)
+    finally:
+        await store.close()
+
+
+async def _logs(settings: RedisSettings, job_id: str) -> tuple[LogLine, ...]:
+    store = RedisStore(settings, client_name="taskqueue-exec-logs")
+    try:
+        return await ExecutionStore(store).logs(job_id)
     finally:
         await store.close()

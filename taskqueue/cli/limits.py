@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -13,13 +13,9 @@ from math import isfinite
 from typing import Annotated
 
 import typer
-from rich.box import SIMPLE_HEAD
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
 from taskqueue.assets import asset_dir
-from taskqueue.cli.terminal import printable
+from taskqueue.cli.tables import print_table
 from taskqueue.cli.user_switches import DEFAULT_CONFIG, ConfigPath
 from taskqueue.config.catalog import load_catalog
 from taskqueue.config.duration import format_duration, parse_duration
@@ -44,9 +40,6 @@ limits_app = typer.Typer(help="Show what holds jobs back; set limits for a while
 #: the longest that a limit of 0 may hold: a job that waits in Redis is kept for 30 days, and then it is gone without an
 #: end. A day is left for what waited before, and for the backlog to go out.
 _LONGEST_STOP = WAITING_KEPT - timedelta(days=1)
-
-#: columns of a table that no terminal shows
-_FILE_WIDTH = 160
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="global, task:ID, or just the id of a task.")]
 
@@ -284,7 +277,6 @@ def _host_fields(said: Mapping[str, HostReport]) -> dict[str, object]:
 
 
 def _print_tables(found: _Found) -> None:
-    console = Console(file=sys.stdout, width=None if sys.stdout.isatty() else _FILE_WIDTH)
     in_force = found.in_force()
     rows = [
         (
@@ -296,20 +288,11 @@ def _print_tables(found: _Found) -> None:
         )
         for name in found.names()
     ]
-    _print_table(console, ("limit", "in force", "set for a while", "may start now", "waiting"), rows)
+    print_table(("limit", "in force", "set for a while", "may start now", "waiting"), rows)
     if hosts := found.host_rows():
         headings = ("host", "state", "limit", "in_flight", "closed_until", "workers", "waiting")
         cells = [["" if row[key] is None else str(row[key]) for key in headings] for row in hosts]
-        _print_table(console, [heading.replace("_", " ") for heading in headings], cells)
-
-
-def _print_table(console: Console, headings: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    table = Table(box=SIMPLE_HEAD)
-    for heading in headings:
-        table.add_column(heading, overflow="fold")
-    for row in rows:
-        table.add_row(*(Text(printable(cell)) for cell in row))
-    console.print(table)
+        print_table([heading.replace("_", " ") for heading in headings], cells)
 
 
 def _shown_limit(limit: Limit | None) -> str:

@@ -19,12 +19,15 @@ _LOUD_LIBRARIES = ("aio_pika", "aiormq")
 _VERBS: Mapping[str, tuple[str, str]] = {
     "scheduler": ("taskqueue.cli.processes", "scheduler"),
     "worker": ("taskqueue.cli.processes", "worker"),
+    "api": ("taskqueue.cli.processes", "api"),
     "dev": ("taskqueue.cli.dev", "dev"),
     "config": ("taskqueue.cli.config", "config_app"),
     "topology": ("taskqueue.cli.topology", "topology_app"),
     "limits": ("taskqueue.cli.limits", "limits_app"),
     "users": ("taskqueue.cli.users", "users_app"),
     "exec": ("taskqueue.cli.exec", "exec_app"),
+    "failed": ("taskqueue.cli.failed", "failed_app"),
+    "token": ("taskqueue.cli.token", "token_app"),
 }
 
 

@@ -12,7 +12,12 @@ import typer
 
 from taskqueue import __version__
 from taskqueue.config.sections import MonitoringSettings
-from taskqueue.config.settings import load_scheduler_settings, load_worker_settings, process_environment
+from taskqueue.config.settings import (
+    load_api_settings,
+    load_scheduler_settings,
+    load_worker_settings,
+    process_environment,
+)
 from taskqueue.runtime import Service, run, run_service
 from taskqueue.telemetry.events import Emitter
 from taskqueue.telemetry.log import configure_logging
@@ -48,6 +53,21 @@ def worker(
         lambda metrics, emit: Worker(settings, environ, metrics, emit),
         settings.monitoring,
         shutdown_timeout_s=settings.worker.shutdown_timeout.total_seconds(),
+    )
+    raise typer.Exit(code)
+
+
+def api(
+    config: Annotated[Path, typer.Option(help="The settings file.")] = Path("config/api.yaml"),
+) -> None:
+    """Run an API: take tasks and answer about them over HTTP. Any number may run."""
+    from taskqueue.api.main import Api, shutdown_timeout_s
+
+    settings = load_api_settings(config)
+    code = _run(
+        lambda metrics, emit: Api(settings, metrics, emit),
+        settings.monitoring,
+        shutdown_timeout_s=shutdown_timeout_s(settings),
     )
     raise typer.Exit(code)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -14,13 +15,18 @@ from types import MappingProxyType
 from pydantic import ValidationError
 
 from taskqueue.config.duration import format_duration
-from taskqueue.config.http_rules import has_reference
 from taskqueue.config.models import CustomInterval, StoredTask, TasksFile, interval_of
 from taskqueue.config.problems import Problem, in_document, plain_text, validate
 from taskqueue.config.yaml_source import Document, parse_document, read_document
 from taskqueue.core.instants import rfc3339
-from taskqueue.core.task import Interval, Task
+from taskqueue.core.reference import has_reference
+from taskqueue.core.task import Interval, Target, Task
 from taskqueue.errors import InvalidValueError
+
+_PARAMETER = re.compile(r"[?&]([^=&]+)=([^&]+)")
+
+#: parameters of a URL whose values are secrets in practice
+_SECRET_PARAMETERS = frozenset({"access_token", "api_key", "apikey", "password", "secret", "sig", "signature", "token"})
 
 #: headers whose values are secrets in practice
 _SECRET_HEADERS = frozenset({"authorization", "proxy-authorization", "cookie", "x-api-key", "api-key"})
@@ -74,12 +80,15 @@ def task_to_json(task: Task) -> str:
 
     Durations are rounded down to a millisecond, the least that tasks.yaml can say.
     """
-    target = {
+    target: dict[str, object] = {
         "endpoint": task.target.endpoint,
         "method": task.target.method,
         "headers": dict(task.target.headers),
         "max_duration": _duration_text(task.target.max_duration),
     }
+    if task.target.signing_secrets:
+        # Absent is none: `null` might be a forgotten value, and requests would go out unsigned.
+        target["signing_secrets"] = list(task.target.signing_secrets)
     entry = {
         "id": task.id,
         "name": task.name,
@@ -171,7 +180,16 @@ def _questionable(document: Document, tasks: Sequence[Task]) -> Iterator[Problem
         if task.timeout is not None and longest is not None and longest > task.timeout:
             text = f"longer than the timeout of {format_duration(task.timeout)}, which ends the call before"
             yield Problem(loc=(*loc, "max_duration"), text=text)
-        for name, value in task.target.headers.items():
-            if name.lower() in _SECRET_HEADERS and not has_reference(value):
-                text = "a secret in the file; use ${env:NAME} or ${file:/path}"
-                yield Problem(loc=(*loc, "headers", name), text=text)
+        for place in _literal_secrets(task.target):
+            text = "a secret in the file; use ${env:NAME} or ${file:/path}"
+            yield Problem(loc=(*loc, *place), text=text)
+
+
+def _literal_secrets(target: Target) -> Iterator[tuple[str, ...]]:
+    """Yield where in its mapping a target has a value that is a secret, by its name."""
+    for name, value in target.headers.items():
+        if name.lower() in _SECRET_HEADERS and not has_reference(value):
+            yield "headers", name
+    parameters = _PARAMETER.findall(target.endpoint)
+    if any(name.lower() in _SECRET_PARAMETERS and "{" not in value for name, value in parameters):
+        yield ("endpoint",)

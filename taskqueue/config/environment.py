@@ -26,6 +26,7 @@ SECTIONS = frozenset(
     {
         "api",
         "execution",
+        "guard",
         "monitoring",
         "queue",
         "rate_limit",

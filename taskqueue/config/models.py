@@ -25,7 +25,7 @@ from pydantic import (
 )
 
 from taskqueue.config.duration import Duration, DurationOrZero, at_most
-from taskqueue.config.http_rules import check_endpoint, check_headers
+from taskqueue.config.http_fields import Endpoint, Headers, SigningSecrets
 from taskqueue.core.cron import Cron
 from taskqueue.core.dst import DEFAULT_DST, Dst, Fold, Gap
 from taskqueue.core.ids import check_task_id
@@ -265,18 +265,26 @@ _StoredIntervalEntry = Annotated[
 class TargetEntry(_Strict):
     """The HTTP call."""
 
-    endpoint: Annotated[str, AfterValidator(check_endpoint)]
-    """http or https URL; {user_id} and {task_id} in path and query are filled in."""
+    endpoint: Endpoint
+    """http or https URL; {user_id} and {task_id} in path and query are filled in, and references at the call."""
     method: Literal["GET", "POST", "PUT", "PATCH", "DELETE"] = "POST"
     """HTTP method. POST, PUT and PATCH send the payload as body, GET and DELETE as query parameters."""
-    headers: Annotated[dict[str, str], AfterValidator(check_headers)] = Field(default_factory=dict)
+    headers: Headers = Field(default_factory=dict)
     """Headers to send. Take secrets from ${env:NAME} or ${file:/path}, filled in by the worker at the call."""
     max_duration: CallTimeout | None = None
     """A second limit on one attempt; the smaller one of this and timeout holds."""
+    signing_secrets: SigningSecrets = Field(default_factory=list)
+    """One or two references to secrets of Standard Webhooks; requests are signed with each, the newest first."""
 
     def target(self) -> Target:
         """Return the value of core/."""
-        return Target(endpoint=self.endpoint, method=self.method, headers=self.headers, max_duration=self.max_duration)
+        return Target(
+            endpoint=self.endpoint,
+            method=self.method,
+            headers=self.headers,
+            max_duration=self.max_duration,
+            signing_secrets=tuple(self.signing_secrets),
+        )
 
 
 class _TaskFields(_Strict):

@@ -13,9 +13,14 @@ from pydantic_core import CoreSchema
 from taskqueue.assets import asset_dir
 from taskqueue.config.duration import format_duration
 from taskqueue.config.models import TasksFile, format_at_time
-from taskqueue.config.settings import SchedulerSettings, WorkerSettings
+from taskqueue.config.settings import ApiSettings, SchedulerSettings, WorkerSettings
 
-_MODELS: dict[str, type[BaseModel]] = {"scheduler": SchedulerSettings, "worker": WorkerSettings, "tasks": TasksFile}
+_MODELS: dict[str, type[BaseModel]] = {
+    "scheduler": SchedulerSettings,
+    "worker": WorkerSettings,
+    "api": ApiSettings,
+    "tasks": TasksFile,
+}
 
 
 class _Schema(GenerateJsonSchema):

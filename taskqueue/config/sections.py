@@ -29,6 +29,7 @@ from pydantic import (
 
 from taskqueue.config.duration import Duration, at_least, at_most
 from taskqueue.config.models import CallTimeout, RetryCount, TaskId, Window
+from taskqueue.core.addresses import parse_port_range, parse_rule
 from taskqueue.core.task import Priority
 from taskqueue.errors import InvalidValueError
 
@@ -62,7 +63,8 @@ def _check_instance(instance: str) -> str:
     return instance
 
 
-def _host_and_pid() -> str:
+def host_and_pid() -> str:
+    """Return the name of a process that was given none."""
     host = re.sub(r"[^A-Za-z0-9._-]", "-", socket.gethostname())[:100]
     return f"{host}-{os.getpid()}"
 
@@ -71,6 +73,18 @@ def _check_rate(rate: float) -> float:
     if rate <= 0:
         raise InvalidValueError("not a limit; use a number above 0, or null for no limit")
     return rate
+
+
+def _check_rule(text: str) -> str:
+    parse_rule(text)
+    return text
+
+
+def _only_port_range(value: object) -> object:
+    if isinstance(value, bool) or not isinstance(value, int | str):
+        raise InvalidValueError("not a port; use a number, or a range as in 1024-65535")
+    parse_port_range(value)
+    return value
 
 
 def _check_not_empty(items: tuple[_T, ...]) -> tuple[_T, ...]:
@@ -109,8 +123,11 @@ _Lead = Annotated[Duration, at_most("60s", "the delayed queue drops what waits l
 _LeaseTtl = Annotated[Duration, at_least("2s", "the lease must outlive a slow answer of Redis")]
 _Address = Annotated[str, AfterValidator(_check_address)]
 _AmqpUrl = Annotated[SecretStr, AfterValidator(_check_amqp_url)]
+_List = Field(strict=False)
 _NotEmpty = Field(strict=False, json_schema_extra={"minItems": 1})
-_InstanceId = Annotated[str, AfterValidator(_check_instance)]
+_AddressRule = Annotated[str, AfterValidator(_check_rule)]
+_PortRange = Annotated[int | str, BeforeValidator(_only_port_range)]
+InstanceId = Annotated[str, AfterValidator(_check_instance)]
 _FilePath = Annotated[Path, BeforeValidator(_only_text_path), WithJsonSchema({"type": "string", "minLength": 1})]
 _Port = Annotated[int, Field(ge=0, le=65535)]
 _JobsPerSecond = Annotated[
@@ -150,7 +167,7 @@ class PlanningSettings(Section):
     """Messages that may stand ready in one queue; further jobs wait in Redis until workers have caught up."""
     lease_ttl: _LeaseTtl = timedelta(seconds=10)
     """How long a leader that has vanished keeps the others out."""
-    instance_id: _InstanceId = Field(default_factory=_host_and_pid)
+    instance_id: InstanceId = Field(default_factory=host_and_pid)
     """Name of this process in logs and in Redis; host and process id when left out."""
 
 
@@ -286,7 +303,7 @@ class PoolSettings(Section):
     """Jobs that run at the same time."""
     shutdown_timeout: Duration = timedelta(seconds=30)
     """How long running jobs may take to finish after SIGTERM."""
-    instance_id: _InstanceId = Field(default_factory=_host_and_pid)
+    instance_id: InstanceId = Field(default_factory=host_and_pid)
     """Name of this process in logs and in Redis; host and process id when left out."""
 
 
@@ -318,6 +335,19 @@ class ExecutionSettings(Section):
         if self.retry_delay > self.max_retry_delay:
             raise InvalidValueError("has a retry_delay above its max_retry_delay; lower the one or raise the other")
         return self
+
+
+class GuardSettings(Section):
+    """Where calls may go (docs/worker.md). Tasks made through the API are always guarded."""
+
+    file_tasks: bool = False
+    """Whether the tasks of tasks.yaml are guarded as well; deny holds for them in any case."""
+    allow: Annotated[tuple[_AddressRule, ...], _List] = ()
+    """Networks, addresses, names and .suffixes that may be called though they are not public, with :port or without."""
+    deny: Annotated[tuple[_AddressRule, ...], _List] = ()
+    """What nothing may call, in the same notation; it wins over allow."""
+    ports: Annotated[tuple[_PortRange, ...], _List] = (80, 443)
+    """Ports that guarded tasks may call: numbers, and ranges as in 1024-65535, which leave out internal services."""
 
 
 class MonitoringSettings(Section):

@@ -1,4 +1,4 @@
-"""Settings of the scheduler and of the worker: a YAML file, overridden by the environment. The only reader of it.
+"""Settings of the scheduler, the worker and the API: a YAML file, overridden by the environment. The only reader of it.
 
 `TASKQUEUE_<SECTION>__<KEY>` overrides a key: text where the setting is text, JSON where it is a list or mapping, else
 what the same word means in YAML. `TASKQUEUE_<SECTION>__<KEY>_FILE` names a file that holds the value.
@@ -14,10 +14,12 @@ from typing import TypeVar
 from pydantic import Field
 from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
+from taskqueue.config.api_sections import ApiServerSettings, RestSettings
 from taskqueue.config.environment import EnvironmentSource
 from taskqueue.config.problems import Line, Problem, in_document, path_text, validate
 from taskqueue.config.sections import (
     ExecutionSettings,
+    GuardSettings,
     MonitoringSettings,
     PlanningSettings,
     PoolSettings,
@@ -32,7 +34,10 @@ from taskqueue.config.yaml_source import Document, Loc, read_document
 from taskqueue.errors import ConfigError
 
 __all__ = [
+    "ApiServerSettings",
+    "ApiSettings",
     "ExecutionSettings",
+    "GuardSettings",
     "MonitoringSettings",
     "PlanningSettings",
     "PoolSettings",
@@ -40,11 +45,14 @@ __all__ = [
     "QueueSettings",
     "RateLimitSettings",
     "RedisSettings",
+    "RestSettings",
     "SchedulerServerSettings",
     "SchedulerSettings",
     "TasksSettings",
     "WorkerServerSettings",
     "WorkerSettings",
+    "api_settings_of",
+    "load_api_settings",
     "load_scheduler_settings",
     "load_worker_settings",
     "process_environment",
@@ -91,7 +99,15 @@ class WorkerSettings(ProcessSettings):
     worker: PoolSettings = Field(default_factory=PoolSettings)
     rate_limit: RateLimitSettings = Field(default_factory=RateLimitSettings)
     execution: ExecutionSettings = Field(default_factory=ExecutionSettings)
+    guard: GuardSettings = Field(default_factory=GuardSettings)
     server: WorkerServerSettings = Field(default_factory=WorkerServerSettings)
+
+
+class ApiSettings(ProcessSettings):
+    """api.yaml."""
+
+    api: RestSettings = Field(default_factory=RestSettings)
+    server: ApiServerSettings = Field(default_factory=ApiServerSettings)
 
 
 S = TypeVar("S", bound=ProcessSettings)
@@ -114,6 +130,14 @@ def load_worker_settings(path: Path, environ: Mapping[str, str] | None = None) -
     return worker_settings_of(read_document(path), environ)
 
 
+def load_api_settings(path: Path, environ: Mapping[str, str] | None = None) -> ApiSettings:
+    """Return the settings in the file at `path`, overridden by `environ` (None: that of the process).
+
+    Raises ConfigError with every problem of the environment, else with every problem of the values.
+    """
+    return api_settings_of(read_document(path), environ)
+
+
 def scheduler_settings_of(
     document: Document, directory: Path, environ: Mapping[str, str] | None = None
 ) -> SchedulerSettings:
@@ -129,6 +153,11 @@ def scheduler_settings_of(
 def worker_settings_of(document: Document, environ: Mapping[str, str] | None = None) -> WorkerSettings:
     """Return the settings in `document`; the rest as load_worker_settings."""
     return _load(WorkerSettings, document, _environment(WorkerSettings, environ))
+
+
+def api_settings_of(document: Document, environ: Mapping[str, str] | None = None) -> ApiSettings:
+    """Return the settings in `document`; the rest as load_api_settings."""
+    return _load(ApiSettings, document, _environment(ApiSettings, environ))
 
 
 def process_environment() -> Mapping[str, str]:

@@ -123,7 +123,7 @@ class _JsonlParser:
     def next_preference(self) -> UserPreference | None:
         """Return what the next line states, None for a blank one. Raises StopIteration at the end of the file."""
         text = next(self._lines)
-        return preference_of(parse_strict_json(text)) if text.strip() else None
+        return preference_of(_parsed(text)) if text.strip() else None
 
 
 class _IdParser:
@@ -203,8 +203,12 @@ def _switch(text: str) -> bool:
         raise InvalidValueError(f"enabled: {text[:60]!r} is no switch; use true or false, or 1 or 0") from None
 
 
+def _parsed(text: str) -> object:
+    return parse_strict_json(text, expected="one whole JSON object on one line")
+
+
 def _json(text: str, column: str) -> object:
     try:
-        return parse_strict_json(text)
+        return _parsed(text)
     except InvalidValueError as error:
         raise InvalidValueError(f"{column}: {error}") from None

@@ -3,8 +3,10 @@
 Additive increase, multiplicative decrease (D.-M. Chiu, R. Jain, "Analysis of the Increase and Decrease Algorithms for
 Congestion Avoidance in Computer Networks", 1989): an answer that says "too much" halves the limit, `limit` good answers
 raise it by one. Below one call the host is closed for a while that doubles from closing to closing; then one call, the
-probe, finds out whether it is back. A host that takes calls and answers none of them is not closed: its limit goes down
-to one call, so that it does not keep all hands.
+probe, finds out whether it is back. It gets its calls back over about as long as it was closed, half a minute at most:
+round trips alone would bring a fast host all calls of all workers within a second, and what has just started is seldom
+ready for them. A host that takes calls and answers none of them is not closed: its limit goes down to one call, so that
+it does not keep all hands.
 
 Times are unix seconds by the clock of Redis, since workers compare them.
 """
@@ -19,10 +21,14 @@ from math import floor, inf
 from urllib.parse import urlsplit
 
 from taskqueue.core.outcome import Outcome
+from taskqueue.core.reference import host_by_reference
 
 #: a closed host stays so for this long, twice as long after each probe that failed, up to the longest
 FIRST_CLOSED_S = 1.0
 LONGEST_CLOSED_S = 60.0
+
+#: a host that is back has its whole limit again after as long as it was closed, and no later than this
+LONGEST_RAMP_S = 30.0
 
 #: a host that asks for more peace than this (Retry-After) is tried again all the same
 LONGEST_ASKED_S = 300.0
@@ -65,7 +71,12 @@ def sign_of(outcome: Outcome) -> Sign:
 
 @lru_cache(maxsize=4096)
 def host_of(endpoint: str) -> str:
-    """Return the host that an endpoint (config/http_rules) calls: `scheme://host:port`, in lower case."""
+    """Return the host that an endpoint (config/http_rules) calls: `scheme://host:port`, in lower case.
+
+    A host that a reference stands for is known by that, whatever it may be: `https://${env:HOST}`.
+    """
+    if (by_reference := host_by_reference(endpoint)) is not None:
+        return by_reference
     parts = urlsplit(endpoint)
     host = parts.hostname or ""
     if ":" in host:
@@ -107,8 +118,10 @@ class HostLimit:
         "_looks",
         "_probed_at",
         "_probes",
+        "_ramp_s",
         "_shrunk",
         "_silent",
+        "_troubled_at",
         "closed_until",
         "closings",
         "hearsay",
@@ -129,6 +142,9 @@ class HostLimit:
         self._looks = self._empty_looks = 0
         self._probes: set[int] = set()
         self._probed_at = now
+        #: when it was first closed without an opening since; over how long the limit may grow since it was opened
+        self._troubled_at = now
+        self._ramp_s = 0.0
         self.limit = 1.0 if hearsay else self._ceiling
         self.in_flight = 0
         self.closed_until: float | None = None
@@ -144,7 +160,8 @@ class HostLimit:
         self.touched = now
         if self.closed_until is not None:
             if now < self.closed_until:
-                return self.closed_until - now
+                # A host is never closed for longer: where it seems so, the clock was set back.
+                return min(self.closed_until - now, LONGEST_ASKED_S)
             looks = self._looks - len(self._probes)
             return inf if self.probing(now) or looks >= min(MOST_LOOKS, 1 + self._empty_looks) else 0.0
         return 0.0 if self.hearsay or self.in_flight < floor(self.limit) else inf
@@ -219,6 +236,8 @@ class HostLimit:
         """Follow what another worker found out later, while the host is closed here: it never closes what is open."""
         if self.closed_until is None or report.since <= self.since:
             return
+        # A worker whose jobs are never the probe would forget the host, and try it with all hands.
+        self.touched = max(self.touched, report.since)
         if report.closed_until is None:
             self._open(report.since)
         else:
@@ -251,7 +270,11 @@ class HostLimit:
         if self.closed_until is not None:
             self._open(now)
         else:
-            self.limit = min(self._ceiling, self.limit + 1 / self.limit)
+            # A clock that steps back, after a failover of Redis, would else hold the ramp up until it is there again.
+            self.since = min(self.since, now)
+            # After the ramp `since` is long ago, and without an opening there is none.
+            ramp = self._ceiling * (now - self.since) / self._ramp_s if self._ramp_s else inf
+            self.limit = max(self.limit, min(self._ceiling, self.limit + 1 / self.limit, ramp))
 
     def _shrink(self, now: float, began: int, jitter: float) -> None:
         if self.closed_until is None:
@@ -282,6 +305,8 @@ class HostLimit:
         self._shrunk = self._begun + 1
 
     def _close(self, now: float, seconds: float) -> None:
+        if self.closings == 0:
+            self._troubled_at = now
         self.closed_until = now + seconds
         self.closings += 1
         self.hearsay = False
@@ -290,6 +315,7 @@ class HostLimit:
     def _open(self, now: float) -> None:
         self.closed_until = None
         self.closings = 0
+        self._ramp_s = min(LONGEST_RAMP_S, max(0.0, now - self._troubled_at))
         self._turn(now)
 
     def _turn(self, now: float) -> None:

@@ -50,7 +50,7 @@ class EveryKind(StrEnum):
 
 
 #: a year of hours, ten years of the others: a longer interval is a mistake, or should be counted in a larger unit
-_MAX_VALUE = {EveryKind.HOURLY: 8_760, EveryKind.DAILY: 3_650, EveryKind.WEEKLY: 520, EveryKind.MONTHLY: 120}
+MAX_VALUES = {EveryKind.HOURLY: 8_760, EveryKind.DAILY: 3_650, EveryKind.WEEKLY: 520, EveryKind.MONTHLY: 120}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,8 +80,8 @@ class Every:
 
     def __post_init__(self) -> None:
         load_zone(self.timezone)
-        if not 1 <= self.value <= _MAX_VALUE[self.kind]:
-            raise InvalidValueError(f"{self.kind} value {self.value}: use 1 to {_MAX_VALUE[self.kind]}")
+        if not 1 <= self.value <= MAX_VALUES[self.kind]:
+            raise InvalidValueError(f"{self.kind} value {self.value}: use 1 to {MAX_VALUES[self.kind]}")
         self._check_at_time()
         self._check_day()
 

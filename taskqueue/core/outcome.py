@@ -1,15 +1,17 @@
 """What came back from one attempt, and which class of answer that is.
 
 Retryable are: failures to connect or to finish, 408, 425, 429 and every 5xx. 2xx is success. Every other status says
-that the request itself is wrong, and sending it again would not help.
+that the request itself is wrong, and sending it again would not help. X-TaskQueue-Retry: no says so beside any status.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from enum import StrEnum
+
+from taskqueue.core.error_codes import ErrorCode
+from taskqueue.core.value import value
 
 #: statuses below 500 that ask for another try: Request Timeout, Too Early (RFC 8470), Too Many Requests (RFC 6585)
 RETRYABLE_STATUSES = frozenset({408, 425, 429})
@@ -25,7 +27,11 @@ class OutcomeClass(StrEnum):
     CANCELLED = "cancelled"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+#: for what happens with each job: before Python 3.12 `OutcomeClass.SUCCESS` is a function call, dearer than most
+SUCCESS = OutcomeClass.SUCCESS
+
+
+@value
 class Outcome:
     """One attempt's outcome. `code` and `message` are those of the spec's ErrorDetail, empty on success."""
 
@@ -39,28 +45,33 @@ class Outcome:
     effect_unknown: bool = False
 
 
-def outcome_of_status(status: int, retry_after: timedelta | None = None) -> Outcome:
-    """Return the outcome of an HTTP answer with `status` (100 to 599)."""
+def outcome_of_status(status: int, retry_after: timedelta | None = None, *, final: bool = False) -> Outcome:
+    """Return the outcome of an HTTP answer with `status` (100 to 599); `final`: the endpoint wants no other attempt."""
     if 200 <= status < 300:
-        return Outcome(kind=OutcomeClass.SUCCESS, status=status)
-    retryable = status in RETRYABLE_STATUSES or status >= 500
+        return Outcome(kind=SUCCESS, status=status)
+    retryable = (status in RETRYABLE_STATUSES or status >= 500) and not final
     return Outcome(
         kind=OutcomeClass.RETRYABLE if retryable else OutcomeClass.PERMANENT,
         status=status,
         code=f"http_{status}",
-        message=f"the endpoint answered {status}",
+        message=f"the endpoint answered {status}" + (" and wants no retry" if final else ""),
         retry_after=retry_after,
     )
 
 
-def outcome_of_failure(code: str, message: str, *, effect_unknown: bool) -> Outcome:
+def outcome_of_failure(code: ErrorCode, message: str, *, effect_unknown: bool) -> Outcome:
     """Return the outcome of an attempt without an answer: it is tried again, unless the task forbids it."""
-    return Outcome(kind=OutcomeClass.RETRYABLE, code=code, message=message, effect_unknown=effect_unknown)
+    return Outcome(kind=OutcomeClass.RETRYABLE, code=str(code), message=message, effect_unknown=effect_unknown)
 
 
-def permanent_failure(code: str, message: str) -> Outcome:
+def permanent_failure(code: ErrorCode, message: str) -> Outcome:
     """Return the outcome of a call that could not even be built, so that trying again cannot help."""
-    return Outcome(kind=OutcomeClass.PERMANENT, code=code, message=message)
+    return Outcome(kind=OutcomeClass.PERMANENT, code=str(code), message=message)
+
+
+def forbids_retry(value: str | None) -> bool:
+    """Say whether a header X-TaskQueue-Retry, None where there is none, asks for no other attempt: by `no` alone."""
+    return value is not None and value.strip().lower() == "no"
 
 
 def parse_retry_after(value: str | None, now: datetime) -> timedelta | None:

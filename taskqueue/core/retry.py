@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from taskqueue.core.outcome import Outcome, OutcomeClass
+from taskqueue.core.error_codes import FailReason
+from taskqueue.core.outcome import SUCCESS, Outcome, OutcomeClass
 
 #: 2**40 base delays is beyond any cap; a larger exponent would only overflow
 _MAX_DOUBLINGS = 40
@@ -84,15 +85,15 @@ def decide(
     policy: RetryPolicy, attempt: int, outcome: Outcome, *, execute_after: datetime, now: datetime, jitter: float
 ) -> Complete | Retry | Fail | Cancel:
     """Return what follows from the outcome of attempt number `attempt` (from 1); `jitter` is uniform in [0, 1)."""
-    if outcome.kind is OutcomeClass.SUCCESS:
+    if outcome.kind is SUCCESS:
         return Complete()
     if outcome.kind is OutcomeClass.CANCELLED:
         return Cancel()
     at = now + _delay(policy, attempt, outcome.retry_after, jitter)
     reason = _reason_to_stop(policy, attempt, outcome)
     if reason is None and at > execute_after + policy.max_age:
-        reason = "expired"
-    return Retry(at=at) if reason is None else Fail(reason=reason, code=outcome.code, detail=outcome.message)
+        reason = FailReason.EXPIRED
+    return Retry(at=at) if reason is None else Fail(reason=reason.value, code=outcome.code, detail=outcome.message)
 
 
 def backoff(policy: RetryPolicy, attempt: int, jitter: float) -> timedelta:
@@ -106,12 +107,12 @@ def backoff(policy: RetryPolicy, attempt: int, jitter: float) -> timedelta:
     return timedelta(seconds=jitter * ceiling)
 
 
-def _reason_to_stop(policy: RetryPolicy, attempt: int, outcome: Outcome) -> str | None:
+def _reason_to_stop(policy: RetryPolicy, attempt: int, outcome: Outcome) -> FailReason | None:
     if outcome.kind is OutcomeClass.PERMANENT:
-        return "permanent"
+        return FailReason.PERMANENT
     if outcome.effect_unknown and not policy.retry_unknown:
-        return "effect_unknown"
-    return "retries_exhausted" if attempt > policy.retries else None
+        return FailReason.EFFECT_UNKNOWN
+    return FailReason.RETRIES_EXHAUSTED if attempt > policy.retries else None
 
 
 def _delay(policy: RetryPolicy, attempt: int, retry_after: timedelta | None, jitter: float) -> timedelta:

@@ -91,12 +91,17 @@ class Bounded:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Target:
-    """The HTTP call of a task (spec: TaskConfig). `endpoint` may hold `{user_id}` and `{task_id}`."""
+    """The HTTP call of a task (spec: TaskConfig). `endpoint` may hold `{user_id}`, `{task_id}` and references.
+
+    References (core/reference) stand there, in values of headers and in `signing_secrets` for what only workers know.
+    """
 
     endpoint: str
     method: str = "POST"
     headers: Mapping[str, str] = field(default_factory=dict)
     max_duration: timedelta | None = None
+    #: references to the secrets that requests are signed with, the newest first; none: they are not signed
+    signing_secrets: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -63,12 +63,12 @@ def limited_task(limit: str) -> str | None:
     return None
 
 
-def waiting_place(priority: Priority, execute_after: datetime) -> int:
+def waiting_place(priority: Priority, due: datetime) -> int:
     """Return a job's place in the list of a limit: the lower, the sooner; by priority, then by due instant.
 
     Instants count from 1970 to 2286; earlier and later ones stand first and last within their priority.
     """
-    milliseconds = min(max(to_unix_ms(execute_after), 0), _SPAN_MS - 1)
+    milliseconds = min(max(to_unix_ms(due), 0), _SPAN_MS - 1)
     return (Priority.HIGH - priority) * _SPAN_MS + milliseconds
 
 

@@ -7,8 +7,9 @@ from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from urllib.parse import parse_qsl, unquote, urlsplit
 
-from taskqueue.broker.failed import ATTEMPTS_HEADER, REASON_HEADER, FailedMessage
+from taskqueue.broker.failed import FailedMessage
 from taskqueue.core.codec import decode_message
+from taskqueue.core.failures import ATTEMPTS_HEADER, REASON_HEADER
 from taskqueue.core.instants import parse_rfc3339
 from taskqueue.core.occurrence import Occurrence, Progress
 from taskqueue.dev.demo_judge import SeenCall, SeenFailure, SeenPlan

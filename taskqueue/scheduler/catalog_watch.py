@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Set
+from dataclasses import replace
 from datetime import timedelta
 from hashlib import sha256
 from pathlib import Path
@@ -16,7 +17,7 @@ from taskqueue.core.task import Task
 from taskqueue.errors import ConfigError
 from taskqueue.store.catalog import StandingCatalog
 from taskqueue.telemetry.events import CatalogReloaded, Emit
-from taskqueue.telemetry.scheduler_events import CatalogSucceeded
+from taskqueue.telemetry.scheduler_events import CatalogSucceeded, TasksPaused
 
 _Signature = tuple[int, int, int]
 
@@ -28,6 +29,8 @@ class CatalogWatch:
     One that drops more than half of the tasks is refused unless `allow_mass_delete`, and so is one that drops more than
     half of those that the leader before had (`succeed`). What was refused that way counts after all once a leader has
     put it in force: it was meant.
+
+    A task type that is paused through the API is in force as if the file said `enabled: false`.
     """
 
     def __init__(self, path: Path, *, poll_interval: timedelta, allow_mass_delete: bool, emit: Emit) -> None:
@@ -37,7 +40,11 @@ class CatalogWatch:
         self._emit = emit
         self._signature = _signature(path) if path.exists() else None
         self._seen_digest: str | None = None
-        self._catalog = load_catalog(path)
+        self._catalog = self._in_force = load_catalog(path)
+        #: task types that are paused, whether there are any of that id or not
+        self._all_paused: frozenset[str] = frozenset()
+        #: those of them that the file would let run
+        self.paused: frozenset[str] = frozenset()
         self.changed = asyncio.Event()
         #: what is wrong with the file now; None while the definitions in force are those of the file
         self.error: str | None = None
@@ -48,12 +55,12 @@ class CatalogWatch:
     @property
     def tasks(self) -> Mapping[str, Task]:
         """The definitions in force, by task id."""
-        return self._catalog.tasks
+        return self._in_force.tasks
 
     @property
     def revision(self) -> str:
         """What the definitions in force are known by."""
-        return self._catalog.revision
+        return self._in_force.revision
 
     async def run(self) -> None:
         """Poll for ever."""
@@ -99,9 +106,26 @@ class CatalogWatch:
         removed = tuple(sorted(self._catalog.tasks.keys() - catalog.tasks.keys()))
         known = catalog.revision == self._catalog.revision and self.error is None
         self._catalog, self.error, self._too_short = catalog, None, None
+        self._combine()
         if not known:
             self.changed.set()
             self._told(removed)
+
+    def pause(self, task_ids: frozenset[str]) -> None:
+        """Let exactly these task types be paused."""
+        if task_ids == self._all_paused:
+            return
+        before, self._all_paused = self._in_force.revision, task_ids
+        self._combine()
+        if self._in_force.revision != before:
+            self.changed.set()
+            self._emit(TasksPaused(paused=tuple(sorted(self.paused))))
+
+    def _combine(self) -> None:
+        tasks = self._catalog.tasks
+        self.paused = frozenset(task_id for task_id in self._all_paused & tasks.keys() if tasks[task_id].enabled)
+        off = {task_id: replace(tasks[task_id], enabled=False) for task_id in self.paused}
+        self._in_force = catalog_of_tasks({**tasks, **off}) if off else self._catalog
 
     def succeed(self, before: StandingCatalog) -> None:
         """Compare with what the leader before put in force, and tell what differs.
@@ -112,7 +136,7 @@ class CatalogWatch:
         """
         known = before.tasks.keys() | before.unreadable
         self._follow_mass_delete(known)
-        present = self._catalog.tasks
+        present = self.tasks
         removed = tuple(sorted(known - present.keys()))
         changed = sum(present.get(task_id, task) != task for task_id, task in before.tasks.items())
         added = len(present.keys() - known)
@@ -130,10 +154,16 @@ class CatalogWatch:
             )
         )
         if refusal is not None:
-            ours = {task_id: task for task_id, task in present.items() if task_id in before.unreadable}
+            ours = {task_id: task for task_id, task in self._catalog.tasks.items() if task_id in before.unreadable}
+            theirs = {task_id: self._let_go_on(task) for task_id, task in before.tasks.items()}
             self._too_short = self._catalog, refusal
-            self._catalog = catalog_of_tasks({**ours, **before.tasks})
+            self._catalog = catalog_of_tasks({**ours, **theirs})
+            self._combine()
             self._refuse(refusal)
+
+    def _let_go_on(self, task: Task) -> Task:
+        """Return a task that the leader before had in force, as it is without a pause."""
+        return replace(task, enabled=True) if task.id in self._all_paused else task
 
     def _follow_mass_delete(self, known: Set[str]) -> None:
         """Put the file in force that was refused here, if it drops little of what the leader before had."""

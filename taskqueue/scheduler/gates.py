@@ -7,10 +7,10 @@ the hands of a worker that others need.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from taskqueue.broker.names import queue_name
-from taskqueue.core.host_limit import MOST_LOOKS, HostReport
+from taskqueue.core.host_limit import LONGEST_RAMP_S, MOST_LOOKS, HostReport
 from taskqueue.core.pace import Pace
 from taskqueue.core.task import Priority
 from taskqueue.core.waiting import GLOBAL, concurrency_limit, queue_limit, task_limit
@@ -25,6 +25,9 @@ _PROBE_AGAIN_S = 2.0
 #: how many jobs at most are sent ahead of free places, as a multiple of `max_concurrency`
 _MOST_AHEAD = 10
 
+#: and of the places at a host that has just opened: they grow slowly, and what comes too soon goes all the way back
+_MOST_AHEAD_OF_A_RAMP = 1
+
 
 @dataclass(slots=True, kw_only=True)
 class _Places:
@@ -35,6 +38,7 @@ class _Places:
     room: int = 0
     ahead: int = 0
     looked_at: float = 0.0
+    most_ahead: int = _MOST_AHEAD
 
     def look(self, now: float) -> int:
         """Return how many waiting jobs may follow.
@@ -45,7 +49,7 @@ class _Places:
         if now - self.looked_at >= PLACES_EVERY_S or now < self.looked_at:
             self.looked_at = now
             free = self.maximum - self.running
-            self.ahead = min(_MOST_AHEAD * self.maximum, max(1, self.ahead * 2)) if free > 0 else self.ahead // 2
+            self.ahead = min(self.most_ahead * self.maximum, max(1, self.ahead * 2)) if free > 0 else self.ahead // 2
             self.room = free + self.ahead if free > 0 else 0
         return self.room
 
@@ -55,16 +59,23 @@ class _Host:
     """What workers together know about a host that at least one of them limits.
 
     `sent` jobs went to the closed host as its probes, the last one at `probed_at`, and no worker has told of them yet.
+    `since` is that of the report, or when the clock was seen before it.
     """
 
     known: HostReport
     places: _Places
     sent: int = 0
     probed_at: float = 0.0
+    since: float = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.since = self.known.since
 
     def update(self, report: HostReport) -> None:
         answered = report.empty_looks - self.known.empty_looks
         self.sent = max(0, self.sent - answered) if answered >= 0 and report.since == self.known.since else 0
+        if report.since != self.known.since:
+            self.since = report.since
         self.known = report
         self.places.running, self.places.maximum = report.in_flight, report.limit
 
@@ -75,6 +86,10 @@ class _Host:
         call at a time, and put back what is too much.
         """
         if self.known.closed_until is None:
+            # A clock that has stepped back must not make the ramp last until it is there again.
+            self.since = min(self.since, now)
+            ramps = now - self.since < LONGEST_RAMP_S
+            self.places.most_ahead = _MOST_AHEAD_OF_A_RAMP if ramps else _MOST_AHEAD
             return self.places.look(now)
         self.places.ahead = self.places.room = 0
         if not 0 <= now - self.probed_at < _PROBE_AGAIN_S:

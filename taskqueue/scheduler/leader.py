@@ -18,8 +18,10 @@ from taskqueue.errors import (
     StoreUnavailableError,
 )
 from taskqueue.runtime import Now, loops_together
+from taskqueue.scheduler.api_tasks import ApiTasks
 from taskqueue.scheduler.audience_sync import AudienceSync
 from taskqueue.scheduler.catalog_watch import CatalogWatch
+from taskqueue.scheduler.file_tasks import FileTaskLoops
 from taskqueue.scheduler.gate_watch import GateWatch
 from taskqueue.scheduler.measures import LeaderMeasures
 from taskqueue.scheduler.planner import Planner
@@ -54,6 +56,8 @@ class LeaderWork:
     audience: AudienceSync
     planner: Planner
     releaser: Releaser
+    api_tasks: ApiTasks
+    file_tasks: FileTaskLoops
     gates: GateWatch
     damaged: DamagedKeys
     measures: LeaderMeasures
@@ -116,6 +120,8 @@ class Leader:
             group.create_task(self._keep_broker(), name="broker")
             group.create_task(self._each("plan", self._plan_for_ever), name="plan")
             group.create_task(self._each("release", self._release_for_ever), name="release")
+            group.create_task(self._each("api-tasks", self._work.api_tasks.run), name="api-tasks")
+            group.create_task(self._each("file-tasks", self._list_file_tasks), name="file-tasks")
             group.create_task(self._each("measures", self._work.measures.run), name="measures")
             for name, loop in self._work.gates.loops().items():
                 group.create_task(self._each(name, loop), name=name)
@@ -174,6 +180,7 @@ class Leader:
 
     async def _plan_for_ever(self) -> None:
         work, token = self._work, self._lease.token
+        await work.file_tasks.look()
         work.catalog.succeed(await work.catalog_store.standing())
         written = await self._write_catalog()
         await work.audience.ready.wait()
@@ -192,6 +199,9 @@ class Leader:
         revision = catalog.revision
         await self._work.catalog_store.write(self._lease.token, catalog.tasks, revision)
         return revision
+
+    async def _list_file_tasks(self) -> None:
+        await self._work.file_tasks.keep_lists(self._lease)
 
     async def _rest(self) -> None:
         """Sleep until the next occurrence is to be planned, a new tasks.yaml or check_interval, whichever is first."""

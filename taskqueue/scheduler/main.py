@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import secrets
 from datetime import timedelta
 
 from taskqueue import __version__
@@ -14,9 +15,11 @@ from taskqueue.config.settings import SchedulerSettings
 from taskqueue.core.task import Removed
 from taskqueue.ops_server import OpsServer
 from taskqueue.runtime import Now, Supervisor, utc_now
+from taskqueue.scheduler.api_tasks import ApiTasks
 from taskqueue.scheduler.audience import AudienceIndex
 from taskqueue.scheduler.audience_sync import AudienceSync
 from taskqueue.scheduler.catalog_watch import CatalogWatch
+from taskqueue.scheduler.file_tasks import FileTaskLoops
 from taskqueue.scheduler.gate_watch import GateStores, GateWatch
 from taskqueue.scheduler.gates import Gates
 from taskqueue.scheduler.leader import Leader, LeaderWork
@@ -24,11 +27,14 @@ from taskqueue.scheduler.measures import LeaderMeasures
 from taskqueue.scheduler.planner import PlanDefaults, Planner
 from taskqueue.scheduler.release import Releaser, ReleaseTerms
 from taskqueue.scheduler.routes import SchedulerRoutes, scheduler_health
+from taskqueue.store.api_runs import ApiRuns
 from taskqueue.store.catalog import CatalogStore
 from taskqueue.store.changes import user_changes
 from taskqueue.store.connection import RedisStore
 from taskqueue.store.damage import DamagedKeys
 from taskqueue.store.delayed import DelayedStore
+from taskqueue.store.file_task_list import FileTaskList
+from taskqueue.store.fleet import FleetKind, Presence
 from taskqueue.store.health import StoreHealth
 from taskqueue.store.lease import Lease
 from taskqueue.store.plan import PlanStore
@@ -75,6 +81,9 @@ class Scheduler:
             reload_interval=settings.tasks.reload_interval,
             emit=emit,
         )
+        mark, status = secrets.token_hex(4), {"instance_id": instance}
+        self._presence = Presence(self._store, scripts, FleetKind.SCHEDULER, f"{instance}:{mark}", lambda: status)
+        self._file_tasks = FileTaskLoops(FileTaskList(self._store, scripts), self.catalog, now=self._now)
         self._leader = self._build_leader(scripts, PlanStore(self._store, scripts))
         self._server = self._build_server(metrics, PlanStore(self._store, scripts))
         self._supervisor = Supervisor(emit)
@@ -84,7 +93,9 @@ class Scheduler:
         await self._server.start()
         await self.publisher.start()
         self._supervisor.start("redis", self._store_health.run)
+        self._supervisor.start("presence", self._store_health.outlasting(self._presence.run))
         self._supervisor.start("catalog", self.catalog.run)
+        self._supervisor.start("paused", self._store_health.outlasting(self._file_tasks.follow))
         self._supervisor.start("audience", self._store_health.outlasting(self.audience.run))
         self._supervisor.start("audience-count", self._count_audience)
         self._supervisor.start("leader", self._lead_when_the_time_is_known)
@@ -98,6 +109,7 @@ class Scheduler:
     async def stop(self, deadline: float) -> None:
         """Close everything."""
         await self._supervisor.stop()
+        await self._presence.leave()
         await self.publisher.stop(max(0.1, deadline - asyncio.get_running_loop().time()))
         await self._server.stop(deadline)
         await self._store.close()
@@ -159,6 +171,8 @@ class Scheduler:
             audience=self.audience,
             planner=self._planner(plan, damaged),
             releaser=releaser,
+            file_tasks=self._file_tasks,
+            api_tasks=ApiTasks(ApiRuns(self._store, scripts), lease, now=self._now, emit=self._emit),
         )
         return Leader(
             lease,

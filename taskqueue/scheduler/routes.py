@@ -15,11 +15,10 @@ from starlette.routing import Route
 
 from taskqueue import __version__
 from taskqueue.config.duration import format_duration
+from taskqueue.core.file_task import in_slot_order, triggered_occurrence
 from taskqueue.core.ids import check_user_id, repeatable_trigger_id
 from taskqueue.core.instants import from_unix_ms, parse_rfc3339, rfc3339, to_unix_ms
-from taskqueue.core.job import JobSource
-from taskqueue.core.occurrence import DEFAULT_COHORT, Occurrence
-from taskqueue.core.slots import OrderKeys
+from taskqueue.core.occurrence import Occurrence
 from taskqueue.core.task import Task
 from taskqueue.errors import InvalidValueError
 from taskqueue.ops_server import read_json_object
@@ -80,8 +79,7 @@ class SchedulerRoutes:
         if not task.enabled:
             raise HTTPException(409, f"task type {task.id!r} is disabled; set enabled: true in tasks.yaml to run it")
         occurrence = self._triggered(trigger, window, request.headers)
-        key_of = OrderKeys(task.id)
-        users = sorted(trigger.user_ids, key=lambda user: (key_of(user), user))
+        users = in_slot_order(task.id, trigger.user_ids)
         await self._plan.add_trigger(occurrence, users, self._defaults.batch_size)
         answer = {"jobs_created": len(users), "distribution_window": format_duration(window)}
         return JSONResponse(answer, status_code=202)
@@ -111,18 +109,13 @@ class SchedulerRoutes:
         now = from_unix_ms(to_unix_ms(self._now()))
         key, request = headers.get("idempotency-key"), (str(trigger.execute_immediately), *trigger.user_ids)
         trigger_id = repeatable_trigger_id(key, trigger.task_type_id, *request) if key else str(uuid4())
-        return Occurrence(
-            id=trigger_id,
-            task_id=trigger.task_type_id,
-            cohort=DEFAULT_COHORT,
-            source=JobSource.TRIGGER,
-            scheduled_at=now,
-            starts_at=now,
-            created_at=now,
-            window=window,
-            users=len(trigger.user_ids),
+        return triggered_occurrence(
+            trigger.task_type_id,
+            trigger_id,
+            len(trigger.user_ids),
+            now,
             correlation_id=headers.get("x-request-id", trigger_id)[:200],
-            distributed=not trigger.execute_immediately,
+            window=None if trigger.execute_immediately else window,
         )
 
 

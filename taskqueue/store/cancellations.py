@@ -13,6 +13,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
+from taskqueue.core.api_task import API_USER
 from taskqueue.core.codec import MAX_STORED_BYTES, decode_message
 from taskqueue.core.execution import ExecutionResult
 from taskqueue.core.ids import check_task_id, check_user_id
@@ -20,8 +21,8 @@ from taskqueue.core.instants import from_unix_ms
 from taskqueue.core.state import Status
 from taskqueue.errors import MessageError
 from taskqueue.store import keys
-from taskqueue.store.connection import RedisStore
-from taskqueue.store.jobs import EXECUTION_KEPT, MARK_KEPT_BEYOND_END
+from taskqueue.store.connection import Argument, RedisStore
+from taskqueue.store.jobs import EXECUTION_KEPT, MARK_KEPT_BEYOND_END, run_end_arguments, run_end_keys
 from taskqueue.store.scripts import Scripts
 
 _MILLISECOND = timedelta(milliseconds=1)
@@ -66,14 +67,14 @@ class Cancellations:
         instant. Raises StoreUnavailableError when no answer came: then the job may be cancelled or not, and asking
         again settles it. Raises DamagedKeyError, and changes nothing, where a key of the job holds another type.
         """
-        reply = await self._ask(job_id, record="", occurrence=None)
+        reply = await self._ask(job_id)
         if reply[0] != b"marked":
             return _answer(reply)
         found = _whose(job_id, reply)
         if found is None:
             return CancelAnswer(outcome=CancelOutcome.MARKED)
         record, occurrence = found
-        reply = await self._ask(job_id, record=record.to_json(), occurrence=(record.task_type_id, occurrence))
+        reply = await self._ask(job_id, record, occurrence)
         if reply[:2] == [b"ended", b"cancelled"]:
             # Our own end, told again after a lost answer, or that of a worker which found our mark.
             return CancelAnswer(outcome=CancelOutcome.CANCELLED)
@@ -86,7 +87,7 @@ class Cancellations:
         marks = await self._store.command("MGET", *map(keys.cancelled, job_ids))
         return {job_id for job_id, mark in zip(job_ids, marks, strict=True) if mark is not None}
 
-    async def _ask(self, job_id: str, *, record: str, occurrence: tuple[str, str] | None) -> list[Any]:
+    async def _ask(self, job_id: str, record: ExecutionResult | None = None, occurrence: str = "") -> list[Any]:
         names = [
             keys.done(job_id),
             keys.claim(job_id),
@@ -96,8 +97,13 @@ class Cancellations:
             keys.DELAYED,
             keys.WAITING,
         ]
-        if occurrence is not None and occurrence[1]:
-            names += [keys.occurrence(*occurrence), keys.DUE_HELD, keys.DUE_HELD_INSTANTS]
+        run_end: tuple[Argument, ...] = ()
+        if record is not None and occurrence:
+            names += [keys.occurrence(record.task_type_id, occurrence), keys.DUE_HELD, keys.DUE_HELD_INSTANTS]
+        elif record is not None and record.user_id == API_USER:
+            names += run_end_keys(record.task_type_id)
+            prefix, day, attempt = run_end_arguments(record.completed_at, record.attempt)
+            run_end = (prefix, record.task_type_id, day, attempt)
         reply = await self._scripts.call_again(
             "cancel",
             names,
@@ -105,9 +111,10 @@ class Cancellations:
                 job_id,
                 keys.WORKER_PREFIX,
                 CANCELLED_KEPT // _MILLISECOND,
-                record,
+                "" if record is None else record.to_json(),
                 EXECUTION_KEPT // _MILLISECOND,
                 MARK_KEPT_BEYOND_END // _MILLISECOND,
+                *run_end,
             ],
         )
         return list(reply)

@@ -45,6 +45,15 @@ _TYPES: Mapping[str, str] = {
     keys.SCHEDULE_PREFIX: "string",
     keys.OCCURRENCE_PREFIX: "hash",
     keys.DELAYED_JOB_PREFIX: "hash",
+    keys.API_TASKS: "zset",
+    keys.API_DUE: "zset",
+    keys.API_WAITING: "zset",
+    keys.API_NAMES: "zset",
+    keys.API_INDEX_PREFIX: "zset",
+    keys.API_PAUSED: "set",
+    keys.API_TASK_PREFIX: "hash",
+    keys.API_DEPENDENCIES_PREFIX: "hash",
+    keys.API_EXECUTIONS_PREFIX: "zset",
 }
 
 

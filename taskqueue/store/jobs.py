@@ -9,10 +9,13 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 
+from taskqueue.core.api_task import API_USER
+from taskqueue.core.attempt_record import Trail
 from taskqueue.core.execution import ExecutionResult
 from taskqueue.core.instants import to_unix_ms
 from taskqueue.core.job import Job
 from taskqueue.core.state import Status
+from taskqueue.core.value import value
 from taskqueue.core.waiting import waiting_place
 from taskqueue.store import keys
 from taskqueue.store.connection import Argument, RedisStore
@@ -22,6 +25,9 @@ from taskqueue.store.scripts import Scripts
 
 _MILLISECOND = timedelta(milliseconds=1)
 
+#: see core/outcome.SUCCESS
+_FAILED = Status.FAILED
+
 #: what ops look at afterwards
 EXECUTION_KEPT = timedelta(days=7)
 METRICS_KEPT = timedelta(days=35)
@@ -29,6 +35,9 @@ METRICS_KEPT = timedelta(days=35)
 #: lasts for more than 15 minutes
 MARK_KEPT_BEYOND_END = timedelta(hours=1)
 DURATIONS_KEPT = 10_000
+
+#: what lua/finish.lua is told of the end of a job that is no run of an API task
+_NO_RUN_END: tuple[Argument, ...] = ("",)
 
 #: the done marker of a failed job: with its reason until its message is safe in taskqueue.jobs.failed, then without
 FAILING = "failing:"
@@ -61,7 +70,7 @@ class Switch(StrEnum):
     REMOVED = "removed"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class Claimant:
     """Who asks: the worker's incarnation, and a number that no other delivery of it has."""
 
@@ -109,7 +118,7 @@ class AdmitTerms:
         object.__setattr__(self, "arguments", arguments)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class Admission:
     """The verdict. `milliseconds` is a wait (WAIT) or an instant in unix ms (PARK, RUN: now); `word` says why."""
 
@@ -143,7 +152,7 @@ class JobStore:
                 claimant.delivery,
                 job.attempt,
                 job.task_type_id,
-                terms.switch.value,
+                str(terms.switch),
                 to_unix_ms(job.execute_after),
                 to_unix_ms(job.execute_after + terms.max_age),
                 *terms.arguments,
@@ -171,9 +180,10 @@ class JobStore:
 
         Returns `stored`, or why nothing was: `done`, `stale`, `lost` or `cancelled` (see lua/postpone.lua).
         """
+        trail = None if record is None else record.trail
         reply = await self._scripts.call_again(
             "postpone",
-            _postpone_keys(job, waits_for),
+            [*_postpone_keys(job, waits_for), *_trail_keys(job, trail)],
             [
                 claimant.incarnation,
                 claimant.delivery,
@@ -185,8 +195,10 @@ class JobStore:
                 kept // _MILLISECOND,
                 record.to_json() if record else "",
                 EXECUTION_KEPT // _MILLISECOND,
-                waiting_place(job.priority, job.execute_after),
+                waiting_place(job.priority, _due_in_a_list(job, next_attempt, until)),
                 max(kept, WAITING_KEPT) // _MILLISECOND,
+                "1" if job.user_id == API_USER else "",
+                *_trail_arguments(trail),
             ],
         )
         return str(reply.decode())
@@ -207,30 +219,32 @@ class JobStore:
         `occurrence` is the id of the occurrence that the scheduler planned the job in, None for any other job.
         """
         ended = record.completed_at
-        failed = record.status is Status.FAILED
+        failed = record.status is _FAILED
         duration_ms = record.duration // _MILLISECOND
-        word = FAILING + fail_reason if failed else record.status.value
-        reply = await self._scripts.call_again(
-            "finish",
-            _finish_keys(job, ended, occurrence),
-            [
-                word,
-                kept // _MILLISECOND,
-                record.to_json(),
-                EXECUTION_KEPT // _MILLISECOND,
-                job.task_type_id,
-                int(called),
-                int(failed),
-                to_unix_ms(ended),
-                f"{job.id}:{duration_ms}",
-                METRICS_KEPT // _MILLISECOND,
-                DURATIONS_KEPT,
-                claimant.incarnation,
-                claimant.delivery,
-                job.id,
-                MARK_KEPT_BEYOND_END // _MILLISECOND,
-            ],
-        )
+        word = FAILING + fail_reason if failed else str(record.status)
+        names = _finish_keys(job, ended, occurrence)
+        arguments: list[Argument] = [
+            word,
+            kept // _MILLISECOND,
+            record.to_json(),
+            EXECUTION_KEPT // _MILLISECOND,
+            job.task_type_id,
+            int(called),
+            int(failed),
+            to_unix_ms(ended),
+            f"{job.id}:{duration_ms}",
+            METRICS_KEPT // _MILLISECOND,
+            DURATIONS_KEPT,
+            claimant.incarnation,
+            claimant.delivery,
+            job.id,
+            MARK_KEPT_BEYOND_END // _MILLISECOND,
+            *(run_end_arguments(ended, record.attempt) if _is_api_run(job, occurrence) else _NO_RUN_END),
+        ]
+        if record.trail is not None:
+            names += _trail_keys(job, record.trail)
+            arguments += _trail_arguments(record.trail)
+        reply = await self._scripts.call_again("finish", names, arguments)
         return bool(reply.decode() == word)
 
     async def mark_failed(self, job_id: str) -> None:
@@ -251,8 +265,18 @@ class JobStore:
         await self._store.command("DEL", keys.worker(incarnation))
 
 
+def _due_in_a_list(job: Job, next_attempt: int, until: datetime) -> datetime:
+    """Return by which instant the job stands in the list of a limit.
+
+    One that is tried again stands there by its next attempt, also when it is put back before that could be made: with
+    its first instant it would be at the head at once, and of a thousand jobs of a host that is down the same few would
+    be tried until they have failed.
+    """
+    return until if next_attempt > 1 else job.execute_after
+
+
 def _postpone_keys(job: Job, waits_for: str | None) -> list[str]:
-    return [
+    found = [
         keys.claim(job.id),
         keys.done(job.id),
         keys.DELAYED,
@@ -263,6 +287,9 @@ def _postpone_keys(job: Job, waits_for: str | None) -> list[str]:
         keys.DELAYED if waits_for is None else keys.waiting(waits_for),
         keys.cancelled(job.id),
     ]
+    if job.user_id == API_USER:
+        found.append(keys.api_task(job.task_type_id))
+    return found
 
 
 def _finish_keys(job: Job, ended: datetime, occurrence: str | None) -> list[str]:
@@ -276,9 +303,41 @@ def _finish_keys(job: Job, ended: datetime, occurrence: str | None) -> list[str]
         keys.running(job.task_type_id),
         keys.cancelled(job.id),
     ]
-    if occurrence is not None:
+    if _is_api_run(job, occurrence):
+        found += run_end_keys(job.task_type_id)
+    elif occurrence is not None:
         found += [keys.occurrence(job.task_type_id, occurrence), keys.DUE_HELD, keys.DUE_HELD_INSTANTS]
     return found
+
+
+def run_end_keys(task_id: str) -> list[str]:
+    """Return the keys that the end of an API task's run changes."""
+    return [
+        keys.api_task(task_id),
+        keys.api_stats(task_id),
+        keys.api_dependents(task_id),
+        keys.API_DUE,
+        keys.API_WAITING,
+        keys.API_TASKS,
+    ]
+
+
+def run_end_arguments(ended: datetime, attempt: int) -> tuple[Argument, Argument, Argument]:
+    """Return what lua/finish.lua is told of the end of an API task's run."""
+    return keys.API_INDEX_PREFIX, ended.date().isoformat(), attempt
+
+
+def _is_api_run(job: Job, occurrence: str | None) -> bool:
+    # A user of a task type may be called the same: then the script finds that there is no such API task.
+    return occurrence is None and job.user_id == API_USER
+
+
+def _trail_keys(job: Job, trail: Trail | None) -> list[str]:
+    return [] if trail is None else [keys.attempts(job.id), keys.execution_logs(job.id)]
+
+
+def _trail_arguments(trail: Trail | None) -> tuple[str, ...]:
+    return () if trail is None else (trail.attempt.to_json(), *(line.to_json() for line in trail.lines))
 
 
 def _limit_arguments(limit: Limit | None) -> tuple[Argument, Argument]:

@@ -51,6 +51,27 @@ CATALOG_REVISION = "taskqueue:catalog:revision"
 CATALOG_WRITER = "taskqueue:catalog:writer"
 CATALOG_REMOVED = "taskqueue:catalog:removed"
 
+#: the tasks made through the API, by when they were made
+API_TASKS = "taskqueue:api:tasks"
+API_TASK_PREFIX = "taskqueue:api:task:"
+#: the same tasks by name
+API_NAMES = "taskqueue:api:names"
+API_INDEX_PREFIX = "taskqueue:api:index:"
+#: those that are to run, by when
+API_DUE = "taskqueue:api:due"
+#: those that are due and wait for another task
+API_WAITING = "taskqueue:api:waiting"
+API_DEPENDENCIES_PREFIX = "taskqueue:api:deps:"
+API_DEPENDENTS_PREFIX = "taskqueue:api:dependents:"
+API_EXECUTIONS_PREFIX = "taskqueue:api:executions:"
+API_STATS_PREFIX = "taskqueue:api:stats:"
+#: the task types of tasks.yaml that are paused through the API
+API_PAUSED = "taskqueue:api:paused"
+#: the ids of all tokens
+API_TOKENS = "taskqueue:api:tokens"
+#: the requests that changed something
+API_AUDIT = "taskqueue:api:audit"
+
 #: what the key of a user's switches ends in
 TASKS_SUFFIX = ":tasks"
 _SETTINGS_MARK = ":settings"
@@ -160,6 +181,21 @@ def execution(job_id: str) -> str:
     return f"taskqueue:execution:{percent_encoded(job_id)}"
 
 
+def attempts(job_id: str) -> str:
+    """LIST: what each attempt came to, JSON; none for a job whose record says all."""
+    return f"{execution(job_id)}:attempts"
+
+
+def execution_logs(job_id: str) -> str:
+    """LIST: the log lines that the endpoint returned, JSON."""
+    return f"{execution(job_id)}:logs"
+
+
+def replayed(job_id: str) -> str:
+    """HASH: the failures of the job that were replayed, each with when."""
+    return f"taskqueue:replayed:{percent_encoded(job_id)}"
+
+
 def delayed_job(job_id: str) -> str:
     """HASH: the message of a job that waits, its attempt and generation, and the list it waits in."""
     return DELAYED_JOB_PREFIX + percent_encoded(job_id)
@@ -178,6 +214,61 @@ def running(task_id: str) -> str:
 def worker(incarnation: str) -> str:
     """STRING: the heartbeat of one worker process."""
     return WORKER_PREFIX + incarnation
+
+
+def fleet(kind: str) -> str:
+    """ZSET: the processes of that kind, by their last beat, unix ms."""
+    return f"taskqueue:fleet:{kind}"
+
+
+def fleet_status(kind: str) -> str:
+    """HASH: process -> what it said of itself with that beat, JSON."""
+    return f"{fleet(kind)}:status"
+
+
+def api_task(task_id: str) -> str:
+    """HASH: the task, JSON, and what has become of it."""
+    return API_TASK_PREFIX + percent_encoded(task_id)
+
+
+def api_index(name: str) -> str:
+    """ZSET: the API tasks of one kind (store/api_task_index), by when they were made."""
+    return API_INDEX_PREFIX + name
+
+
+def api_dependencies(task_id: str) -> str:
+    """HASH: dependency id -> what the task waits for, JSON."""
+    return API_DEPENDENCIES_PREFIX + percent_encoded(task_id)
+
+
+def api_dependents(task_id: str) -> str:
+    """SET: the tasks that wait for the task."""
+    return API_DEPENDENTS_PREFIX + percent_encoded(task_id)
+
+
+def api_executions(task_id: str) -> str:
+    """ZSET: the executions of the task by when they were queued, unix ms."""
+    return API_EXECUTIONS_PREFIX + percent_encoded(task_id)
+
+
+def api_stats(task_id: str) -> str:
+    """HASH: how many executions of the task ended, in all and by UTC day."""
+    return API_STATS_PREFIX + percent_encoded(task_id)
+
+
+def api_token(token_id: str) -> str:
+    """HASH: what is known of a token of the API, with the digest of its secret."""
+    return f"taskqueue:api:token:{percent_encoded(token_id)}"
+
+
+def api_quota(token_id: str) -> str:
+    """HASH: the token bucket of one API token's requests."""
+    return f"taskqueue:api:quota:{percent_encoded(token_id)}"
+
+
+def api_idempotency(token_id: str, key: str) -> str:
+    """HASH: a request of an API token that came with this Idempotency-Key, and its answer."""
+    return f"taskqueue:api:idempotency:{percent_encoded(token_id)}:{percent_encoded(key)}"
 
 
 def damaged(key: str) -> str:

@@ -92,4 +92,9 @@ class Lease:
     async def holder(self) -> str | None:
         """Return the name of the leader, or None when there is none."""
         token = await self._store.command("GET", keys.LEASE)
-        return None if token is None else token.decode(errors="replace").rpartition(":")[0]
+        return None if token is None else holder_of(token)
+
+
+def holder_of(token: bytes) -> str:
+    """Return the name of the process that a lease with this token belongs to."""
+    return token.decode(errors="replace").rpartition(":")[0]

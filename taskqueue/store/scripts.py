@@ -45,8 +45,8 @@ class Scripts:
         try:
             return await self._store.ask(command)
         except UnknownScriptError:
-            await self._store.ask(("SCRIPT", "LOAD", self._sources[script]))
-            return await self._store.ask(command)
+            # With its text Redis runs it and knows it from then on, however often it is told to forget.
+            return await self._store.ask(("EVAL", self._sources[script], *command[2:]))
         except UnicodeEncodeError:
             raise InvalidValueError(f"script {script}: an argument is not valid Unicode (lone surrogate)") from None
 

@@ -1,15 +1,22 @@
-"""What Redis knows about one job now: for people who look for it."""
+"""What Redis knows about jobs now: for people who look for them."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any
 
+from taskqueue.core.instants import from_unix_ms
 from taskqueue.core.state import Status
 from taskqueue.store import keys
-from taskqueue.store.connection import RedisStore, refused_for
+from taskqueue.store.connection import Argument, RedisStore, checked, refused_for
 from taskqueue.store.jobs import FAILED, FAILING
+
+#: a record up to the answer's body, which may be long, and of which many at once would be long to read
+_HEAD_BYTES = 4096
+_BODY_MARK = b',"response":"'
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,6 +34,7 @@ class Sighting:
     attempt: int | None = None
     worker: str | None = None
     worker_lives: bool = False
+    claimed_at: datetime | None = None
     waits_in: str | None = None
     execution: Mapping[str, object] | None = None
 
@@ -58,28 +66,69 @@ class Sighting:
 
 async def see_job(store: RedisStore, job_id: str) -> Sighting:
     """Return what is known about a job. Raises DamagedKeyError where a key of it holds another type."""
-    questions = (
+    return (await see_jobs(store, [job_id]))[0]
+
+
+async def see_jobs(store: RedisStore, job_ids: Sequence[str], *, with_answers: bool = True) -> list[Sighting]:
+    """Return what is known about each of the jobs. Raises DamagedKeyError where a key of one holds another type.
+
+    Without answers, an `execution` whose answer is long lacks it, and what stands behind it in the JSON.
+    """
+    questions = [question for job_id in job_ids for question in _questions(job_id, with_answers=with_answers)]
+    replies = await _ask(store, questions)
+    size = len(questions) // max(1, len(job_ids))
+    rows = [replies[start : start + size] for start in range(0, len(replies), size or 1)]
+    alive = await _alive(store, {owner for _, _, (_, owner, _), _, _ in rows if owner})
+    found = [_sighting(job_id, row, alive) for job_id, row in zip(job_ids, rows, strict=True)]
+    if with_answers:
+        return found
+    # Where the head of a record ends before its answer begins, only the whole of it can be read.
+    cut = [index for index, row in enumerate(rows) if len(row[-1]) == _HEAD_BYTES and found[index].execution is None]
+    texts = await _ask(store, [("GET", keys.execution(job_ids[index])) for index in cut])
+    for index, text in zip(cut, texts, strict=True):
+        found[index] = replace(found[index], execution=_record(text))
+    return found
+
+
+def _questions(job_id: str, *, with_answers: bool) -> tuple[tuple[Argument, ...], ...]:
+    execution = keys.execution(job_id)
+    return (
         ("GET", keys.done(job_id)),
         ("EXISTS", keys.cancelled(job_id)),
-        ("HMGET", keys.claim(job_id), "attempt", "owner"),
+        ("HMGET", keys.claim(job_id), "attempt", "owner", "started"),
         ("HMGET", keys.delayed_job(job_id), "attempt", "list"),
-        ("GET", keys.execution(job_id)),
+        ("GET", execution) if with_answers else ("GETRANGE", execution, 0, _HEAD_BYTES - 1),
     )
+
+
+async def _ask(store: RedisStore, questions: Sequence[Sequence[Argument]]) -> list[Any]:
     replies = await store.pipeline(questions)
     for question, reply in zip(questions, replies, strict=True):
         if isinstance(reply, Exception):
-            raise refused_for(question[1], reply)
-    ended, cancelled, (claimed, owner), (attempt, waits_in), execution = replies
-    worker = _text(owner) or None
-    lives = worker is not None and bool(await store.command("EXISTS", keys.worker(worker)))
+            raise refused_for(str(question[1]), reply)
+    return replies
+
+
+async def _alive(store: RedisStore, workers: set[bytes]) -> set[bytes]:
+    """Return those of the incarnations that have a heartbeat."""
+    if not workers:
+        return set()
+    asked = sorted(workers)
+    replies = await store.pipeline([("EXISTS", keys.WORKER_PREFIX.encode() + worker) for worker in asked])
+    return {worker for worker, reply in zip(asked, replies, strict=True) if checked(reply)}
+
+
+def _sighting(job_id: str, row: Sequence[Any], alive: set[bytes]) -> Sighting:
+    ended, cancelled, (claimed, owner, started), (attempt, waits_in), execution = row
     number = _text(attempt) or _text(claimed) or ""
     return Sighting(
         job_id=job_id,
         ended=_text(ended),
         cancelled=bool(cancelled),
         attempt=int(number) if number.isdecimal() else None,
-        worker=worker,
-        worker_lives=lives,
+        worker=_text(owner) or None,
+        worker_lives=owner in alive,
+        claimed_at=_instant(started) if owner else None,
         waits_in=None if attempt is None else _text(waits_in) or keys.DELAYED,
         execution=_record(execution),
     )
@@ -93,9 +142,21 @@ def _text(reply: bytes | None) -> str | None:
     return None if reply is None else reply.decode(errors="replace")
 
 
-def _record(text: bytes | None) -> Mapping[str, object] | None:
+def _instant(milliseconds: bytes | None) -> datetime | None:
     try:
-        document = json.loads(text or b"")
-    except (ValueError, RecursionError):
+        return from_unix_ms(int(milliseconds or b""))
+    except (ValueError, OverflowError):
         return None
-    return document if isinstance(document, dict) else None
+
+
+def _record(text: bytes | None) -> Mapping[str, object] | None:
+    """Return the record, or as much of it as `text` is the head of; None where it cannot be read."""
+    head, mark, _ = (text or b"").partition(_BODY_MARK)
+    # The mark cannot stand in a value: a quote has a backslash before it there.
+    for readable in (text or b"", head + b"}" if mark else b""):
+        try:
+            document = json.loads(readable)
+        except (ValueError, RecursionError):
+            continue
+        return document if isinstance(document, dict) else None
+    return None

@@ -22,7 +22,7 @@ import structlog
 
 from taskqueue.core.instants import rfc3339
 from taskqueue.errors import ConfigError
-from taskqueue.telemetry import events, scheduler_events, worker_events
+from taskqueue.telemetry import api_events, events, scheduler_events, worker_events
 from taskqueue.telemetry.events import Emit, Event
 
 LogFormat = Literal["auto", "json", "text"]
@@ -70,8 +70,10 @@ _LIBRARIES = ("aio_pika", "aiormq", "uvicorn", "uvicorn.error", "uvicorn.access"
 #: of these, the ones that report each try of a reconnect: ConnectionLost and ConnectionRestored say it once per outage
 _SILENT = frozenset({"aio_pika", "aiormq"})
 
-#: what comes with every job; a system call for each such line would cost more than the rest of it
-_FREQUENT = frozenset({worker_events.AttemptStarted, worker_events.AttemptEnded, worker_events.JobSettled})
+#: what comes with every job or request; a system call for each such line would cost more than the rest of it
+_FREQUENT = frozenset(
+    {worker_events.AttemptStarted, worker_events.AttemptEnded, worker_events.JobSettled, api_events.RequestAnswered}
+)
 
 #: they are written when the first of them has waited for so long, or so many of them wait
 _SOON_S = 0.05
@@ -85,6 +87,7 @@ _EVENT_LEVELS: Mapping[type[Event], int] = {
     worker_events.LimitWaited: logging.DEBUG,
     events.DeliveryReturned: logging.DEBUG,
     scheduler_events.JobsReleased: logging.DEBUG,
+    scheduler_events.ApiTasksFired: logging.DEBUG,
     scheduler_events.AudienceCounted: logging.DEBUG,
     scheduler_events.WaitingMeasured: logging.DEBUG,
     events.LoopFailed: logging.ERROR,
@@ -109,10 +112,16 @@ _EVENT_LEVELS: Mapping[type[Event], int] = {
     scheduler_events.SlotEntryIgnored: logging.WARNING,
     scheduler_events.LaneClosed: logging.WARNING,
     scheduler_events.DamagedKeySetAside: logging.ERROR,
+    scheduler_events.ApiTaskUnreadable: logging.ERROR,
+    scheduler_events.ApiTasksPutBack: logging.WARNING,
     events.ClockDiffers: logging.WARNING,
     worker_events.LimitUnused: logging.WARNING,
     worker_events.HostClosed: logging.WARNING,
     worker_events.ConsumersRebuilt: logging.WARNING,
+    api_events.RequestFailed: logging.ERROR,
+    api_events.RequestRefusedByStore: logging.WARNING,
+    api_events.TokenRefused: logging.DEBUG,
+    api_events.NoTokens: logging.WARNING,
 }
 
 #: events that have another level, and when
@@ -120,6 +129,9 @@ _GRAVER: Mapping[type[Event], tuple[int, Callable[[Any], bool]]] = {
     events.CatalogReloaded: (logging.ERROR, lambda event: not event.ok),
     events.ProcessStopped: (logging.WARNING, lambda event: not event.clean),
     worker_events.JobSettled: (logging.WARNING, lambda event: event.decision == "fail"),
+    # The others may come as fast as somebody can send them.
+    api_events.TokenRefused: (logging.WARNING, lambda event: event.reason not in {"missing", "throttled"}),
+    api_events.ChangeRecorded: (logging.WARNING, lambda event: not event.stored),
 }
 
 

@@ -25,12 +25,15 @@ from prometheus_client.metrics_core import CounterMetricFamily, HistogramMetricF
 from prometheus_client.registry import Collector
 from prometheus_client.utils import floatToGoString
 
-from taskqueue.telemetry import events, scheduler_events, worker_events
+from taskqueue.core.api_run import is_api_task_id
+from taskqueue.telemetry import api_events, events, scheduler_events, worker_events
 from taskqueue.telemetry.events import Event
 
 #: tasks beyond this many share the label value OTHER_TASKS: a million API tasks must not make a million series
 MAX_TASK_LABELS = 1000
 OTHER_TASKS = "(other)"
+#: and so do all tasks made through the API
+API_TASKS = "(api)"
 
 #: the same for limits, of which those with the most waiting jobs have their own series
 MAX_LIMIT_LABELS = 1000
@@ -44,6 +47,12 @@ _OF_THE_LEADER = frozenset({"jobs_delayed", "jobs_waiting", "lane_lag_seconds"})
 
 #: up to 15 minutes, the longest timeout a task may have
 _REQUEST_BUCKETS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 900)
+
+#: answers come from Redis in milliseconds; the longest deadline of a request is a minute
+_API_BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 60)
+
+#: a caller may make up others
+_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
 
 class Metrics:
@@ -99,6 +108,7 @@ class Metrics:
         self._rebuilds = counter(
             "consumer_rebuilds", "Times that the watchdog had all consumers attached anew", "reason"
         )
+        self._refused_tokens = counter("api_tokens_refused", "Requests without a token that holds", "reason")
         self._loop_failures = counter("loop_failures", "Supervised loops that failed and were restarted", "loop")
         self._telemetry_failures = counter("telemetry_failures", "Events a subscriber failed to take", "subscriber")
 
@@ -119,6 +129,18 @@ class Metrics:
                 bounds=_REQUEST_BUCKETS_S,
             )
         )
+        self._api_requests = self._often(
+            _Counts("api_requests", "Requests to the API that were answered", "method", "route", "status")
+        )
+        self._api_seconds = self._often(
+            _Distribution(
+                "api_request_duration_seconds",
+                "From the head of a request to the end of its answer",
+                "method",
+                "route",
+                bounds=_API_BUCKETS_S,
+            )
+        )
         self._in_flight = 0
         self._gauge("jobs_in_flight", "HTTP attempts running now").set_function(lambda: self._in_flight)
         self._users = self._gauge("users_enabled", "Users who have the task enabled", "task")
@@ -136,6 +158,8 @@ class Metrics:
             worker_events.MessageRejected: self._on_message_rejected,
             worker_events.ConsumersRebuilt: lambda e: self._rebuilds.labels(e.reason).inc(),
             worker_events.LimitWaited: lambda e: self._limit_waits.labels(e.limit).inc(),
+            api_events.RequestAnswered: self._on_request_answered,
+            api_events.TokenRefused: lambda e: self._refused_tokens.labels(e.reason).inc(),
             events.ConnectionRestored: self._on_connection_restored,
             events.LoopFailed: lambda e: self._loop_failures.labels(e.loop).inc(),
             events.SubscriberFailed: lambda e: self._telemetry_failures.labels(e.subscriber).inc(),
@@ -150,6 +174,8 @@ class Metrics:
 
     def _task(self, task: str) -> str:
         if task not in self._task_labels:
+            if is_api_task_id(task):
+                return API_TASKS
             if len(self._task_labels) >= MAX_TASK_LABELS:
                 return OTHER_TASKS
             self._task_labels.add(task)
@@ -182,6 +208,11 @@ class Metrics:
 
     def _on_message_rejected(self, event: worker_events.MessageRejected) -> None:
         self._rejected.labels(event.reason).inc()
+
+    def _on_request_answered(self, event: api_events.RequestAnswered) -> None:
+        method = event.method if event.method in _METHODS else "(other)"
+        self._api_requests.add(method, event.route, str(event.status))
+        self._api_seconds.observe(event.duration_s, method, event.route)
 
     def _on_connection_restored(self, event: events.ConnectionRestored) -> None:
         if event.service == "rabbitmq" and event.outage_s > 0:

@@ -192,3 +192,33 @@ class DamagedKeySetAside(Event):
     key: str
     problem: str
     kept_as: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ApiTasksFired(Event):
+    """Tasks made through the API were due: `queued` run, `waiting` wait for the end of other tasks."""
+
+    queued: int
+    waiting: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ApiTasksPutBack(Event):
+    """Tasks made through the API stood neither among the due nor among the waiting ones; they are due again."""
+
+    tasks: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ApiTaskUnreadable(Event):
+    """A task made through the API is due but cannot be read or sent; it is looked at again after a minute."""
+
+    task: str
+    error: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TasksPaused(Event):
+    """Which task types of tasks.yaml are paused through the API has changed."""
+
+    paused: tuple[str, ...]

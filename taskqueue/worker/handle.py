@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
+from taskqueue.core.api_run import is_api_task_id
+from taskqueue.core.api_task import API_USER
 from taskqueue.core.execution import ErrorDetail, ExecutionResult
 from taskqueue.core.host_limit import host_of
 from taskqueue.core.instants import from_unix_ms, to_unix_ms
 from taskqueue.core.job import Job, JobMessage, JobSource
-from taskqueue.core.outcome import Outcome, OutcomeClass
+from taskqueue.core.outcome import SUCCESS, Outcome
 from taskqueue.core.retry import Cancel, Complete, Decision, Drop, Fail, Park, Retry, RetryPolicy, Skip, decide
 from taskqueue.core.state import Status
-from taskqueue.core.task import Task
+from taskqueue.core.task import Task, TaskSource
+from taskqueue.core.value import value
 from taskqueue.core.waiting import GLOBAL, concurrency_limit, host_limit, task_limit
 from taskqueue.runtime import Now
 from taskqueue.store.jobs import FAILING, Admission, AdmitTerms, Claimant, JobStore, Places, Switch, Verdict
@@ -36,6 +39,11 @@ _PLACE_KEPT_BEYOND_CALL = timedelta(minutes=1)
 #: claims and done markers outlive the last instant at which the job may still start by this much
 _KEPT_BEYOND_AGE = timedelta(hours=1)
 
+#: see core/outcome.SUCCESS
+_RUN, _WAIT = Verdict.RUN, Verdict.WAIT
+_REQUIRED, _OPTIONAL, _NONE = Switch.REQUIRED, Switch.OPTIONAL, Switch.NONE
+_SCHEDULER, _API = JobSource.SCHEDULER, TaskSource.API
+
 #: tasks whose rules are remembered: those of tasks that are gone must not stay for ever
 _MOST_RULES = 1000
 
@@ -53,7 +61,7 @@ class HandleTerms:
     defaults: AttemptDefaults
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class Handled:
     """What was decided, and the record that says so; None where nothing is to be recorded.
 
@@ -126,7 +134,7 @@ class Handler:
         """Return what follows, and what the call met; None where there was none."""
         job = message.job
         admission = await self._admit(message, task, claimant, rules)
-        if admission.verdict is not Verdict.RUN:
+        if admission.verdict is not _RUN:
             return self._turned_away(job, admission, rules.kept), None
         if not self._terms.hosts.may_call(passage):
             return self._parked_for_host(task, rules, timedelta(0)), None
@@ -198,7 +206,7 @@ class Handler:
         patience = _LONGEST_SLEEP
         while True:
             admission = await self._persevere(lambda: self._jobs.admit(job, claimant, terms))
-            if admission.verdict is not Verdict.WAIT:
+            if admission.verdict is not _WAIT:
                 return admission
             wait = timedelta(milliseconds=admission.milliseconds)
             if admission.word == "early":
@@ -248,14 +256,21 @@ class Handler:
                 return Handled(decision=Drop(reason=why))
             case Admission(verdict=Verdict.SKIP, word=why):
                 status = Status.CANCELLED if why == "cancelled" else Status.SKIPPED
-                return Handled(decision=Skip(reason=why), record=self._ended(job, status, now, None), kept=kept)
+                record = replace(self._ended(job, status, now, None), reason=why)
+                return Handled(decision=Skip(reason=why), record=record, kept=kept)
             case Admission(word=why):
                 error = ErrorDetail(code=why, message=_SAID[why], retry=False)
                 record = self._ended(job, Status.FAILED, now, error)
                 return Handled(decision=Fail(reason=why, code=why, detail=error.message), record=record, kept=kept)
 
     def unknown_task(self, job: Job) -> Handled:
-        """Return what becomes of a job whose task nobody knows: it fails, and says so."""
+        """Return what becomes of a job whose task nobody knows: it fails, and says so.
+
+        One that was made through the API was deleted since: its job is skipped.
+        """
+        if job.user_id == API_USER and is_api_task_id(job.task_type_id):
+            skipped = replace(self._ended(job, Status.SKIPPED, self._now(), None), reason="task_removed")
+            return Handled(decision=Skip(reason="task_removed"), record=skipped)
         text = f"no task {job.task_type_id!r}: neither tasks.yaml nor the API knows it"
         error = ErrorDetail(code="unknown_task", message=text, retry=False)
         record = self._ended(job, Status.FAILED, self._now(), error)
@@ -285,7 +300,7 @@ class Handler:
                 job_id=job.id,
                 user_id=job.user_id,
                 attempt=job.attempt,
-                outcome_class=outcome.kind.value,
+                outcome_class=str(outcome.kind),
                 status=outcome.status,
                 duration_s=took.total_seconds(),
                 error_code=outcome.code or None,
@@ -298,8 +313,9 @@ class Handler:
         self, message: JobMessage, attempt: Attempt, decision: Complete | Retry | Fail | Cancel
     ) -> ExecutionResult:
         job, outcome = message.job, attempt.outcome
+        next_attempt = decision.at if isinstance(decision, Retry) else None
         error = None
-        if outcome.kind is not OutcomeClass.SUCCESS:
+        if outcome.kind is not SUCCESS:
             error = ErrorDetail(code=outcome.code, message=outcome.message, retry=isinstance(decision, Retry))
         return ExecutionResult(
             job_id=job.id,
@@ -308,7 +324,9 @@ class Handler:
             completed_at=attempt.completed_at,
             error=error,
             response=attempt.response,
-            next_attempt=decision.at if isinstance(decision, Retry) else None,
+            response_truncated=attempt.truncated,
+            next_attempt=next_attempt,
+            trail=attempt.trail(job.attempt, next_attempt=next_attempt, worker_id=self._terms.worker_id),
             occurrence=message.occurrence if isinstance(decision, Retry) else None,
             task_type_id=job.task_type_id,
             user_id=job.user_id,
@@ -344,13 +362,15 @@ _SAID = {
 
 
 def switch_of(message: JobMessage, task: Task) -> Switch:
-    """Return how task and preference decide: planned jobs need their user's 1, all others stop at an explicit 0."""
+    """Return who decides: planned jobs need their user's 1, others stop at an explicit 0, API tasks have no user."""
     if task.removed:
         return Switch.REMOVED
     if not task.enabled:
         return Switch.OFF
-    planned = message.metadata.source == JobSource.SCHEDULER
-    return Switch.REQUIRED if planned and not task.default_enabled else Switch.OPTIONAL
+    planned = message.metadata.source == _SCHEDULER
+    if planned and not task.default_enabled:
+        return _REQUIRED
+    return _NONE if task.source is _API else _OPTIONAL
 
 
 def _stopped_by(limits: Limits, task: Task) -> str | None:

@@ -15,7 +15,7 @@ from math import inf
 from typing import NoReturn
 
 from taskqueue.core.host_limit import HostLimit, HostReport, Sign, host_of, over_all_workers, sign_of
-from taskqueue.core.outcome import Outcome
+from taskqueue.core.outcome import SUCCESS, Outcome
 from taskqueue.core.task import Task
 from taskqueue.runtime import Now
 from taskqueue.store.hosts import HostReports, HostStore
@@ -96,8 +96,10 @@ class Hosts:
         """Note that the job is over there, and what its call met; None where there was no call."""
         if passage is not None:
             passage.limit.end(passage.began)
-        sign = Sign.NONE if outcome is None else sign_of(outcome)
-        if outcome is None or sign is Sign.NONE or (passage is None and sign is Sign.REACHED):
+        if outcome is None or (passage is None and outcome.kind is SUCCESS):
+            return
+        sign = sign_of(outcome)
+        if sign is Sign.NONE or (passage is None and sign is Sign.REACHED):
             return
         host, now = host_of(task.target.endpoint), self._now().timestamp()
         limit = self._limits.get(host)

@@ -10,12 +10,14 @@ import asyncio
 import math
 import socket
 import ssl
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, cast
 
 import aiohappyeyeballs
 import httptools
+
+from taskqueue.worker.guard import Guard
 
 #: below the 5 s after which common servers (uvicorn, Node.js) close an idle connection: a request written to one that
 #: is just being closed is lost with an unknown effect
@@ -38,6 +40,9 @@ _SWITCHING_PROTOCOLS: Final = 101
 
 AddressInfo = tuple[int | socket.AddressFamily, int | socket.SocketKind, int, str, tuple[Any, ...]]
 
+#: from a name and a port to where to connect, as loop.getaddrinfo; it raises OSError
+Resolve = Callable[[str, int], Coroutine[Any, Any, Sequence[AddressInfo]]]
+
 
 class BrokenAnswerError(Exception):
     """The answer is not valid HTTP, too large in its head, or ended early. The text holds nothing of the answer."""
@@ -49,11 +54,12 @@ class BrokenConnectionError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """Whom a connection leads to."""
+    """Whom a connection leads to, and who judges that: calls that are judged otherwise share nothing."""
 
     secure: bool
     host: str
     port: int
+    guard: Guard | None = None
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
@@ -145,7 +151,8 @@ class Connection(asyncio.Protocol):
             self._fail(BrokenAnswerError("has a head without an end"))
 
     def eof_received(self) -> None:
-        """Take the end for the end of both directions."""
+        """Take the end for the end of both directions, also where a part of the request was not sent yet."""
+        self.close()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """End the answer, which is complete here where nothing else said how long it is."""
@@ -259,12 +266,13 @@ class _Lookup:
 
 
 class Pool:
-    """Connections by origin. How many there are is the caller's to bound."""
+    """Connections by origin. How many there are is the caller's to bound. `resolve`: None for the loop's own."""
 
-    def __init__(self) -> None:
+    def __init__(self, resolve: Resolve | None = None) -> None:
         self._idle: dict[Origin, list[Connection]] = {}
         self._open: set[Connection] = set()
-        self._lookups: dict[tuple[str, int], _Lookup] = {}
+        self._addresses = resolve or self._getaddrinfo
+        self._lookups: dict[tuple[str, int, Guard | None], _Lookup] = {}
         self._tls: ssl.SSLContext | None = None
         self._loop = asyncio.get_running_loop()
         self._sweeping: asyncio.TimerHandle | None = None
@@ -281,12 +289,19 @@ class Pool:
         return None
 
     async def dial(self, origin: Origin) -> Connection:
-        """Return a new connection. Raises OSError, which ssl.SSLError and socket.gaierror are."""
-        addresses = await self._resolve(origin.host, origin.port)
+        """Return a new connection.
+
+        Raises OSError, which ssl.SSLError and socket.gaierror are, and BlockedAddressError.
+        """
+        guard = origin.guard
+        addresses = await (self._resolve(origin) if guard is None else self._resolve_guarded(origin, guard))
         found = await aiohappyeyeballs.start_connection(
             addresses, happy_eyeballs_delay=_NEXT_ADDRESS_AFTER_S, loop=self._loop
         )
         try:
+            if guard is not None:
+                # The kernel has the last word on where a connection leads, and nothing has been sent yet.
+                guard.check_addresses(origin.host, (found.getpeername(),))
             _, connection = await self._loop.create_connection(
                 lambda: Connection(origin, self._put_back, self._open.discard),
                 sock=found,
@@ -327,21 +342,28 @@ class Pool:
                 del self._idle[origin]
         self._sweeping = self._loop.call_later(_KEEP_ALIVE_S / 2, self._sweep) if self._idle else None
 
-    async def _resolve(self, host: str, port: int) -> Sequence[AddressInfo]:
-        lookup = self._lookups.get((host, port))
+    async def _resolve_guarded(self, origin: Origin, guard: Guard) -> Sequence[AddressInfo]:
+        """Return addresses that have all been judged. They are literals, so nobody looks a name up after this."""
+        guard.check_host(origin.host, origin.port)
+        addresses = await self._resolve(origin)
+        guard.check_addresses(origin.host, (info[4] for info in addresses))
+        return addresses
+
+    async def _resolve(self, origin: Origin) -> Sequence[AddressInfo]:
+        lookup = self._lookups.get((origin.host, origin.port, origin.guard))
         if lookup is None or self._loop.time() >= lookup.until:
-            lookup = self._look_up(host, port)
+            lookup = self._look_up(origin)
         if not lookup.task.done():
             await asyncio.wait((lookup.task,))  # which leaves it to the others when this call is cancelled
         if lookup.task.cancelled():
             raise OSError("closed")
         return lookup.task.result()
 
-    def _look_up(self, host: str, port: int) -> _Lookup:
+    def _look_up(self, origin: Origin) -> _Lookup:
         if len(self._lookups) >= _MOST_RESOLVED:
             self._lookups = {name: known for name, known in self._lookups.items() if not known.task.done()}
-        lookup = _Lookup(self._loop.create_task(self._addresses(host, port)))
-        self._lookups[host, port] = lookup
+        lookup = _Lookup(self._loop.create_task(self._addresses(origin.host, origin.port)))
+        self._lookups[origin.host, origin.port, origin.guard] = lookup
 
         def keep(task: asyncio.Task[Sequence[AddressInfo]]) -> None:
             failed = task.cancelled() or task.exception() is not None
@@ -350,7 +372,7 @@ class Pool:
         lookup.task.add_done_callback(keep)
         return lookup
 
-    async def _addresses(self, host: str, port: int) -> Sequence[AddressInfo]:
+    async def _getaddrinfo(self, host: str, port: int) -> Sequence[AddressInfo]:
         return await self._loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
 
     def _tls_context(self) -> ssl.SSLContext:

@@ -22,9 +22,12 @@ from taskqueue.core.instants import rfc3339
 from taskqueue.errors import StoreError
 from taskqueue.ops_server import OpsServer
 from taskqueue.runtime import Now, Supervisor
+from taskqueue.store.api_tasks import ApiTaskStore
 from taskqueue.store.cancellations import Cancellations
 from taskqueue.store.catalog import CatalogStore
 from taskqueue.store.connection import RedisStore
+from taskqueue.store.executions import ExecutionStore
+from taskqueue.store.fleet import FleetKind, Presence
 from taskqueue.store.health import StoreHealth
 from taskqueue.store.hosts import HostStore
 from taskqueue.store.jobs import JobStore
@@ -36,6 +39,7 @@ from taskqueue.telemetry.metrics import Metrics
 from taskqueue.worker.attempt import AttemptDefaults, Caller
 from taskqueue.worker.cancellations import CancellationWatch
 from taskqueue.worker.definitions import Definitions
+from taskqueue.worker.guard import guards_of
 from taskqueue.worker.handle import Handler, HandleTerms
 from taskqueue.worker.hands import Hands, Identity
 from taskqueue.worker.hosts import Hosts
@@ -46,7 +50,7 @@ from taskqueue.worker.perseverance import Perseverance
 from taskqueue.worker.references import References
 from taskqueue.worker.request import USER_AGENT
 from taskqueue.worker.routes import worker_routes
-from taskqueue.worker.settle import Settler
+from taskqueue.worker.settle import Background, Settler
 from taskqueue.worker.stats import WorkerStats
 from taskqueue.worker.watchdog import Watchdog
 
@@ -86,6 +90,9 @@ class Worker:
         scripts = Scripts(self._store, asset_dir("lua"))
         self._store_health = StoreHealth(self._store, emit)
         self._now: Now = now or self._store_health.clock
+        self._presence = Presence(
+            self._store, scripts, FleetKind.WORKER, self._identity.incarnation, self._present_status
+        )
         self._jobs, self._limits = JobStore(self._store, scripts), LimitStore(self._store, scripts)
         self._live_limits = LiveLimits(_limits(settings.rate_limit))
         self._overrides, self._hosts = LimitOverrides(self._store, scripts), self._build_hosts()
@@ -97,9 +104,10 @@ class Worker:
         self._intake = Intake()
         self.consumers = self._build_consumers()
         self._watchdog = Watchdog(self.consumers, clock=time.monotonic, emit=emit)
-        self._http = HttpCaller(user_agent=USER_AGENT)
+        self._http = HttpCaller(user_agent=USER_AGENT, guards=guards_of(settings.guard))
         self._stopping, self._give_up = asyncio.Event(), asyncio.Event()
-        self._definitions = Definitions(CatalogStore(self._store, scripts), set(settings.rate_limit.per_task), emit)
+        catalog, api_tasks = CatalogStore(self._store, scripts), ApiTaskStore(self._store, scripts)
+        self._definitions = Definitions(catalog, api_tasks, set(settings.rate_limit.per_task), emit)
         self._caller = Caller(self._http, References(environ), self._defaults(), now=self._now)
         self._cancellations = CancellationWatch(Cancellations(self._store, scripts), self._caller)
         self.hands = self._build_hands()
@@ -113,6 +121,7 @@ class Worker:
         self._supervisor.start("redis", self._store_health.run)
         self._supervisor.start("definitions", self._store_health.outlasting(self._definitions.run))
         self._supervisor.start("heartbeat", self._store_health.outlasting(self._beat_for_ever))
+        self._supervisor.start("presence", self._store_health.outlasting(self._presence.run))
         self._supervisor.start("limits", self._store_health.outlasting(self._tell_limits_for_ever))
         self._supervisor.start("cancellations", self._store_health.outlasting(self._cancellations.run))
         self._supervisor.start("overrides", self._store_health.outlasting(self._follow_overrides))
@@ -145,6 +154,7 @@ class Worker:
         await self.publisher.stop(max(0.1, deadline - now()))
         await self._http.stop()
         await self._last_beat()
+        await self._presence.leave()
         await self._server.stop(deadline)
         await self._store.close()
 
@@ -190,14 +200,16 @@ class Worker:
 
     async def _beat_for_ever(self) -> NoReturn:
         while True:
-            status = {
-                "worker_id": self._settings.worker.instance_id,
-                "capacity": self._settings.worker.pool_size,
-                "active_jobs": self.hands.active,
-                "at": rfc3339(self._now()),
-            }
-            await self._jobs.beat(self._identity.incarnation, json.dumps(status), HEARTBEAT_TTL)
+            status = json.dumps({**self._present_status(), "at": rfc3339(self._now())})
+            await self._jobs.beat(self._identity.incarnation, status, HEARTBEAT_TTL)
             await asyncio.sleep(HEARTBEAT_TTL.total_seconds() / 4)
+
+    def _present_status(self) -> Mapping[str, object]:
+        return {
+            "worker_id": self._settings.worker.instance_id,
+            "capacity": self._settings.worker.pool_size,
+            "current_load": self.hands.active,
+        }
 
     async def _tell_limits_for_ever(self) -> NoReturn:
         while True:
@@ -271,7 +283,8 @@ class Worker:
             jitter=random.random,
             emit=self._emit,
         )
-        settler = Settler(self._jobs, self.publisher, perseverance, now=self._now, emit=self._emit)
+        background = Background(definition=self._definitions.get, attempts=ExecutionStore(self._store).attempts)
+        settler = Settler(self._jobs, self.publisher, perseverance, background, now=self._now, emit=self._emit)
         return Hands(
             self._intake,
             self._definitions,

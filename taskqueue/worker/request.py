@@ -5,39 +5,44 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from datetime import datetime
 from functools import lru_cache
 from urllib.parse import quote, urlencode, urlsplit, urlunsplit
 
 from taskqueue import __version__
-from taskqueue.core.ids import percent_encoded
 from taskqueue.core.instants import rfc3339
 from taskqueue.core.job import Job
+from taskqueue.core.reference import host_by_reference
 from taskqueue.core.task import Task
 from taskqueue.errors import InvalidValueError
+from taskqueue.worker.address import address_of
 from taskqueue.worker.http_call import HttpRequest
 from taskqueue.worker.references import References
+from taskqueue.worker.signing import signature_headers, signing_key
 
 USER_AGENT = f"taskqueue/{__version__}"
 
-#: RFC 3986 section 5.2.4 takes them out of a path, percent-encoded or not
-_DOT_SEGMENTS = frozenset({".", ".."})
+#: no server takes a longer line, and what people put into a query is shorter by far
+_MAX_URL_BYTES = 64 * 1024
 
 #: ids as most systems write them, which any header can carry
 _PLAIN = re.compile(r"[A-Za-z0-9._~:@-]+", re.ASCII)
 
 #: W3C Trace Context, 3.2.2: bytes of a trace id and of a span id, neither of which is all zeros
 _TRACE_BYTES, _SPAN_BYTES = 16, 8
+_TRACE_ID = re.compile(r"(?!0{32})[0-9a-f]{32}", re.ASCII)
 
 _METHODS_WITH_BODY = frozenset({"POST", "PUT", "PATCH"})
 
 
-def build_request(task: Task, job: Job, references: References) -> HttpRequest:
+def build_request(task: Task, job: Job, references: References, started_at: datetime) -> HttpRequest:
     """Return the request of one attempt. Raises InvalidValueError when it cannot be built; trying again will not help.
 
-    POST, PUT and PATCH carry the payload as it is; GET and DELETE carry its fields as query parameters.
+    POST, PUT and PATCH carry the payload as it is; GET and DELETE carry its fields as query parameters. `started_at` is
+    the instant that a signature bears.
     """
-    url = _address(task, job)
+    url = address_of(task.target.endpoint, job.user_id, task.id, references)
     body = None
     headers = {**_own_headers(job), **references.resolve_all(task.target.headers)}
     if task.target.method in _METHODS_WITH_BODY:
@@ -46,23 +51,19 @@ def build_request(task: Task, job: Job, references: References) -> HttpRequest:
             headers["Content-Type"] = "application/json"
     else:
         url = _with_query(url, job)
-    return HttpRequest(method=task.target.method, url=url, headers=headers, body=body)
+    if task.target.signing_secrets:
+        headers |= _signature(task.target.signing_secrets, job, started_at, body or b"", references)
+    host = host_by_reference(task.target.endpoint)
+    return HttpRequest(method=task.target.method, url=url, headers=headers, body=body, host_shown=host)
 
 
-def _address(task: Task, job: Job) -> str:
-    if "{" not in task.target.endpoint:
-        return task.target.endpoint
-    # Everything is encoded, so an id can be one segment or one value and nothing else.
-    address = task.target.endpoint.replace("{user_id}", percent_encoded(job.user_id)).replace(
-        "{task_id}", percent_encoded(task.id)
-    )
-    path = urlsplit(address).path
-    if job.user_id in _DOT_SEGMENTS and not _DOT_SEGMENTS.isdisjoint(path.split("/")):
-        raise InvalidValueError(
-            f"user id {job.user_id!r} cannot be a segment of a path: proxies and servers take it for a step in the "
-            "tree, and the call would reach another address; put {user_id} into the query, or call it by its body"
-        )
-    return address
+def _signature(
+    secrets: Sequence[str], job: Job, started_at: datetime, body: bytes, references: References
+) -> Mapping[str, str]:
+    keys = [signing_key(references.value("signing secret", reference), reference) for reference in secrets]
+    # A dot ends the id in what is signed; only ids of other systems have any.
+    message_id = _header_text(job.id).replace(".", "%2E")
+    return signature_headers(keys, message_id, int(started_at.timestamp()), body)
 
 
 def _own_headers(job: Job) -> dict[str, str]:
@@ -87,16 +88,28 @@ def _header_text(text: str) -> str:
 
 
 def traceparent(job: Job) -> str:
-    """Return the W3C Trace Context header: one trace for a job, one span for each of its attempts."""
-    digest = hashlib.blake2b(job.id.encode(), digest_size=_TRACE_BYTES + _SPAN_BYTES).digest()
-    span = (int.from_bytes(digest[_TRACE_BYTES:]) + job.attempt) % 256**_SPAN_BYTES
-    return f"00-{digest[:_TRACE_BYTES].hex()}-{span or 1:016x}-01"
+    """Return the W3C Trace Context header: one trace for a job, one span for each of its attempts.
+
+    The trace id is the job's id without its dashes, where that is a UUID.
+    """
+    trace = job.id.replace("-", "")
+    if not _TRACE_ID.fullmatch(trace):
+        trace = hashlib.blake2b(job.id.encode(), digest_size=_TRACE_BYTES).hexdigest()
+    span = (int(trace[_TRACE_BYTES:], 16) + job.attempt) % 256**_SPAN_BYTES
+    return f"00-{trace}-{span or 1:016x}-01"
 
 
 def _with_query(url: str, job: Job) -> str:
     parts = urlsplit(url)
-    query = "&".join(filter(None, (parts.query, urlencode(_query_fields(job), quote_via=quote))))
-    return urlunsplit((parts.scheme, parts.netloc, parts.path, query, ""))
+    try:
+        fields = urlencode(_query_fields(job), quote_via=quote)
+    except UnicodeEncodeError:
+        raise InvalidValueError("the payload holds half a surrogate pair, which no query can carry") from None
+    query = "&".join(filter(None, (parts.query, fields)))
+    url = urlunsplit((parts.scheme, parts.netloc, parts.path, query, ""))
+    if len(url) > _MAX_URL_BYTES:
+        raise InvalidValueError(f"the payload makes a URL of {len(url)} bytes; use POST, which sends it as the body")
+    return url
 
 
 def _query_fields(job: Job) -> Mapping[str, str]:
@@ -107,6 +120,8 @@ def _query_fields(job: Job) -> Mapping[str, str]:
         payload = json.loads(job.payload)
     except (ValueError, RecursionError):
         raise InvalidValueError("the payload is not JSON, and a call without a body needs its fields") from None
+    if payload is None:
+        return {}
     if not isinstance(payload, dict):
         raise InvalidValueError("the payload is no JSON object, and a call without a body needs its fields")
     parameters = payload.pop("parameters", None)

@@ -6,19 +6,22 @@ between, the message comes again and finds what was recorded: a job may be calle
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from taskqueue.broker.consumer import Delivery
-from taskqueue.broker.failed import failed_message
+from taskqueue.broker.failed import failed_message, with_request
 from taskqueue.broker.names import queue_name
 from taskqueue.broker.publisher import Publisher
+from taskqueue.core.attempt_record import AttemptRecord
 from taskqueue.core.codec import MAX_STORED_BYTES, decode_message, encode_message
-from taskqueue.core.execution import ErrorDetail
+from taskqueue.core.execution import ErrorDetail, ExecutionResult
 from taskqueue.core.job import Job, JobMessage
 from taskqueue.core.retry import Cancel, Complete, Decision, Drop, Fail, Park, Retry, Skip
 from taskqueue.core.state import Status
-from taskqueue.errors import MessageError, StoreError
+from taskqueue.core.task import Task
+from taskqueue.errors import InvalidValueError, MessageError, StoreError
 from taskqueue.runtime import Now
 from taskqueue.store.jobs import Claimant, JobStore
 from taskqueue.telemetry.events import DeliveryReturned, Emit
@@ -33,13 +36,29 @@ _RETURNS_TO_QUEUE = 4
 _PARKED_KEPT = timedelta(days=1)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Background:
+    """Where to ask what a failed job was to call, and what its attempts came to: told to whoever finds its message."""
+
+    definition: Callable[[str], Awaitable[Task | None]]
+    attempts: Callable[[str], Awaitable[Sequence[AttemptRecord]]]
+
+
 class Settler:
     """The end of a delivery's way."""
 
     def __init__(
-        self, jobs: JobStore, publisher: Publisher, perseverance: Perseverance, *, now: Now, emit: Emit
+        self,
+        jobs: JobStore,
+        publisher: Publisher,
+        perseverance: Perseverance,
+        background: Background,
+        *,
+        now: Now,
+        emit: Emit,
     ) -> None:
         self._jobs = jobs
+        self._background = background
         self._publisher = publisher
         self._persevere = perseverance
         self._now = now
@@ -68,7 +87,8 @@ class Settler:
                 await delivery.ack()
             case Fail() as failure:
                 attempts = job.attempt if handled.called else job.attempt - 1
-                await self._hand_to_failed(delivery, failure, attempts)
+                failure, failed_at = await self._as_recorded(job, failure, handled.record)
+                await self._hand_to_failed(delivery, failure, attempts, failed_at, job)
                 await self._persevere(lambda: self._jobs.mark_failed(job.id))
                 await delivery.ack()
         self._emit(_event_of(job, handled.decision))
@@ -105,7 +125,7 @@ class Settler:
     async def reject(self, delivery: Delivery, error: MessageError) -> None:
         """Hand a message that cannot be read to the failed queue, once."""
         failure = Fail(reason=error.reason, code=error.reason, detail=error.detail)
-        await self._hand_to_failed(delivery, failure, attempts=0)
+        await self._hand_to_failed(delivery, failure, attempts=0, failed_at=self._now())
         await delivery.ack()
         self._emit(MessageRejected(reason=error.reason, queue=queue_name(delivery.queue), detail=error.detail))
 
@@ -143,7 +163,29 @@ class Settler:
             )
         )
 
-    async def _hand_to_failed(self, delivery: Delivery, failure: Fail, attempts: int) -> None:
+    async def _as_recorded(self, job: Job, failure: Fail, record: ExecutionResult | None) -> tuple[Fail, datetime]:
+        """Return the failure and its instant as the job's record has them, where there is one.
+
+        A job whose worker died with it comes to the failed queue once more: that both messages tell of one failure
+        can be seen by its instant alone, and a replay of one then settles the other.
+        """
+        if record is None:
+            record = await self._recorded_failure(job.id)
+            if record is not None and record.error is not None:
+                failure = replace(failure, code=record.error.code, detail=record.error.message)
+        return failure, self._now() if record is None else record.completed_at
+
+    async def _recorded_failure(self, job_id: str) -> ExecutionResult | None:
+        try:
+            text = await self._jobs.execution(job_id)
+            record = None if text is None else ExecutionResult.from_json(text)
+        except (StoreError, InvalidValueError):
+            return None  # the message must not wait for what can be read no more
+        return record if record is not None and record.status is Status.FAILED else None
+
+    async def _hand_to_failed(
+        self, delivery: Delivery, failure: Fail, attempts: int, failed_at: datetime, job: Job | None = None
+    ) -> None:
         message = failed_message(
             delivery.body,
             message_id=delivery.message_id,
@@ -151,10 +193,24 @@ class Settler:
             error_code=failure.code,
             error_message=failure.detail,
             attempts=attempts,
-            failed_at=self._now(),
+            failed_at=failed_at,
             queue=queue_name(delivery.queue),
         )
+        if job is not None and (task := await self._definition(job.task_type_id)) is not None:
+            message = with_request(message, task, await self._attempts(job.id))
         await self._persevere(lambda: self._publisher.publish(message, _CONFIRM_WITHIN_S))
+
+    async def _definition(self, task_id: str) -> Task | None:
+        try:
+            return await self._background.definition(task_id)
+        except StoreError:
+            return None  # as with the attempts
+
+    async def _attempts(self, job_id: str) -> Sequence[AttemptRecord]:
+        try:
+            return await self._background.attempts(job_id)
+        except StoreError:
+            return ()  # the message says enough without them, and must not wait for Redis
 
 
 def _without_retry(handled: Handled) -> Handled:
@@ -164,7 +220,8 @@ def _without_retry(handled: Handled) -> Handled:
         said = "" if record.error is None else f"; the last attempt: {record.error.message}"
         text = f"the job was cancelled before its next attempt{said}"
         error = ErrorDetail(code="cancelled", message=text, retry=False)
-        record = replace(record, status=Status.CANCELLED, error=error, next_attempt=None, occurrence=None)
+        trail = record.trail and replace(record.trail, attempt=replace(record.trail.attempt, next_attempt=None))
+        record = replace(record, status=Status.CANCELLED, error=error, next_attempt=None, occurrence=None, trail=trail)
     return replace(handled, decision=Cancel(), record=record)
 
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import socket
 import time
 from collections.abc import Sequence
 
 import pytest
 
-from taskqueue.core.host_limit import host_of
+from taskqueue.core.host_limit import LONGEST_RAMP_S, host_of
+from taskqueue.core.instants import parse_rfc3339
 from taskqueue.core.waiting import host_limit
 from taskqueue.dev.target import Target
 from tests.support.inbox import eventually
@@ -16,6 +18,9 @@ from tests.support.processes import Process
 from tests.support.system import System, new_users, trigger
 
 pytestmark = pytest.mark.timeout(120)
+
+#: of the one worker that meets a host again, and how long that one takes to answer
+HANDS, ANSWERS_IN_S = 20, 0.05
 
 POOL = {"worker": {"pool_size": 5}}
 RETRIES = 8
@@ -91,6 +96,34 @@ async def test_a_host_that_names_a_time_is_not_called_before_it(system: System) 
         early = [call for call in sick.calls if known_at + 0.5 < call.at < last + 3.9]
         assert early == []
         assert {call.headers["x-taskqueue-user"] for call in sick.calls if call.status == 200} == set(users)
+
+
+async def test_a_host_that_comes_back_gets_its_backlog_over_as_long_as_it_was_away(system: System) -> None:
+    with socket.socket() as nobody:
+        nobody.bind(("127.0.0.1", 0))
+        port = nobody.getsockname()[1]
+        path = f"http://127.0.0.1:{port}/slow/{ANSWERS_IN_S * 1000:.0f}"
+        system.write_tasks(system.task("sick", retries=RETRIES, retry_delay="1s", config={"endpoint": path}))
+        scheduler, worker = await system.scheduler_and_worker({"worker": {"pool_size": HANDS}})
+        users = new_users(300)
+        await trigger(scheduler, "sick", users)
+        closed = await worker.wait_for("host_closed", closings=1)
+        await worker.wait_for("host_closed", within=20, closings=4)
+    async with Target(port=port) as back:
+        await worker.wait_for("host_opened", within=20)
+        await system.drained(scheduler, worker, within=60)
+        calls = back.calls
+
+    refused = worker.events("attempt_ended", error_code="connection_refused")
+    assert len(refused) <= 3 * HANDS, "the first few, and a probe for each closing"
+    assert sorted(call.headers["x-taskqueue-user"] for call in calls) == sorted(users)
+    assert system.failed.messages == []
+    opened = parse_rfc3339(worker.events("host_opened")[0]["ts"])
+    away_s = (opened - parse_rfc3339(closed["ts"])).total_seconds()
+    for number, call in enumerate(calls):
+        since_s = call.at - opened.timestamp()
+        beside = sum(other.at > call.at - ANSWERS_IN_S for other in calls[:number])
+        assert beside <= max(1, HANDS * (since_s + 0.1) / min(away_s, LONGEST_RAMP_S)), f"after {since_s:.2f} s"
 
 
 async def test_operators_see_which_host_is_closed(system: System) -> None:

@@ -14,7 +14,7 @@ from starlette.routing import Route
 
 from taskqueue import ops_server
 from taskqueue.errors import ConfigError, InvalidValueError, StoreUnavailableError
-from taskqueue.ops_server import OpsServer, problem, read_json_object
+from taskqueue.ops_server import Connections, OpsServer, problem, read_json_object
 from taskqueue.runtime import stop_signals
 from taskqueue.telemetry.events import Event, PortBound, PortBusy
 from taskqueue.telemetry.metrics import Metrics
@@ -51,8 +51,17 @@ def _server(
     ready: Callable[[], Mapping[str, bool]] = dict,
     emit: Callable[[Event], None] = lambda _event: None,
     routes: list[Route] = ROUTES,
+    keep_alive_s: int = 5,
 ) -> OpsServer:
-    return OpsServer(host=host, port=port, ready=ready, metrics=Metrics(version="1"), emit=emit, routes=routes)
+    return OpsServer(
+        host=host,
+        port=port,
+        ready=ready,
+        metrics=Metrics(version="1"),
+        emit=emit,
+        routes=routes,
+        connections=Connections(keep_alive_s=keep_alive_s),
+    )
 
 
 @asynccontextmanager

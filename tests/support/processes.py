@@ -1,4 +1,4 @@
-"""Schedulers and workers as operators run them: processes with a settings file, a log and exit codes."""
+"""Schedulers, workers and APIs as operators run them: processes with a settings file, a log and exit codes."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _CHECKOUT = Path(__file__).resolve().parents[2]
 #: seconds for an interpreter to start, import and speak on a machine that is busy with other things
 STARTUP_S = 30.0
 
-Program = Literal["scheduler", "worker"]
+Program = Literal["scheduler", "worker", "api"]
 Line = Mapping[str, Any]
 
 

@@ -117,19 +117,27 @@ class System:
         return await self.processes.start("worker", merged(self.place.settings(), limits, settings or {}), environment)
 
     async def scheduler_and_worker(
-        self, worker: Settings | None = None, *, scheduler: Settings | None = None
+        self,
+        worker: Settings | None = None,
+        *,
+        scheduler: Settings | None = None,
+        environment: Mapping[str, str] | None = None,
+        watch_failed: bool = True,
     ) -> tuple[Process, Process]:
-        """Start one of each and return them when they are ready and the failed queue is watched.
+        """Start one of each and return them when they are ready and the failed queue is watched, which empties it.
+
+        `environment` is added to that of the worker.
 
         The delayed queue is in use at once, as it is behind a leader that worked until a moment ago; the first leader
         ever does not trust it for a minute, because it cannot know what others left in there.
         """
         await self.redis.set("taskqueue:lane_tail", to_unix_ms(datetime.now(UTC)))
-        both = await self.scheduler(scheduler), await self.worker(worker)
+        both = await self.scheduler(scheduler), await self.worker(worker, environment)
         for process in both:
             await process.wait_ready()
         await both[0].wait_for("leader_changed", leading=True)
-        await self.failed.open(self.place.amqp_url)
+        if watch_failed:
+            await self.failed.open(self.place.amqp_url)
         return both
 
     # --- what is asked of it ------------------------------------------------------------------------------------------

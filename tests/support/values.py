@@ -7,10 +7,12 @@ from typing import Any
 
 from hypothesis import strategies as st
 
+from taskqueue.core.attempt_record import AttemptRecord
 from taskqueue.core.execution import ExecutionResult
 from taskqueue.core.interval import Every, EveryKind
 from taskqueue.core.job import Job, JobMessage, JobSource, Metadata
 from taskqueue.core.occurrence import Occurrence
+from taskqueue.core.outcome import OutcomeClass
 from taskqueue.core.state import Status
 from taskqueue.core.task import Priority, Target, Task
 
@@ -94,3 +96,18 @@ def a_record(job: Job, **changes: Any) -> ExecutionResult:
         "worker_id": "worker-1",
     }
     return ExecutionResult(**fields | changes)
+
+
+def an_attempt(**changes: Any) -> AttemptRecord:
+    """Return what is kept of a first attempt that failed after 250 ms, with `changes`."""
+    fields: dict[str, Any] = {
+        "attempt": 1,
+        "started_at": TEN_O_CLOCK,
+        "completed_at": TEN_O_CLOCK + timedelta(milliseconds=250),
+        "outcome": OutcomeClass.RETRYABLE,
+        "http_status": 503,
+        "code": "http_503",
+        "message": "the endpoint answered 503",
+        "worker_id": "worker-1",
+    }
+    return AttemptRecord(**fields | changes)

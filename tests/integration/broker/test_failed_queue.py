@@ -5,10 +5,11 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 from taskqueue.broker.connection import Session, connect
-from taskqueue.broker.failed import ATTEMPTS_HEADER, REASON_HEADER, failed_message, take_failed
+from taskqueue.broker.failed import failed_message, take_failed
 from taskqueue.broker.names import FAILED_QUEUE, routing_key
 from taskqueue.broker.publisher import Outgoing, Publisher
 from taskqueue.broker.upkeep import purge_queues, queues_in_use
+from taskqueue.core.failures import ATTEMPTS_HEADER, REASON_HEADER
 from taskqueue.core.task import Priority
 from tests.support.inbox import Consume
 

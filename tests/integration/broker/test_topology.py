@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
 from urllib.parse import quote, urlsplit
 
 import httpx
@@ -7,7 +8,7 @@ import pytest
 
 from taskqueue.broker import topology
 from taskqueue.broker.connection import Session, connect
-from taskqueue.broker.names import DELAYED_QUEUE, QUEUES
+from taskqueue.broker.names import DELAYED_QUEUE, FAILED_QUEUE, QUEUES
 from taskqueue.broker.publisher import Outgoing, Publisher
 from taskqueue.errors import TopologyError
 
@@ -39,7 +40,7 @@ EXPECTED_QUEUES = {
         "x-overflow": "reject-publish",
         "x-message-ttl": 120_000,
     },
-    "taskqueue.jobs.failed": {"x-queue-type": "quorum"},
+    "taskqueue.jobs.failed": {"x-queue-type": "quorum", "x-delivery-limit": 1_000_000_000},
 }
 
 
@@ -98,6 +99,41 @@ async def test_names_every_queue_and_argument_that_differs(amqp_url: str) -> Non
     assert "queue taskqueue.jobs.delayed" in second
     assert "'x-message-ttl'" in second
     assert "taskqueue topology apply" in second
+
+
+class TestFailedQueueOfAnOlderVersion:
+    @pytest.fixture
+    async def older(self, amqp_url: str) -> AsyncIterator[Session]:
+        session = await connect(amqp_url, "test")
+        async with session.passing_channel("an older version") as channel:
+            await channel.queue_declare(FAILED_QUEUE, durable=True, arguments={"x-queue-type": "quorum"})
+        yield session
+        await session.close()
+
+    async def test_it_is_kept(self, older: Session) -> None:
+        await topology.declare(older)
+
+        assert (await topology.queue_depths(older))[FAILED_QUEUE] == 0
+
+    async def test_its_remedy_is_told_where_rabbitmq_would_drop_what_is_looked_at(
+        self, older: Session, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        assert older.server_version >= (3, 10)
+        monkeypatch.setattr(Session, "server_version", (4, 0, 5))
+
+        warning = await topology.warning_of_failed_queue(older)
+
+        assert warning is not None
+        assert "set_policy" in warning
+        assert "1000000000" in warning
+
+
+async def test_a_failed_queue_with_a_limit_of_its_own_needs_no_remedy(
+    session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Session, "server_version", (4, 0, 5))
+
+    assert await topology.warning_of_failed_queue(session) is None
 
 
 async def test_depth_of_a_missing_queue_is_unknown_and_the_session_lives_on(amqp_url: str) -> None:

@@ -13,6 +13,7 @@ import pytest
 import redis
 
 from taskqueue.cli.main import main
+from tests.support.failed_pile import FailedPile
 
 #: nothing listens on it
 DEAD_ADDRESS = "127.0.0.1:1"
@@ -58,6 +59,29 @@ def run_users(capsys: pytest.CaptureFixture[str]) -> Run:
     def run(*arguments: str) -> tuple[int, str, str]:
         with pytest.raises(SystemExit) as left:
             main(["users", *arguments])
+        output = capsys.readouterr()
+        assert isinstance(left.value.code, int)
+        return left.value.code, output.out, output.err
+
+    return run
+
+
+@pytest.fixture
+def pile(amqp_url: str, store: redis.Redis, monkeypatch: pytest.MonkeyPatch) -> Iterator[FailedPile]:
+    """The failed queue of the empty virtual host that the command is told to use, beside the empty database."""
+    assert store.dbsize() == 0
+    monkeypatch.setenv("TASKQUEUE_QUEUE__URL", amqp_url)
+    with closing(FailedPile(amqp_url)) as pile:
+        yield pile
+
+
+@pytest.fixture
+def run_failed(capsys: pytest.CaptureFixture[str]) -> Run:
+    """Run `taskqueue failed` here with arguments; return its exit code, output and errors."""
+
+    def run(*arguments: str) -> tuple[int, str, str]:
+        with pytest.raises(SystemExit) as left:
+            main(["failed", *arguments])
         output = capsys.readouterr()
         assert isinstance(left.value.code, int)
         return left.value.code, output.out, output.err

@@ -1,4 +1,4 @@
-"""`taskqueue exec cancel` and `show`, as their user runs them, against a real Redis."""
+"""`taskqueue exec cancel`, `show` and `logs`, as their user runs them, against a real Redis."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ import pytest
 import redis
 
 from taskqueue.cli.main import main
-from tests.support.values import a_job, a_record
+from taskqueue.core.log_line import Level, LogLine
+from taskqueue.core.state import Status
+from tests.support.values import TEN_O_CLOCK, a_job, a_record, an_attempt
 
 JOB = a_job()
 
@@ -78,6 +80,7 @@ def test_show_tells_where_a_job_waits(store: redis.Redis, run_exec: RunExec) -> 
         "worker_lives": None,
         "waits_in": "taskqueue:waiting:global",
         "execution": None,
+        "attempts": [],
     }
 
 
@@ -108,6 +111,52 @@ def test_show_prints_the_record_of_an_ended_job_without_characters_that_a_termin
     assert json.loads(out)["execution"] == json.loads(record.to_json())
 
 
+def test_show_lists_the_attempts_of_a_job(store: redis.Redis, run_exec: RunExec) -> None:
+    attempts = [an_attempt(), an_attempt(attempt=2, message="\x1b[2J")]
+    store.set("taskqueue:execution:a", a_record(a_job(), status=Status.FAILED).to_json())
+    store.rpush("taskqueue:execution:a:attempts", *(attempt.to_json() for attempt in attempts))
+
+    code, out, _ = run_exec("show", "a")
+
+    assert (code, out.isascii(), "\x1b" in out) == (0, True, False)
+    assert json.loads(out)["attempts"] == [attempt.as_dict() for attempt in attempts]
+
+
+def test_logs_shows_the_workers_lines_and_those_of_the_endpoint_in_their_order(
+    store: redis.Redis, run_exec: RunExec
+) -> None:
+    line = LogLine(timestamp=TEN_O_CLOCK, level=Level.ERROR, message="no \x1b[2J report")
+    store.set("taskqueue:execution:a", a_record(a_job()).to_json())
+    store.rpush("taskqueue:execution:a:logs", line.to_json())
+
+    code, out, err = run_exec("logs", "a")
+
+    assert (code, err) == (0, "")
+    assert out.splitlines() == [
+        "2024-01-15T10:00:00Z INFO    attempt 1 began on worker-1",
+        r"2024-01-15T10:00:00Z ERROR   no \x1b[2J report",
+        "2024-01-15T10:00:00.250000Z INFO    answered 2xx in 250 ms",
+    ]
+
+
+def test_logs_as_json_is_an_object_a_line(store: redis.Redis, run_exec: RunExec) -> None:
+    store.set("taskqueue:execution:a", a_record(a_job()).to_json())
+
+    code, out, _ = run_exec("logs", "a", "--json")
+
+    assert (code, out.isascii()) == (0, True)
+    assert json.loads(out.splitlines()[0]) == {
+        "timestamp": "2024-01-15T10:00:00Z",
+        "level": "INFO",
+        "message": "attempt 1 began on worker-1",
+    }
+
+
+@pytest.mark.usefixtures("store")
+def test_logs_of_a_job_that_nobody_knows_is_exit_1(run_exec: RunExec) -> None:
+    assert run_exec("logs", "a") == (1, "", "a: no log\n")
+
+
 def test_show_of_a_cancelled_job_says_so_before_its_message_has_come(store: redis.Redis, run_exec: RunExec) -> None:
     store.set("taskqueue:cancelled:a", "1")
 
@@ -134,7 +183,7 @@ def test_a_key_of_another_type_is_named(store: redis.Redis, run_exec: RunExec) -
 
 
 @pytest.mark.usefixtures("directory")
-@pytest.mark.parametrize("verb", ["cancel", "show"])
+@pytest.mark.parametrize("verb", ["cancel", "show", "logs"])
 def test_without_redis_one_line_says_so(run_exec: RunExec, verb: str) -> None:
     code, out, err = run_exec(verb, "a")
 
@@ -152,7 +201,7 @@ def test_what_no_job_has_as_its_id_is_wrong_usage_before_anything_is_cancelled(
     assert (code, out) == (2, "")
     assert f"JOB 2: {problem}" in err
     assert store.keys("*") == []
-    assert run_exec("show", job_id)[0] == 2
+    assert run_exec("show", job_id)[0] == run_exec("logs", job_id)[0] == 2
 
 
 def test_jobs_without_an_answer_are_told_so_that_they_can_be_cancelled_again(

@@ -16,6 +16,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from taskqueue.assets import asset_dir
 from taskqueue.config.sections import RedisSettings
 from taskqueue.core.codec import encode_message
+from taskqueue.core.execution import ExecutionResult
 from taskqueue.core.job import Job, JobMessage, Metadata
 from taskqueue.core.state import Status
 from taskqueue.store import keys
@@ -39,10 +40,10 @@ class PausedCancellations(Cancellations):
         super().__init__(store, scripts)
         self.go_on = asyncio.Event()
 
-    async def _ask(self, job_id: str, *, record: str, occurrence: tuple[str, str] | None) -> list[Any]:
-        if record:
+    async def _ask(self, job_id: str, record: ExecutionResult | None = None, occurrence: str = "") -> list[Any]:
+        if record is not None:
             await self.go_on.wait()
-        return await super()._ask(job_id, record=record, occurrence=occurrence)
+        return await super()._ask(job_id, record, occurrence)
 
 
 class OneJob(RuleBasedStateMachine):

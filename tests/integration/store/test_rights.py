@@ -17,8 +17,10 @@ from taskqueue.config.sections import RedisSettings
 from taskqueue.core.host_limit import HostReport
 from taskqueue.core.occurrence import Progress
 from taskqueue.core.task import Overlap
+from taskqueue.core.token import Scope
 from taskqueue.errors import StoreError
 from taskqueue.store import keys
+from taskqueue.store.audit import AuditLog, Change
 from taskqueue.store.catalog import CatalogStore
 from taskqueue.store.changes import user_changes
 from taskqueue.store.connection import RedisStore
@@ -32,6 +34,7 @@ from taskqueue.store.limits import Limit, Limits, LimitStore
 from taskqueue.store.plan import PlanStore
 from taskqueue.store.preferences import PreferenceStore
 from taskqueue.store.scripts import Scripts
+from taskqueue.store.tokens import TokenStore
 from taskqueue.store.users import Switches
 from tests.support.claims import FIRST, HEARTBEAT_TTL, KEPT, due_job, terms
 from tests.support.values import TEN_O_CLOCK, a_record, a_task, an_occurrence
@@ -120,6 +123,18 @@ async def test_they_are_enough_to_follow_the_users(limited: RedisStore) -> None:
         assert await anext(changes) == []
         await limited.command("HSET", keys.user_tasks("u"), "t", "1")
         assert await anext(changes) == [keys.user_tasks("u")]
+
+
+async def test_they_are_enough_for_tokens_and_the_audit_log(limited: RedisStore) -> None:
+    tokens, audit_log = TokenStore(limited, Scripts(limited, asset_dir("lua"))), AuditLog(limited)
+    token_id = (await tokens.create(name="ci", scope=Scope.WRITE, now=TEN_O_CLOCK)).token.token_id
+    await tokens.rotate(token_id, now=TEN_O_CLOCK, overlap=timedelta(hours=1))
+    await tokens.note_use(token_id, TEN_O_CLOCK)
+    await tokens.revoke(token_id, TEN_O_CLOCK)
+    assert await tokens.any_exist()
+    assert len(await tokens.all()) == 1
+    await audit_log.append(Change(method="POST", route="/", ids={}, token_id=token_id, status=201, request_id="1"))
+    assert len(await audit_log.read(limit=10)) == 1
 
 
 @pytest.mark.parametrize(

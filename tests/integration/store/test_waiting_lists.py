@@ -35,12 +35,15 @@ async def put(
     priority: Priority = Priority.NORMAL,
     execute_after: datetime = NOW,
     body: bytes = b"message",
+    attempt: int = 1,
+    next_attempt: int = 1,
+    until: datetime = SOON,
 ) -> None:
     stored = await jobs.postpone(
-        due_job(id=job_id, priority=priority, execute_after=execute_after),
+        due_job(id=job_id, priority=priority, execute_after=execute_after, attempt=attempt),
         FIRST,
-        next_attempt=1,
-        until=SOON,
+        next_attempt=next_attempt,
+        until=until,
         body=body,
         record=None,
         kept=KEPT,
@@ -153,6 +156,31 @@ async def test_moved_jobs_keep_their_priority_and_their_due_order(
     assert await waiting_for(lists, "queue:normal") == ["sooner", "later", "low"]
     assert await waiting_for_their_time(lists) == ["stays"]
     assert (await lists.head("queue:normal", 1))[0].body == b"message"
+
+
+async def test_a_retry_stands_by_its_next_attempt_behind_those_that_nobody_has_tried(
+    jobs: JobStore, lists: DelayedStore, token: str
+) -> None:
+    await put(jobs, "tried", None, execute_after=NOW - timedelta(hours=1), next_attempt=2, until=NOW)
+    await put(jobs, "put back", execute_after=NOW - timedelta(minutes=30))
+    await put(jobs, "later", execute_after=NOW + SECOND)
+
+    await lists.move(token, await lists.due_until(SOON, 10), TASK)
+
+    assert await waiting_for(lists, TASK) == ["put back", "tried", "later"]
+
+
+async def test_a_retry_that_its_limit_puts_back_does_not_get_ahead_of_those_that_nobody_has_tried(
+    jobs: JobStore, lists: DelayedStore, token: str
+) -> None:
+    long_ago = NOW - timedelta(hours=1)
+    await put(jobs, "tried", TASK, execute_after=long_ago, attempt=2, next_attempt=2, until=NOW)
+    await put(jobs, "tried elsewhere", None, execute_after=long_ago, attempt=2, next_attempt=2, until=NOW)
+    await put(jobs, "put back", execute_after=NOW - timedelta(minutes=30))
+
+    await lists.move(token, await lists.due_until(SOON, 10), TASK)
+
+    assert await waiting_for(lists, TASK) == ["put back", "tried", "tried elsewhere"]
 
 
 async def test_a_moved_job_is_still_known_by_the_generation_that_was_read(

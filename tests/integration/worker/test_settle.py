@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -9,25 +10,28 @@ import pytest
 
 from taskqueue.broker.consumer import Delivery
 from taskqueue.broker.publisher import Outgoing, Publisher
+from taskqueue.core.attempt_record import Trail
 from taskqueue.core.codec import encode_message
 from taskqueue.core.execution import ErrorDetail, ExecutionResult
+from taskqueue.core.failures import read_failure
 from taskqueue.core.job import JobMessage, JobSource, Metadata
 from taskqueue.core.retry import Cancel, Complete, Decision, Drop, Fail, Park, Retry
 from taskqueue.core.state import Status
-from taskqueue.core.task import Priority
+from taskqueue.core.task import Priority, Task
 from taskqueue.errors import MessageError
 from taskqueue.store import keys
 from taskqueue.store.cancellations import Cancellations
 from taskqueue.store.connection import RedisStore
 from taskqueue.store.delayed import DelayedStore
+from taskqueue.store.executions import ExecutionStore
 from taskqueue.store.jobs import FAILED, AdmitTerms, Claimant, JobStore, Switch, Verdict
 from taskqueue.store.scripts import Scripts
 from taskqueue.worker.handle import Handled
 from taskqueue.worker.perseverance import Perseverance
-from taskqueue.worker.settle import Settler
+from taskqueue.worker.settle import Background, Settler
 from tests.support.failed_queue import FailedQueue
 from tests.support.inbox import Consume, Inbox
-from tests.support.values import a_message, a_record
+from tests.support.values import a_message, a_record, a_task, an_attempt
 
 ME = Claimant(incarnation="worker-1:0001", delivery=1)
 FAILURE = Fail(reason="permanent", code="http_410", detail="the endpoint answered 410")
@@ -38,12 +42,17 @@ def jobs(store: RedisStore, scripts: Scripts) -> JobStore:
     return JobStore(store, scripts)
 
 
+async def defined(_task_id: str) -> Task:
+    return a_task()
+
+
 @pytest.fixture
-def settler(jobs: JobStore, publisher: Publisher) -> Settler:
+def settler(jobs: JobStore, publisher: Publisher, store: RedisStore) -> Settler:
     return Settler(
         jobs,
         publisher,
         Perseverance(asyncio.Event()),
+        Background(definition=defined, attempts=ExecutionStore(store).attempts),
         now=lambda: datetime.now(UTC),
         emit=lambda _event: None,
     )
@@ -123,6 +132,32 @@ async def test_the_end_of_a_planned_job_counts_for_its_occurrence(settler: Settl
     assert await store.command("HGET", record, "ended") == b"1"
 
 
+async def test_a_failed_message_says_what_was_to_be_called_and_what_the_attempts_came_to(
+    settler: Settler, store: RedisStore, publisher: Publisher, inbox: Inbox, failed: FailedQueue
+) -> None:
+    message = _due_message()
+    for number in (1, 2):
+        await store.command("RPUSH", keys.attempts(message.job.id), an_attempt(attempt=number).to_json())
+
+    await settler.settle(await _delivered(publisher, inbox, message), message.job, _handled(FAILURE))
+
+    headers = (await failed.wait_for(message.job.id)).headers
+    assert (headers["taskqueue-task"], headers["taskqueue-method"]) == ("daily_report", "POST")
+    assert headers["taskqueue-endpoint"] == a_task().target.endpoint
+    assert [each["attempt"] for each in json.loads(str(headers["taskqueue-outcomes"]))] == [1, 2]
+
+
+async def test_what_redis_cannot_tell_keeps_no_failed_job_from_its_queue(
+    settler: Settler, store: RedisStore, publisher: Publisher, inbox: Inbox, failed: FailedQueue
+) -> None:
+    message = _due_message()
+    await store.command("SET", keys.attempts(message.job.id), "spoilt")
+
+    await settler.settle(await _delivered(publisher, inbox, message), message.job, _handled(FAILURE))
+
+    assert (await failed.wait_for(message.job.id)).headers["taskqueue-outcomes"] == "[]"
+
+
 async def test_a_park_keeps_the_attempt(settler: Settler, jobs: JobStore, store: RedisStore, scripts: Scripts) -> None:
     message = _due_message()
     until = datetime.now(UTC) + timedelta(minutes=1)
@@ -178,6 +213,50 @@ async def test_a_failure_is_in_the_failed_queue_before_it_is_acked(
     assert await _left(inbox) == 0
 
 
+async def test_a_failure_that_is_put_away_again_after_its_worker_died_is_the_same_one(
+    settler: Settler, publisher: Publisher, inbox: Inbox, failed: FailedQueue
+) -> None:
+    message = _due_message()
+    delivery = await _delivered(publisher, inbox, message)
+    error = ErrorDetail(code="http_410", message="the endpoint answered 410", retry=False)
+    record = a_record(message.job, status=Status.FAILED, error=error)
+    handled = await settler.record(message, ME, _handled(FAILURE, record))
+    await settler.settle(delivery, message.job, handled)
+    lost = Fail(reason="permanent", code="permanent", detail="its worker was lost before it could say more")
+
+    await settler.settle(await _delivered(publisher, inbox, message), message.job, _handled(lost))
+
+    def came_twice(_message: object) -> bool:
+        return len(failed.of(message.job.id)) == 2
+
+    await failed.wait_until(came_twice)
+    first, second = (read_failure(each.body, None, each.headers) for each in failed.of(message.job.id))
+    assert second.identity == first.identity
+    assert second.failed_at == record.completed_at
+    assert (second.code, second.detail) == (first.code, first.detail) == ("http_410", "the endpoint answered 410")
+
+
+@pytest.mark.parametrize("kept", ["", "{", '{"status":"failed"}', a_record(a_message().job).to_json()])
+async def test_a_failure_without_a_record_that_tells_of_it_is_put_away_all_the_same(
+    settler: Settler,
+    store: RedisStore,
+    publisher: Publisher,
+    inbox: Inbox,
+    failed: FailedQueue,
+    kept: str,
+) -> None:
+    message = _due_message()
+    if kept:
+        await store.command("SET", keys.execution(message.job.id), kept)
+    else:
+        await store.command("RPUSH", keys.execution(message.job.id), "spoilt")
+
+    await settler.settle(await _delivered(publisher, inbox, message), message.job, _handled(FAILURE))
+
+    failure = await failed.wait_for(message.job.id)
+    assert failure.headers["taskqueue-error-code"] == "http_410"
+
+
 async def test_a_message_that_cannot_be_read_is_put_aside_as_it_is(
     settler: Settler, publisher: Publisher, inbox: Inbox, failed: FailedQueue
 ) -> None:
@@ -227,7 +306,8 @@ async def test_a_retry_of_a_job_that_was_cancelled_meanwhile_is_its_end(
     await Cancellations(store, scripts).cancel(message.job.id)
     said = ErrorDetail(code="http_503", message="the endpoint answered 503", retry=True)
     tried_again_at = datetime.now(UTC) + timedelta(minutes=1)
-    record = a_record(message.job, status=Status.RETRYING, error=said, next_attempt=tried_again_at)
+    trail = Trail(attempt=an_attempt(next_attempt=tried_again_at))
+    record = a_record(message.job, status=Status.RETRYING, error=said, next_attempt=tried_again_at, trail=trail)
 
     handled = Handled(decision=Retry(at=tried_again_at), record=record, called=True)
     found = await settler.record(message, ME, handled)
@@ -237,5 +317,6 @@ async def test_a_retry_of_a_job_that_was_cancelled_meanwhile_is_its_end(
     error = ErrorDetail(code="cancelled", message=text, retry=False)
     expected = replace(record, status=Status.CANCELLED, error=error, next_attempt=None)
     assert await jobs.execution(message.job.id) == expected.to_json().encode()
+    assert await ExecutionStore(store).attempts(message.job.id) == (an_attempt(),)
     assert await store.command("GET", keys.done(message.job.id)) == b"cancelled"
     assert await store.command("ZCARD", keys.DELAYED) == 0

@@ -35,6 +35,11 @@ def test_good_files_are_told_by_their_content() -> None:
     )
 
 
+def test_an_api_file_is_told_by_its_content(files: Path) -> None:
+    (files / "a.yaml").write_text("api: {max_page: 50}\n")
+    assert validate("a.yaml") == (0, "ok: a.yaml\n", "")
+
+
 def test_all_problems_of_all_files_go_to_stderr_with_exit_2(files: Path) -> None:
     (files / "tasks.yaml").write_text("tasks:\n  - id: a b\n    nam: x\n")
     (files / "worker.yaml").write_text("worker: {pool_size: 0}\n")

@@ -29,6 +29,11 @@ COMMANDS = [
     ["users", "disable"],
     ["users", "show"],
     ["users", "list"],
+    ["token"],
+    ["token", "create"],
+    ["token", "list"],
+    ["token", "revoke"],
+    ["token", "rotate"],
 ]
 
 

@@ -24,20 +24,29 @@ def validator(kind: str) -> Draft202012Validator:
     return Draft202012Validator(schema)
 
 
-@pytest.mark.parametrize("name", ["scheduler.schema.json", "worker.schema.json", "tasks.schema.json"])
+@pytest.mark.parametrize(
+    "name", ["scheduler.schema.json", "worker.schema.json", "api.schema.json", "tasks.schema.json"]
+)
 def test_the_committed_schemas_are_those_of_the_models(name: str) -> None:
     committed = (asset_dir("config") / name).read_text(encoding="utf-8")
     assert committed == schema_texts()[name], "run: python -m taskqueue.config.schema"
 
 
-@pytest.mark.parametrize("directory", [SPEC, asset_dir("config")], ids=["specification", "shipped"])
-@pytest.mark.parametrize("kind", ["scheduler", "worker", "tasks"])
-def test_files_that_load_satisfy_their_schema(kind: str, directory: Path) -> None:
-    value = read_document(directory / f"{kind}.yaml").value
+@pytest.mark.parametrize(
+    "path",
+    [
+        *(SPEC / f"{kind}.yaml" for kind in ("scheduler", "worker", "tasks")),
+        *(asset_dir("config") / f"{kind}.yaml" for kind in ("scheduler", "worker", "api", "tasks")),
+    ],
+    ids=lambda path: f"{path.parent.name}/{path.stem}",
+)
+def test_files_that_load_satisfy_their_schema(path: Path) -> None:
+    kind = path.stem
+    value = read_document(path).value
     assert list(validator(kind).iter_errors(value)) == []
 
 
-@pytest.mark.parametrize("kind", ["scheduler", "worker", "tasks"])
+@pytest.mark.parametrize("kind", ["scheduler", "worker", "api", "tasks"])
 def test_shipped_files_name_their_schema_in_the_first_line(kind: str) -> None:
     first = (asset_dir("config") / f"{kind}.yaml").read_text(encoding="utf-8").splitlines()[0]
     assert first == f"# yaml-language-server: $schema=./{kind}.schema.json"

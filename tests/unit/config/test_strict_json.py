@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from taskqueue.config import strict_json
 from taskqueue.config.strict_json import parse_strict_json
 from taskqueue.errors import InvalidValueError
 
@@ -53,3 +54,23 @@ def test_what_two_readers_may_understand_differently_is_refused(text: str, probl
 
 def test_a_pair_of_surrogates_is_one_character() -> None:
     assert parse_strict_json('"\\ud83d\\ude00"') == "\U0001f600"
+
+
+def test_a_key_that_stands_twice_among_many_is_found_in_one_look() -> None:
+    compared = 0
+
+    class Key(str):
+        __slots__ = ()
+
+        def __eq__(self, other: object) -> bool:
+            nonlocal compared
+            compared += 1
+            return str.__eq__(self, other)
+
+        __hash__ = str.__hash__
+
+    keys = [Key(f"k{number}") for number in range(2000)] + [Key("z"), Key("z")]
+
+    with pytest.raises(InvalidValueError, match="'z'"):
+        strict_json._without_duplicates([(key, 0) for key in keys])
+    assert compared < 100

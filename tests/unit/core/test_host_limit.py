@@ -65,6 +65,9 @@ def test_a_call_that_could_not_be_built_says_nothing_about_the_host() -> None:
         ("http://api.example.com", "http://api.example.com:80"),
         ("http://api.example.com:8080/x", "http://api.example.com:8080"),
         ("http://[::1]:81/", "http://[::1]:81"),
+        ("https://API.example.com/${file:/run/secrets/a@b:c}?t=${env:T}", "https://api.example.com:443"),
+        ("https://${env:API_HOST}/a", "https://${env:API_HOST}"),
+        ("${env:API_URL}/a", "${env:API_URL}"),
     ],
 )
 def test_a_host_is_scheme_name_and_port(endpoint: str, host: str) -> None:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
+
 from taskqueue.core.host_limit import (
+    FORGOTTEN_AFTER_S,
     HostLimit,
     Sign,
     over_all_workers,
@@ -37,6 +40,21 @@ def test_a_shorter_closing_of_another_worker_does_not_shorten_what_the_host_aske
     call(limit, Sign.TOO_MUCH, NOW, asked_s=120)
     limit.hear(replace(REPORT, closed_until=NOW + 1, since=NOW + 0.5))
     assert limit.closed_until == NOW + 120
+
+
+def test_a_host_of_whose_closings_others_tell_is_not_forgotten() -> None:
+    limit = closed()
+    limit.hear(replace(REPORT, closed_until=NOW + 660, since=NOW + 600, closings=9))
+    assert not limit.forgettable(NOW + 660)
+    assert limit.forgettable(NOW + 600 + FORGOTTEN_AFTER_S + 1)
+
+
+def test_a_host_that_another_worker_has_reached_gets_its_calls_over_as_long_as_it_was_closed_here() -> None:
+    limit = closed(16)
+    limit.hear(replace(REPORT, since=NOW + 20))
+    for _ in range(1000):
+        call(limit, Sign.REACHED, NOW + 30)
+    assert limit.limit == pytest.approx(8)
 
 
 def test_an_open_host_stays_open_whatever_trouble_others_have() -> None:

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from taskqueue.core.outcome import (
     OutcomeClass,
+    forbids_retry,
     outcome_of_failure,
     outcome_of_status,
     parse_retry_after,
@@ -32,6 +33,28 @@ def test_timeouts_too_early_too_many_and_every_5xx_are_retryable(status: int) ->
 @given(status=(st.integers(100, 199) | st.integers(300, 499)).filter(lambda status: status not in {408, 425, 429}))
 def test_every_other_status_is_permanent(status: int) -> None:
     assert outcome_of_status(status).kind is OutcomeClass.PERMANENT
+
+
+@given(status=st.integers(300, 599))
+def test_an_endpoint_may_forbid_a_retry_whatever_its_status_and_wish(status: int) -> None:
+    outcome = outcome_of_status(status, timedelta(seconds=7), final=True)
+    assert (outcome.kind, outcome.code) == (OutcomeClass.PERMANENT, f"http_{status}")
+    assert outcome.message == f"the endpoint answered {status} and wants no retry"
+
+
+@given(status=st.integers(200, 299))
+def test_a_success_stays_one_whatever_is_said_of_retries(status: int) -> None:
+    assert outcome_of_status(status, final=True) == outcome_of_status(status)
+
+
+@pytest.mark.parametrize("value", ["no", "No", "NO", " no\t"])
+def test_no_forbids_a_retry_in_any_case(value: str) -> None:
+    assert forbids_retry(value)
+
+
+@pytest.mark.parametrize("value", [None, "", "yes", "false", "0", "never", "no, thanks", "n o", "no;", "n\u043e"])
+def test_no_other_word_forbids_a_retry(value: str | None) -> None:
+    assert not forbids_retry(value)
 
 
 def test_a_refused_call_names_its_status_and_keeps_the_wish_to_wait() -> None:

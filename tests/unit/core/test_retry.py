@@ -1,12 +1,15 @@
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from random import Random
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from taskqueue.core.error_codes import ERRORS
 from taskqueue.core.outcome import Outcome, OutcomeClass, outcome_of_failure, outcome_of_status, permanent_failure
 from taskqueue.core.retry import Cancel, Complete, Fail, Retry, RetryPolicy, backoff, decide
 
@@ -67,6 +70,25 @@ def test_success_completes_and_a_permanent_failure_fails_at_once(
     )
 
 
+FINAL_STATUSES = [status for status in range(100, 500) if status not in {408, 425, 429} and not 200 <= status < 300]
+FINAL_CODES = [code for code, row in ERRORS.items() if row.permanent]
+
+
+@given(
+    outcome=st.sampled_from(FINAL_STATUSES).map(lambda status: outcome_of_status(status, timedelta(seconds=1)))
+    | st.sampled_from(FINAL_CODES).map(lambda code: permanent_failure(code, "why")),
+    policy=policies,
+    attempt=st.integers(1, 100),
+    jitter=jitters,
+)
+def test_nothing_is_tried_again_that_cannot_succeed(
+    outcome: Outcome, policy: RetryPolicy, attempt: int, jitter: float
+) -> None:
+    assert decided(policy, outcome, attempt, jitter) == Fail(
+        reason="permanent", code=outcome.code, detail=outcome.message
+    )
+
+
 @given(policy=policies, attempt=st.integers(1, 100), jitter=jitters)
 def test_a_call_that_was_cut_for_a_cancelled_job_is_its_end(policy: RetryPolicy, attempt: int, jitter: float) -> None:
     cut = Outcome(kind=OutcomeClass.CANCELLED, code="cancelled", effect_unknown=True)
@@ -103,6 +125,31 @@ def test_the_jitter_is_full() -> None:
         assert backoff(POLICY, attempt, 0.0) == timedelta(0)
         assert backoff(POLICY, attempt, 0.5) == timedelta(seconds=ceiling / 2)
         assert backoff(POLICY, attempt, 0.999999) > timedelta(seconds=ceiling * 0.99999)
+
+
+@given(policy=policies, attempt=st.integers(1, 10_000))
+def test_the_longest_backoff_never_shrinks_from_attempt_to_attempt(policy: RetryPolicy, attempt: int) -> None:
+    longest = 1 - 2**-53
+    assert backoff(policy, attempt, longest) <= backoff(policy, attempt + 1, longest)
+
+
+@pytest.mark.parametrize("attempt", [41, 42, 100, 1000, 10**9])
+def test_the_backoff_of_a_job_that_failed_very_often_is_the_cap(attempt: int) -> None:
+    assert backoff(POLICY, attempt, 0.5) == POLICY.max_delay / 2
+    longest = replace(POLICY, base_delay=timedelta(days=366), max_delay=timedelta.max)
+    assert backoff(longest, attempt, 2**-60) <= longest.max_delay
+
+
+@pytest.mark.parametrize("attempt", [1, 3, 50])
+def test_jobs_that_failed_together_come_back_evenly_over_the_whole_backoff(attempt: int) -> None:
+    random, jobs, parts = Random(7), 10_000, 20
+    longest = backoff(POLICY, attempt, 1.0)
+
+    part = Counter(int(backoff(POLICY, attempt, random.random()) / longest * parts) for _ in range(jobs))
+
+    assert set(part) == set(range(parts))
+    # Chi-squared with 19 degrees of freedom is above 43.8 once in a thousand times.
+    assert sum((part[each] - jobs / parts) ** 2 for each in range(parts)) / (jobs / parts) < 43.8
 
 
 @given(policy=policies, attempt=st.integers(1, 50), one=jitters, other=jitters)

@@ -3,7 +3,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from taskqueue.broker.names import queue_name
-from taskqueue.core.host_limit import MOST_LOOKS, HostLimit, HostReport, Sign
+from taskqueue.core.host_limit import LONGEST_RAMP_S, MOST_LOOKS, HostLimit, HostReport, Sign
 from taskqueue.core.task import Priority
 from taskqueue.core.waiting import GLOBAL, task_limit
 from taskqueue.scheduler.gates import Gates
@@ -197,6 +197,34 @@ def test_a_probe_that_ended_without_a_call_is_followed_at_once_by_twice_as_many(
     assert sent == [1, 2, 4, 8, 16, 32, 64, 128, MOST_LOOKS, MOST_LOOKS]
     with_host(replace(report, empty_looks=0, since=NOW, closings=2), gates)
     assert let_out(gates, "report", NOW + 5) == 1
+
+
+def sent_each_quarter(report: HostReport, seconds: float) -> list[int]:
+    """Return how many jobs follow each other to a host whose places are always empty when somebody looks."""
+    gates = with_host(report)
+    return [let_out(gates, "report", NOW + quarter / 4) for quarter in range(int(seconds * 4))]
+
+
+def test_a_host_that_has_just_opened_gets_no_more_jobs_ahead_than_it_has_places() -> None:
+    sent = sent_each_quarter(replace(open_host(8), since=NOW), LONGEST_RAMP_S)
+    assert sent == [9, 10, 12, *[16] * (len(sent) - 3)]
+
+
+def test_a_clock_that_steps_back_does_not_make_the_ramp_of_a_host_last() -> None:
+    report = replace(open_host(8), since=NOW + 3600)
+    gates = with_host(report)
+    let_out(gates, "report", NOW)
+    with_host(report, gates)
+
+    after = NOW + LONGEST_RAMP_S
+    sent = [let_out(gates, "report", after + quarter / 4) for quarter in range(12)]
+    assert sent[-1] > 16
+
+
+def test_a_host_that_opened_long_ago_gets_as_many_ahead_as_it_takes() -> None:
+    sent = sent_each_quarter(replace(open_host(8), since=NOW - LONGEST_RAMP_S), 3)
+    assert sent[:5] == [9, 10, 12, 16, 24]
+    assert max(sent) == 88
 
 
 def test_fifty_thousand_jobs_that_need_no_call_leave_a_host_that_is_well_again_within_minutes() -> None:

@@ -13,6 +13,10 @@ NOT_THE_LEADERS = {
     "WORKER_PREFIX",
     "GLOBAL_LIMIT",
     "PROBE",
+    "API_AUDIT",
+    "API_DEPENDENTS_PREFIX",
+    "API_STATS_PREFIX",
+    "API_TOKENS",
 }
 LEADERS = sorted(
     name

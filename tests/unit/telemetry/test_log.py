@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from taskqueue.errors import ConfigError
-from taskqueue.telemetry import events, worker_events
+from taskqueue.telemetry import api_events, events, worker_events
 from taskqueue.telemetry.events import Event
 from taskqueue.telemetry.log import MAX_FIELD_CHARS, configure_logging, level_of, safe_value
 
@@ -143,10 +143,23 @@ def test_a_level_that_does_not_exist_is_named() -> None:
         (events.CatalogReloaded(ok=False, revision="r", tasks=1, error="bad"), logging.ERROR),
         (events.ProcessStopped(clean=False, drain_s=1), logging.WARNING),
         (worker_events.DuplicateDropped(task="t", job_id="j"), logging.DEBUG),
+        (api_events.RequestFailed(method="GET", route="/", request_id="r", error="KeyError"), logging.ERROR),
+        (api_events.TokenRefused(reason="wrong_secret", client="192.0.2.1"), logging.WARNING),
+        (api_events.TokenRefused(reason="missing", client="192.0.2.1"), logging.DEBUG),
+        (api_events.NoTokens(), logging.WARNING),
     ],
 )
 def test_the_level_says_whether_somebody_should_look(event: Event, level: int) -> None:
     assert level_of(event) == level
+
+
+def test_the_id_of_a_token_is_no_secret_and_is_readable_in_the_log() -> None:
+    out = io.StringIO()
+    emit = configure_logging(log_format="json", stream=out)
+
+    emit(api_events.TokenRefused(reason="revoked", client="192.0.2.1", caller="lcjt2jvoyk"))
+
+    assert json.loads(out.getvalue())["caller"] == "lcjt2jvoyk"
 
 
 def test_no_event_has_a_field_that_the_head_of_a_line_uses() -> None:

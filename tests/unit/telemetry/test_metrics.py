@@ -1,12 +1,14 @@
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
 
-from taskqueue.telemetry import events
+from taskqueue.telemetry import api_events, events
 from taskqueue.telemetry import scheduler_events as scheduling
 from taskqueue.telemetry import worker_events as work
 from taskqueue.telemetry.events import Event
 from taskqueue.telemetry.metrics import (
+    API_TASKS,
     MAX_LIMIT_LABELS,
     MAX_TASK_LABELS,
     OTHER_LIMITS,
@@ -19,6 +21,9 @@ DUE = datetime(2024, 1, 15, tzinfo=UTC)
 STARTED = work.AttemptStarted(task="t", job_id="j", user_id="u", attempt=1, lateness_s=0.2)
 ENDED = work.AttemptEnded(
     task="t", job_id="j", user_id="u", attempt=1, outcome_class="retryable", status=503, duration_s=0.2
+)
+ANSWERED = api_events.RequestAnswered(
+    method="GET", route="/api/v1/tasks/{task_id}", status=404, duration_s=0.002, request_id="r", caller="t"
 )
 
 
@@ -51,6 +56,22 @@ def _settled(decision: work.DecisionName, status: str | None = None, reason: str
         (
             _settled("fail", status="failed", reason="permanent"),
             'dead_lettered_total{reason="permanent",task="t"}',
+            1,
+        ),
+        (
+            api_events.TokenRefused(reason="unknown", client="192.0.2.1"),
+            'api_tokens_refused_total{reason="unknown"}',
+            1,
+        ),
+        (ANSWERED, 'api_requests_total{method="GET",route="/api/v1/tasks/{task_id}",status="404"}', 1),
+        (
+            ANSWERED,
+            'api_request_duration_seconds_bucket{le="0.0025",method="GET",route="/api/v1/tasks/{task_id}"}',
+            1,
+        ),
+        (
+            replace(ANSWERED, method="FROB", route="(none)"),
+            'api_requests_total{method="(other)",route="(none)",status="404"}',
             1,
         ),
         (
@@ -137,6 +158,14 @@ def test_the_number_of_task_labels_is_bounded() -> None:
     series = [name for name in _samples(metrics) if "users_enabled" in name]
     assert len(series) == MAX_TASK_LABELS + 1
     assert f'taskqueue_users_enabled{{task="{OTHER_TASKS}"}}' in series
+
+
+def test_all_tasks_of_the_api_share_one_label() -> None:
+    metrics = Metrics(version="1.2.3")
+    for number in range(3):
+        metrics.handle(scheduling.AudienceCounted(task=f"550e8400-e29b-41d4-a716-44665544000{number}", users=number))
+    series = [name for name in _samples(metrics) if "users_enabled" in name]
+    assert series == [f'taskqueue_users_enabled{{task="{API_TASKS}"}}']
 
 
 def _waiting(by_limit: dict[str, int], lane_lag_s: float | None = None) -> scheduling.WaitingMeasured:

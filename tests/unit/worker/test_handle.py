@@ -8,6 +8,7 @@ import pytest
 from taskqueue.core.instants import to_unix_ms
 from taskqueue.core.retry import Drop, Fail, Park, Skip
 from taskqueue.core.state import Status
+from taskqueue.core.task import TaskSource
 from taskqueue.store.jobs import Admission, JobStore, Switch, Verdict
 from taskqueue.store.limits import Limits
 from taskqueue.worker.attempt import AttemptDefaults, Caller
@@ -44,6 +45,12 @@ def test_no_job_of_a_disabled_task_runs(source: str) -> None:
 @pytest.mark.parametrize("source", ["scheduler", "trigger", "billing"])
 def test_no_job_of_a_drained_task_runs(source: str) -> None:
     assert switch_of(message(source=source), replace(TASK, removed=True)) is Switch.REMOVED
+
+
+@pytest.mark.parametrize("source", ["api", "dependency", "trigger"])
+def test_a_task_of_the_api_has_no_user_who_could_switch_it_off(source: str) -> None:
+    assert switch_of(message(source=source), replace(TASK, source=TaskSource.API)) is Switch.NONE
+    assert switch_of(message(source=source), replace(TASK, source=TaskSource.API, enabled=False)) is Switch.OFF
 
 
 @pytest.fixture
@@ -124,7 +131,7 @@ async def test_a_job_that_nobody_wants_ends_with_a_record(handler: Handler, word
 
     assert handled.decision == Skip(reason=word)
     assert handled.record is not None
-    assert (handled.record.status, handled.record.error) == (status, None)
+    assert (handled.record.status, handled.record.error, handled.record.reason) == (status, None, word)
 
 
 @pytest.mark.parametrize("word", ["expired", "worker_lost"])
@@ -137,6 +144,14 @@ async def test_a_job_that_may_not_run_any_more_fails_and_says_why(handler: Handl
     assert handled.record.error is not None
     assert (handled.record.status, handled.record.error.code) == (Status.FAILED, word)
     assert not handled.record.error.retry
+
+
+async def test_a_job_of_a_task_that_was_deleted_through_the_api_is_skipped(handler: Handler) -> None:
+    deleted = "550e8400-e29b-41d4-a716-446655440000"
+    handled = handler.unknown_task(replace(JOB, task_type_id=deleted, user_id="api"))
+    assert handled.decision == Skip(reason="task_removed")
+    assert handled.record is not None
+    assert (handled.record.status, handled.record.reason) == (Status.SKIPPED, "task_removed")
 
 
 async def test_a_job_of_an_unknown_task_fails_and_names_it(handler: Handler) -> None:

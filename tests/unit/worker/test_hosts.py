@@ -147,7 +147,9 @@ def test_a_host_that_is_back_gets_more_and_more_calls_until_nothing_limits_it(ho
     assert hosts.enter(REPORTS) == timedelta(milliseconds=50)
     hosts.leave(REPORTS, first, WELL)
 
-    call(hosts, WELL, 20)
+    for _ in range(20):
+        clock.later(0.1)
+        call(hosts, WELL)
     hear(hosts, clock, {})
 
     assert hosts.enter(REPORTS) is None

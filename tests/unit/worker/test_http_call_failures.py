@@ -1,10 +1,12 @@
 import socket
 import ssl
+from urllib.parse import urlsplit
 
 import pytest
 
+from taskqueue.core.error_codes import ErrorCode
 from taskqueue.errors import InvalidValueError
-from taskqueue.worker.http_call import Failure, HttpRequest, Sent, _failure_of, _host_of
+from taskqueue.worker.http_call import Failure, HttpRequest, Sent, _failure_of, _hiding_host, _host_of, _lines
 from taskqueue.worker.http_connection import BrokenAnswerError, BrokenConnectionError
 
 
@@ -55,6 +57,27 @@ def test_a_connection_failure_names_the_errno() -> None:
 )
 def test_only_the_host_of_a_url_is_named(url: str, host: str) -> None:
     assert _host_of(url) == host
+
+
+@pytest.mark.parametrize("host", ["canary.test", "canary.test:8443", "[::1]:8443"])
+def test_a_host_that_is_not_to_be_shown_is_named_by_its_reference_also_within_the_reason(host: str) -> None:
+    url = f"https://{host}/x"
+    name = urlsplit(url).hostname
+    reason = f"TLS failed: Hostname mismatch, certificate is not valid for '{name}'."
+    failure = Failure(code=ErrorCode.TLS_ERROR, message=f"{_host_of(url)}: {reason}", sent="not_sent")
+
+    shown = _hiding_host(failure, url, "https://${env:H}").message
+
+    assert shown == (
+        "https://${env:H}: TLS failed: Hostname mismatch, certificate is not valid for 'https://${env:H}'."
+    )
+
+
+def test_a_header_that_cannot_be_sent_is_named_and_its_value_is_not() -> None:
+    with pytest.raises(InvalidValueError, match="header X-Key has a character") as caught:
+        _lines({"X-Fine": "fine", "X-Key": "canary\r\nX-Other: 1"})
+
+    assert "canary" not in str(caught.value)
 
 
 def test_the_repr_of_a_request_shows_neither_url_nor_headers_nor_body() -> None:

@@ -1,0 +1,154 @@
+"""`taskqueue failed`: what is in `taskqueue.jobs.failed` and why; here the group and the verbs that only look."""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+import json
+import sys
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from taskqueue.broker.failed_browser import HeldMessage
+from taskqueue.cli.failed_changes import drop, replay
+from taskqueue.cli.failed_filters import Filters, filtered
+from taskqueue.cli.failed_queue import Take, failed_queue, look_through
+from taskqueue.cli.failed_view import full_view, groups_as_dict, print_failures, print_groups
+from taskqueue.config.sections import QueueSettings
+from taskqueue.config.settings import load_scheduler_settings
+from taskqueue.core.failures import Choice, Failure, FailureGroups
+
+failed_app = typer.Typer(help="Jobs that failed for good: look, replay, drop.", no_args_is_help=True)
+
+ConfigPath = Annotated[Path, typer.Option(help="Names RabbitMQ and Redis, with the environment's overrides.")]
+AsJson = Annotated[bool, typer.Option("--json", help="JSON instead of a table.")]
+
+DEFAULT_CONFIG = Path("config/scheduler.yaml")
+
+_LISTED = 20
+_LONG_AGO = datetime.min.replace(tzinfo=UTC)
+
+
+@failed_app.callback()
+def failed() -> None:
+    """Jobs that failed for good: look, replay, drop."""
+
+
+@failed_app.command()
+@filtered
+def stats(filters: Filters, *, config: ConfigPath = DEFAULT_CONFIG, as_json: AsJson = False) -> None:
+    """Count failures by task, host and kind of error: how many, from when to when, and one of each.
+
+    Exit 1 when RabbitMQ failed, 2 for wrong usage or configuration.
+    """
+    groups = asyncio.run(_count(load_scheduler_settings(config).queue, filters.choice()))
+    if as_json or not sys.stdout.isatty():
+        typer.echo(json.dumps(groups_as_dict(groups), separators=(",", ":")))
+    else:
+        print_groups(groups)
+
+
+@failed_app.command("list")
+@filtered
+def list_failures(
+    filters: Filters,
+    *,
+    config: ConfigPath = DEFAULT_CONFIG,
+    oldest: Annotated[bool, typer.Option("--oldest", help="The oldest first, instead of the newest.")] = False,
+    limit: Annotated[
+        int | None, typer.Option(min=1, help="At most so many; 20 on a terminal, else all.", show_default=False)
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """List failures, one on a line; as JSON lines where the output is no terminal.
+
+    Exit 1 when RabbitMQ failed, 2 for wrong usage or configuration.
+    """
+    lines = as_json or not sys.stdout.isatty()
+    found = _Newest(limit=limit if lines else limit or _LISTED, oldest=oldest)
+    take = _print_line if lines and limit is None and not oldest else found.take
+    asyncio.run(_look(load_scheduler_settings(config).queue, filters.choice(), take))
+    if lines:
+        for failure in found.in_order():
+            _echo_json(failure.as_dict())
+    else:
+        print_failures(found.in_order(), found.seen)
+
+
+@failed_app.command()
+def show(
+    job: Annotated[str, typer.Argument(metavar="JOB", help="The job's id.")], config: ConfigPath = DEFAULT_CONFIG
+) -> None:
+    """Show all that is known about the failures of one job, its payload included.
+
+    Exit 1 when the queue holds none of it or RabbitMQ failed, 2 for wrong usage or configuration.
+    """
+    found: list[dict[str, object]] = []
+
+    async def take(held: HeldMessage, failure: Failure) -> None:
+        found.append(full_view(held.message, failure))
+
+    asyncio.run(_look(load_scheduler_settings(config).queue, Choice(jobs={job}), take))
+    for view in found:
+        # As ASCII, so that no user id reaches the terminal but as text.
+        typer.echo(json.dumps(view, indent=2))
+    if not found:
+        typer.echo(
+            "the failed queue holds no message of this job; taskqueue exec show says what is known of it", err=True
+        )
+        raise typer.Exit(1)
+
+
+failed_app.command()(filtered(replay))
+failed_app.command()(filtered(drop))
+
+
+@dataclass(slots=True, kw_only=True)
+class _Newest:
+    """Keeps the `limit` newest failures, or the oldest; all of them where `limit` is None."""
+
+    limit: int | None
+    oldest: bool
+    seen: int = 0
+    #: a heap by age, the first to go at its head
+    kept: list[tuple[float, int, Failure]] = field(default_factory=list)
+
+    async def take(self, _held: HeldMessage, failure: Failure) -> None:
+        self.seen += 1
+        since = ((failure.failed_at or _LONG_AGO) - _LONG_AGO).total_seconds()
+        listed = failure.without_message()
+        entry = (-since, -self.seen, listed) if self.oldest else (since, self.seen, listed)
+        heapq.heappush(self.kept, entry)
+        if self.limit is not None and len(self.kept) > self.limit:
+            heapq.heappop(self.kept)
+
+    def in_order(self) -> list[Failure]:
+        """Return them, the first to be shown first."""
+        return [failure for _, _, failure in sorted(self.kept, key=lambda entry: entry[:2], reverse=True)]
+
+
+async def _print_line(_held: HeldMessage, failure: Failure) -> None:
+    _echo_json(failure.as_dict())
+
+
+def _echo_json(document: dict[str, object]) -> None:
+    typer.echo(json.dumps(document, separators=(",", ":")))
+
+
+async def _count(settings: QueueSettings, choice: Choice) -> FailureGroups:
+    groups = FailureGroups()
+
+    async def take(_held: HeldMessage, failure: Failure) -> None:
+        groups.add(failure)
+
+    await _look(settings, choice, take)
+    return groups
+
+
+async def _look(settings: QueueSettings, choice: Choice, take: Take) -> None:
+    async with failed_queue(settings) as browser:
+        await look_through(browser, choice, take)

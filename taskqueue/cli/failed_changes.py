@@ -1,0 +1,373 @@
+"""`taskqueue failed replay` and `drop`: the verbs that take messages out of the failed queue."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections import Counter
+from contextlib import ExitStack
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from math import inf
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from taskqueue.assets import asset_dir
+from taskqueue.broker.failed_browser import FailedBrowser, HeldMessage
+from taskqueue.cli.failed_backup import Backup
+from taskqueue.cli.failed_filters import Filters
+from taskqueue.cli.failed_queue import failed_queue, look_through
+from taskqueue.cli.failed_view import print_groups
+from taskqueue.config.duration import format_duration, parse_duration
+from taskqueue.config.sections import QueueSettings
+from taskqueue.config.settings import SchedulerSettings, load_scheduler_settings
+from taskqueue.core.failures import Choice, Failure, FailureGroups
+from taskqueue.errors import ConfigError, DamagedKeyError, InvalidValueError
+from taskqueue.runtime import Now
+from taskqueue.store.clock import ServerClock
+from taskqueue.store.connection import RedisStore
+from taskqueue.store.replays import ReplayOutcome, Replays
+from taskqueue.store.scripts import Scripts
+
+DEFAULT_CONFIG = Path("config/scheduler.yaml")
+
+#: messages that are dealt with side by side: as many, and as large, as one answer of Redis or one write may be for
+_BATCH, _BATCH_BYTES = 100, 16 * 1024 * 1024
+
+#: what a failed job's message is there for no longer
+_SETTLED = frozenset({ReplayOutcome.REPLAYED, ReplayOutcome.BEFORE, ReplayOutcome.SUCCEEDED})
+
+#: damaged keys that the last line names
+_NAMED_KEYS = 3
+
+_SHORT = (
+    "not all were there: somebody else holds or has taken messages of the failed queue; when they are done, do it again"
+)
+
+_LEFT = {
+    ReplayOutcome.ENDED: "over since in another way",
+    ReplayOutcome.UNSETTLED: "not put away to the end by their worker; try again half an hour after they failed",
+    ReplayOutcome.CANCELLED: "cancelled",
+    ReplayOutcome.WAITING: "waiting to be run already",
+    ReplayOutcome.RUNNING: "running",
+}
+
+ConfigPath = Annotated[Path, typer.Option(help="Names RabbitMQ and Redis, with the environment's overrides.")]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Only show which it would be.")]
+Limit = Annotated[int | None, typer.Option(min=1, help="At most so many, the first in the queue.", show_default=False)]
+
+
+def replay(
+    filters: Filters,
+    *,
+    over: Annotated[
+        str, typer.Option(metavar="DURATION", help="Spread them evenly over this long; else as fast as limits allow.")
+    ] = "0s",
+    limit: Limit = None,
+    dry_run: DryRun = False,
+    yes: Yes = False,
+    config: ConfigPath = DEFAULT_CONFIG,
+) -> None:
+    """Run failed jobs again, with the same Idempotency-Key; limits and switches hold as for any job.
+
+    A job that has become something else since is left as it is, with its message. Interrupted, just do it again: no
+    failure is replayed twice.
+
+    Exit 1 when a message could not be replayed and stays, somebody else holds some, or RabbitMQ or Redis failed, 2 for
+    wrong usage.
+    """
+    spread = _duration(over)
+    settings = load_scheduler_settings(config)
+    order = _Order(choice=filters.choice(), limit=limit)
+    if spread or dry_run or not yes:
+        order = _counted(order, settings.queue)
+    pace = f" over {format_duration(spread)}" if spread else ""
+    if not _agreed(order, f"replay{pace}", dry_run=dry_run, yes=yes):
+        return
+    tally = _Tally()
+    try:
+        short = asyncio.run(_replay(settings, order, spread, tally))
+    finally:
+        # Also of what was interrupted: those are replayed.
+        typer.echo(str(tally))
+    _end(short=short, left=tally.left)
+
+
+def drop(
+    filters: Filters,
+    *,
+    save: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write them there first, as JSON lines; a new file.")
+    ] = None,
+    limit: Limit = None,
+    dry_run: DryRun = False,
+    yes: Yes = False,
+    config: ConfigPath = DEFAULT_CONFIG,
+) -> None:
+    """Remove messages from the failed queue for good.
+
+    Exit 1 when RabbitMQ failed or somebody else holds some, 2 for wrong usage or configuration, or when the file cannot
+    be written.
+    """
+    settings = load_scheduler_settings(config)
+    order = _Order(choice=filters.choice(), limit=limit)
+    if dry_run or not yes:
+        order = _counted(order, settings.queue)
+    if not _agreed(order, "drop", dry_run=dry_run, yes=yes):
+        return
+    dropped, short = asyncio.run(_drop(settings.queue, order, save))
+    typer.echo(f"dropped {dropped}" + (f", saved in {save}" if save is not None else ""))
+    _end(short=short)
+
+
+def _end(*, short: bool, left: int = 0) -> None:
+    if short:
+        typer.echo(_SHORT, err=True)
+    if short or left:
+        raise typer.Exit(1)
+
+
+# --- which, and whether -----------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Order:
+    """Which messages are meant: of `choice` the first `found`, until `limit` of them are dealt with.
+
+    `found` is how many there were once the queue was looked through, `counted` the first `limit` of them, and `short`
+    says that others held some; before that all is unknown.
+    """
+
+    choice: Choice
+    limit: int | None
+    found: int | None = None
+    counted: FailureGroups | None = None
+    short: bool = False
+
+
+def _counted(order: _Order, settings: QueueSettings) -> _Order:
+    """Look through the queue; return the order for those that are in it now, and for none that come later."""
+    groups = FailureGroups()
+    found = 0
+
+    async def take(_held: HeldMessage, failure: Failure) -> None:
+        nonlocal found
+        found += 1
+        if order.limit is None or groups.total < order.limit:
+            groups.add(failure)
+
+    async def count() -> bool:
+        async with failed_queue(settings) as browser:
+            await look_through(browser, order.choice, take)
+            return browser.short
+
+    short = asyncio.run(count())
+    return replace(order, found=found, counted=groups, short=short)
+
+
+def _agreed(order: _Order, verb: str, *, dry_run: bool, yes: bool) -> bool:
+    """Show what is meant and ask; return whether to go on. Raises ConfigError where nobody can be asked."""
+    if order.counted is None:
+        return True
+    total = order.counted.total
+    if dry_run or not yes:
+        print_groups(order.counted)
+    if dry_run or not total:
+        typer.echo(f"would {verb}: {total}" if dry_run else f"nothing to {verb}")
+        _end(short=order.short)
+        return False
+    if yes:
+        return True
+    if not sys.stdin.isatty():
+        raise ConfigError("nobody to ask; add --yes, or --dry-run to look first")
+    return typer.confirm(f"{verb}: {total}?", err=True)
+
+
+def _duration(text: str) -> timedelta:
+    try:
+        return parse_duration(text)
+    except InvalidValueError as error:
+        raise ConfigError(f"--over: {error}") from None
+
+
+# --- replay -----------------------------------------------------------------------------------------------------------
+
+
+@dataclass(slots=True, kw_only=True)
+class _Tally:
+    """What became of the messages, by outcome; `unreadable` are no jobs. `damaged`: by what their job's key says."""
+
+    outcomes: Counter[ReplayOutcome] = field(default_factory=Counter)
+    unreadable: int = 0
+    damaged: Counter[str] = field(default_factory=Counter)
+
+    @property
+    def settled(self) -> int:
+        """How many are in the queue no longer."""
+        return sum(self.outcomes[outcome] for outcome in _SETTLED)
+
+    @property
+    def left(self) -> int:
+        """How many stay in the queue."""
+        return self.unreadable + self.damaged.total() + self.outcomes.total() - self.settled
+
+    def __str__(self) -> str:
+        """`replayed 3, 1 of them before; taken out 1: succeeded since; left in the queue 2: 1 cancelled, 1 running`."""
+        before, succeeded = self.outcomes[ReplayOutcome.BEFORE], self.outcomes[ReplayOutcome.SUCCEEDED]
+        text = f"replayed {self.outcomes[ReplayOutcome.REPLAYED] + before}"
+        if before:
+            text += f", {before} of them before"
+        if succeeded:
+            text += f"; taken out {succeeded}: succeeded since"
+        if not self.left:
+            return text
+        reasons = [f"{self.outcomes[outcome]} {said}" for outcome, said in _LEFT.items() if self.outcomes[outcome]]
+        if self.unreadable:
+            reasons.append(f"{self.unreadable} no jobs")
+        reasons += [f"{count} with a damaged key: {said}" for said, count in self.damaged.most_common(_NAMED_KEYS)]
+        if len(self.damaged) > _NAMED_KEYS:
+            reasons.append(f"and {len(self.damaged) - _NAMED_KEYS} more damaged keys")
+        return f"{text}; left in the queue {self.left}: {', '.join(reasons)}"
+
+
+async def _replay(settings: SchedulerSettings, order: _Order, spread: timedelta, tally: _Tally) -> bool:
+    """Replay what is meant; return whether there was less of it than was to be expected."""
+    store = RedisStore(settings.redis, client_name="taskqueue-failed-replay")
+    try:
+        clock = ServerClock(store)
+        await clock.sync()
+        expected = 0 if order.counted is None else order.counted.total
+        pace = _Pace(clock=clock, begin=clock(), spread=spread, count=expected)
+        replays = Replays(Scripts(store, asset_dir("lua")))
+        async with failed_queue(settings.queue, warn=order.counted is None) as browser:
+            changer = _Replayer(browser, replays, pace, order, tally)
+            await look_through(browser, order.choice, changer.take)
+            await changer.flush()
+            await browser.settled()
+            return changer.short
+    finally:
+        await store.close()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Pace:
+    """When each of `count` jobs is due: evenly over `spread` from `begin` on, and never in the past."""
+
+    clock: Now
+    begin: datetime
+    spread: timedelta
+    count: int
+
+    def due(self, number: int) -> datetime:
+        """Return when job `number`, from 0, is due: beyond `count` in the places of those that were not replayed."""
+        count = max(1, self.count)
+        return max(self.clock(), self.begin + self.spread * (number % count) / count)
+
+
+class _Replayer:
+    """Replays what it takes, some side by side; acknowledges a message once its job waits in Redis, and no earlier."""
+
+    def __init__(self, browser: FailedBrowser, replays: Replays, pace: _Pace, order: _Order, tally: _Tally) -> None:
+        self._browser = browser
+        self._replays = replays
+        self._pace = pace
+        self._order = order
+        self._tally = tally
+        self._taken = 0
+        self._batch: list[tuple[HeldMessage, Failure, datetime]] = []
+        self._bytes = 0
+
+    @property
+    def short(self) -> bool:
+        """Whether fewer messages came than were to be expected, and others may hold the rest."""
+        found = self._order.found
+        return self._room > 0 and (self._browser.short or (found is not None and self._taken < found))
+
+    async def take(self, held: HeldMessage, failure: Failure) -> None:
+        """Replay `failure` with the next batch, unless there were enough: what stays counts for no limit."""
+        found = self._order.found
+        if self._room <= 0 or (found is not None and self._taken >= found):
+            return
+        self._batch.append((held, failure, self._pace.due(self._taken)))
+        self._taken += 1
+        self._bytes += len(held.message.body)
+        if len(self._batch) >= min(_BATCH, self._room) or self._bytes >= _BATCH_BYTES:
+            await self.flush()
+
+    async def flush(self) -> None:
+        """Replay what was taken. Raises StoreError and BrokerError once all of it has its answer."""
+        batch, self._batch, self._bytes = self._batch, [], 0
+        answers = await asyncio.gather(*(self._replay(*each) for each in batch), return_exceptions=True)
+        for answer in answers:
+            if isinstance(answer, BaseException):
+                raise answer
+
+    @property
+    def _room(self) -> float:
+        return inf if self._order.limit is None else self._order.limit - self._tally.settled
+
+    async def _replay(self, held: HeldMessage, failure: Failure, due: datetime) -> None:
+        if failure.message is None:
+            self._tally.unreadable += 1
+            return
+        try:
+            outcome = (await self._replays.replay(failure, due)).outcome
+        except DamagedKeyError as error:
+            # Of one job, most likely: it must not keep the others from their replay.
+            self._tally.damaged[str(error)] += 1
+            return
+        self._tally.outcomes[outcome] += 1
+        if outcome in _SETTLED:
+            await self._browser.ack(held)
+
+
+# --- drop -------------------------------------------------------------------------------------------------------------
+
+
+async def _drop(settings: QueueSettings, order: _Order, save: Path | None) -> tuple[int, bool]:
+    """Remove what is meant; return how many messages those are, and whether fewer than were to be expected."""
+    expected = order.limit if order.counted is None else order.counted.total
+    with ExitStack() as stack:
+        backup = None if save is None else stack.enter_context(Backup.create(save))
+        async with failed_queue(settings, warn=order.counted is None) as browser:
+            dropper = _Dropper(browser, backup, expected)
+            await look_through(browser, order.choice, dropper.take)
+            await dropper.flush()
+            await browser.settled()
+            missing = browser.short or (order.counted is not None and dropper.dropped < order.counted.total)
+    return dropper.dropped, missing and (order.limit is None or dropper.dropped < order.limit)
+
+
+class _Dropper:
+    """Acknowledges what it takes, once the disk has it."""
+
+    def __init__(self, browser: FailedBrowser, backup: Backup | None, most: int | None) -> None:
+        self.dropped = 0
+        self._browser = browser
+        self._backup = backup
+        self._most = most
+        self._batch: list[HeldMessage] = []
+        self._bytes = 0
+
+    async def take(self, held: HeldMessage, failure: Failure) -> None:
+        """Drop the message with the next batch, unless there were enough."""
+        if self._most is not None and self.dropped + len(self._batch) >= self._most:
+            return
+        if self._backup is not None:
+            self._backup.write(held.message, failure)
+        self._batch.append(held)
+        self._bytes += len(held.message.body)
+        if len(self._batch) >= _BATCH or self._bytes >= _BATCH_BYTES:
+            await self.flush()
+
+    async def flush(self) -> None:
+        """Drop what was taken."""
+        if self._backup is not None:
+            self._backup.sync()
+        batch, self._batch, self._bytes = self._batch, [], 0
+        for held in batch:
+            await self._browser.ack(held)
+            self.dropped += 1
