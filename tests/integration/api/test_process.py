@@ -58,7 +58,7 @@ async def test_it_serves_probes_metrics_and_the_reference_on_one_port(
 
 async def test_without_redis_it_is_alive_not_ready_and_answers_503(processes: Processes) -> None:
     process = await processes.start("api", settings(None), ENVIRONMENT)
-    await process.wait_for("port_bound")
+    await process.wait_for("port_bound", within=STARTUP_S)
 
     ready, alive = await get(process, "/readyz"), await get(process, "/livez")
     answer = await get(process, "/api/v1/tasks")

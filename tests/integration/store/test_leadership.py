@@ -10,14 +10,19 @@ from taskqueue.assets import asset_dir
 from taskqueue.core.occurrence import Progress
 from taskqueue.errors import DamagedKeyError, LeaseLostError
 from taskqueue.store import keys
+from taskqueue.store.api_runs import ApiRuns
+from taskqueue.store.api_tasks import ApiTaskStore
 from taskqueue.store.catalog import CatalogStore
 from taskqueue.store.connection import RedisStore
 from taskqueue.store.damage import DamagedKeys
 from taskqueue.store.delayed import DelayedJob, DelayedStore
 from taskqueue.store.due import DueEntry
+from taskqueue.store.file_task_list import FileTaskList
 from taskqueue.store.jobs import JobStore
 from taskqueue.store.plan import PlanStore
 from taskqueue.store.scripts import Scripts
+from tests.support.api_firing import fire, known
+from tests.support.api_values import a_new_task, numbered_id
 from tests.support.claims import FIRST, KEPT, due_job
 from tests.support.values import TEN_O_CLOCK, a_task, an_occurrence
 
@@ -37,6 +42,9 @@ class Writes:
         self.delayed = DelayedStore(store, scripts)
         self.catalog = CatalogStore(store, scripts)
         self.damaged = DamagedKeys(store, scripts, lambda _: None)
+        self.file_tasks = FileTaskList(store, scripts)
+        self._api_tasks = ApiTaskStore(store, scripts)
+        self._api_runs = ApiRuns(store, scripts)
         self.scripts = scripts
 
     async def due_sync(self, token: str) -> None:
@@ -82,12 +90,21 @@ class Writes:
     async def catalog_write(self, token: str) -> None:
         await self.catalog.write(token, {"daily_report": a_task()}, "r2")
 
+    async def file_tasks_list(self, token: str) -> None:
+        await self.file_tasks.write(token, {"daily_report": a_task()}, frozenset(), TEN_O_CLOCK)
+
+    async def api_fire(self, token: str) -> None:
+        await fire(self._api_runs, token, await known(self._api_tasks))
+
+    async def api_due_again(self, token: str) -> None:
+        await self._api_runs.put_back(token)
+
     async def lease(self, token: str) -> None:
         await self.scripts.call("lease", [keys.LEASE], [token, 0])
 
 
 LEADERS_SCRIPTS = sorted(
-    path.stem for path in asset_dir("lua").glob("*.lua") if "require_lease(KEYS" in path.read_text(encoding="utf-8")
+    path.stem for path in asset_dir("lua").glob("*.lua") if "\nrequire_lease(" in path.read_text(encoding="utf-8")
 )
 
 
@@ -101,6 +118,9 @@ async def writes(store: RedisStore, scripts: Scripts, token: str) -> Writes:
     await store.command("ZADD", keys.OCCURRENCES, 1, "daily_report:gone")
     await store.command("HSET", keys.DUE_HELD_INSTANTS, "held", 1)
     await writes.catalog.write(token, {}, "r1")
+    for number in (1, 2):
+        assert await ApiTaskStore(store, scripts).create(*a_new_task(number))
+    await store.command("ZREM", keys.API_DUE, numbered_id(2))
     await JobStore(store, scripts).postpone(
         due_job(id="waiting"), FIRST, next_attempt=1, until=TEN_O_CLOCK, body=b"message", record=None, kept=KEPT
     )
