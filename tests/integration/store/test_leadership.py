@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from functools import partial
 
 import pytest
 
@@ -24,9 +25,10 @@ from taskqueue.store.scripts import Scripts
 from tests.support.api_firing import fire, known
 from tests.support.api_values import a_new_task, numbered_id
 from tests.support.claims import FIRST, KEPT, due_job
+from tests.support.contents import everything
 from tests.support.values import TEN_O_CLOCK, a_task, an_occurrence
 
-Snapshot = Callable[[], Awaitable[dict[bytes, bytes]]]
+Snapshot = Callable[[], Awaitable[object]]
 
 ENTRY = DueEntry(task_id="daily_report", cohort="", at=TEN_O_CLOCK)
 OCCURRENCE = an_occurrence(users=2)
@@ -106,6 +108,12 @@ class Writes:
 LEADERS_SCRIPTS = sorted(
     path.stem for path in asset_dir("lua").glob("*.lua") if "\nrequire_lease(" in path.read_text(encoding="utf-8")
 )
+
+
+@pytest.fixture
+def snapshot(store: RedisStore) -> Snapshot:
+    """Call it for everything that stands in the database, whatever way Redis keeps it."""
+    return partial(everything, store)
 
 
 @pytest.fixture
