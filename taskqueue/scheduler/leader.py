@@ -159,6 +159,8 @@ class Leader:
                 await body()
             except LeaseLostError:
                 raise
+            except StoreUnavailableError:
+                pass  # store/health tells once of an outage, not each loop
             except Exception as error:  # noqa: BLE001 - what one loop cannot do must not stop the others
                 failure = error
             if failure and (str(failure) != told or clock() - told_at > _TOLD_AGAIN_S):
