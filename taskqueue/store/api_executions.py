@@ -14,7 +14,7 @@ from taskqueue.core.log_line import LogLine
 from taskqueue.core.state import TERMINAL, Status
 from taskqueue.errors import InvalidValueError, MessageError
 from taskqueue.store import keys
-from taskqueue.store.connection import RedisStore, refused_for
+from taskqueue.store.connection import RedisStore
 from taskqueue.store.executions import attempts_from
 from taskqueue.store.jobs import EXECUTION_KEPT
 from taskqueue.store.scripts import Scripts
@@ -114,15 +114,10 @@ class ApiExecutions:
     ) -> tuple[int, list[tuple[bytes, datetime]]]:
         # What is older has no record any more.
         oldest = to_unix_ms(now - EXECUTION_KEPT)
-        questions = (
+        total, flat = await self._store.read(
             ("ZCOUNT", key, oldest, "+inf"),
             ("ZREVRANGEBYSCORE", key, "+inf", oldest, "WITHSCORES", "LIMIT", offset, limit),
         )
-        replies = await self._store.pipeline(questions)
-        for reply in replies:
-            if isinstance(reply, Exception):
-                raise refused_for(key, reply)
-        total, flat = replies
         return int(total), [(member, _instant(score)) for member, score in zip(flat[::2], flat[1::2], strict=True)]
 
     async def _task_of_waiting(self, job_id: str) -> str | None:
@@ -136,10 +131,7 @@ class ApiExecutions:
         self, job_ids: Sequence[str], queued: Sequence[datetime | None], *, with_answers: bool = False
     ) -> list[Execution | None]:
         sightings = await see_jobs(self._store, job_ids, with_answers=with_answers)
-        attempts = await self._store.pipeline([("LRANGE", keys.attempts(job_id), 0, -1) for job_id in job_ids])
-        for job_id, reply in zip(job_ids, attempts, strict=True):
-            if isinstance(reply, Exception):
-                raise refused_for(keys.attempts(job_id), reply)
+        attempts = await self._store.read(*(("LRANGE", keys.attempts(job_id), 0, -1) for job_id in job_ids))
         return [_execution(*each) for each in zip(sightings, attempts, queued, strict=True)]
 
 

@@ -152,11 +152,7 @@ class ApiRuns:
         They are those whose only run is on its way, the task types of tasks.yaml, and any whose entry was lost.
         """
         names = (*_RUNNING_ON, keys.API_DUE, keys.API_WAITING)
-        replies = await self._store.pipeline([("ZCARD", name) for name in names])
-        for name, reply in zip(names, replies, strict=True):
-            if isinstance(reply, Exception):
-                raise refused_for(name, reply)
-        scheduled, waiting, due, held = map(int, replies)
+        scheduled, waiting, due, held = map(int, await self._store.read(*(("ZCARD", name) for name in names)))
         return scheduled + waiting - due - held
 
     async def put_back(self, token: str) -> int:

@@ -18,7 +18,7 @@ from taskqueue.core.instants import to_unix_ms
 from taskqueue.errors import StoreError
 from taskqueue.store import keys
 from taskqueue.store.api_task_record import FIELDS, definition, indexes, instant_text, row, status_index, task_to_json
-from taskqueue.store.connection import Argument, RedisStore, checked, refused_for
+from taskqueue.store.connection import Argument, RedisStore, checked
 from taskqueue.store.scripts import Scripts
 
 _T = TypeVar("_T")
@@ -120,10 +120,8 @@ class ApiTaskStore:
         """Return those of the tasks that exist, by id."""
         found = dict[str, ApiTaskRow]()
         for piece in _pieces(task_ids, _PIECE):
-            replies = await self._store.pipeline([("HMGET", keys.api_task(task_id), *FIELDS) for task_id in piece])
+            replies = await self._store.read(*(("HMGET", keys.api_task(task_id), *FIELDS) for task_id in piece))
             for task_id, reply in zip(piece, replies, strict=True):
-                if isinstance(reply, Exception):
-                    raise refused_for(keys.api_task(task_id), reply)
                 if (known := row(task_id, reply)) is not None:
                     found[task_id] = known
         return found

@@ -123,6 +123,14 @@ class RedisStore:
                 await self._leave_replica()
             return replies
 
+    async def read(self, *commands: Sequence[Argument]) -> list[Any]:
+        """Like `pipeline`, for answers that are of use only together: raises as `command` for the first one refused."""
+        replies = await self.pipeline(commands)
+        for command, reply in zip(commands, replies, strict=True):
+            if isinstance(reply, Exception):
+                raise refused_for(str(command[1]), reply) if len(command) > 1 else translated(reply)
+        return replies
+
     async def ask(self, command: Sequence[Argument]) -> Any:
         """Run one command over the connection that many callers share, and return its reply.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from taskqueue.core.attempt_record import AttemptRecord
 from taskqueue.core.execution import ExecutionResult
@@ -12,7 +12,7 @@ from taskqueue.core.execution_log import log_of, only_attempt
 from taskqueue.core.log_line import LogLine
 from taskqueue.errors import InvalidValueError
 from taskqueue.store import keys
-from taskqueue.store.connection import Argument, RedisStore, refused_for
+from taskqueue.store.connection import RedisStore
 
 _T = TypeVar("_T")
 
@@ -44,7 +44,7 @@ class ExecutionStore:
 
     async def traces(self, job_id: str) -> Traces:
         """Return all that is kept about the job."""
-        record, attempts, lines = await self._ask(
+        record, attempts, lines = await self._store.read(
             ("GET", keys.execution(job_id)),
             ("LRANGE", keys.attempts(job_id), 0, -1),
             ("LRANGE", keys.execution_logs(job_id), 0, -1),
@@ -58,20 +58,15 @@ class ExecutionStore:
 
     async def attempts(self, job_id: str) -> tuple[AttemptRecord, ...]:
         """Return the latest attempts of the job, at most 50, the first one first."""
-        record, attempts = await self._ask(("GET", keys.execution(job_id)), ("LRANGE", keys.attempts(job_id), 0, -1))
+        record, attempts = await self._store.read(
+            ("GET", keys.execution(job_id)), ("LRANGE", keys.attempts(job_id), 0, -1)
+        )
         recorded = _readable(ExecutionResult.from_json, [record] if record else [])
         return attempts_from(recorded[0] if recorded else None, attempts)
 
     async def logs(self, job_id: str) -> tuple[LogLine, ...]:
         """Return all lines about the job in the order of their time; none where nothing is known about it."""
         return (await self.traces(job_id)).log
-
-    async def _ask(self, *questions: Sequence[Argument]) -> list[Any]:
-        replies = await self._store.pipeline(questions)
-        for question, reply in zip(questions, replies, strict=True):
-            if isinstance(reply, Exception):
-                raise refused_for(str(question[1]), reply)
-        return replies
 
 
 def attempts_from(record: ExecutionResult | None, stored: Sequence[bytes]) -> tuple[AttemptRecord, ...]:

@@ -17,7 +17,7 @@ from typing import Any, NoReturn
 from taskqueue.core.instants import from_unix_ms
 from taskqueue.errors import StoreError
 from taskqueue.store import keys
-from taskqueue.store.connection import RedisStore, refused_for
+from taskqueue.store.connection import RedisStore
 from taskqueue.store.lease import holder_of
 from taskqueue.store.scripts import Scripts
 
@@ -138,13 +138,9 @@ class Fleet:
     async def _seen(self, kind: FleetKind) -> tuple[list[_Beat], bytes | None]:
         """Return the latest beats of the processes of that kind, and the lease as it stands."""
         index, status = keys.fleet(kind), keys.fleet_status(kind)
-        replies = await self._store.pipeline(
-            [("GET", keys.LEASE), ("ZRANGE", index, 0, -1, "WITHSCORES"), ("HGETALL", status), ("TIME",)]
+        lease, beats, statuses, (seconds, microseconds) = await self._store.read(
+            ("GET", keys.LEASE), ("ZRANGE", index, 0, -1, "WITHSCORES"), ("HGETALL", status), ("TIME",)
         )
-        for key, reply in zip((keys.LEASE, index, status, "the time"), replies, strict=True):
-            if isinstance(reply, Exception):
-                raise refused_for(key, reply)
-        lease, beats, statuses, (seconds, microseconds) = replies
         now_ms = int(seconds) * 1000 + int(microseconds) // 1000
         found = [
             _Beat(at_ms=int(float(score)), now_ms=now_ms, status=_status(statuses.get(process)))

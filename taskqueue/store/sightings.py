@@ -11,7 +11,7 @@ from typing import Any
 from taskqueue.core.instants import from_unix_ms
 from taskqueue.core.state import Status
 from taskqueue.store import keys
-from taskqueue.store.connection import Argument, RedisStore, checked, refused_for
+from taskqueue.store.connection import Argument, RedisStore, checked
 from taskqueue.store.jobs import FAILED, FAILING
 
 #: a record up to the answer's body, which may be long, and of which many at once would be long to read
@@ -75,7 +75,7 @@ async def see_jobs(store: RedisStore, job_ids: Sequence[str], *, with_answers: b
     Without answers, an `execution` whose answer is long lacks it, and what stands behind it in the JSON.
     """
     questions = [question for job_id in job_ids for question in _questions(job_id, with_answers=with_answers)]
-    replies = await _ask(store, questions)
+    replies = await store.read(*questions)
     size = len(questions) // max(1, len(job_ids))
     rows = [replies[start : start + size] for start in range(0, len(replies), size or 1)]
     alive = await _alive(store, {owner for _, _, (_, owner, _), _, _ in rows if owner})
@@ -84,7 +84,7 @@ async def see_jobs(store: RedisStore, job_ids: Sequence[str], *, with_answers: b
         return found
     # Where the head of a record ends before its answer begins, only the whole of it can be read.
     cut = [index for index, row in enumerate(rows) if len(row[-1]) == _HEAD_BYTES and found[index].execution is None]
-    texts = await _ask(store, [("GET", keys.execution(job_ids[index])) for index in cut])
+    texts = await store.read(*(("GET", keys.execution(job_ids[index])) for index in cut))
     for index, text in zip(cut, texts, strict=True):
         found[index] = replace(found[index], execution=_record(text))
     return found
@@ -99,14 +99,6 @@ def _questions(job_id: str, *, with_answers: bool) -> tuple[tuple[Argument, ...]
         ("HMGET", keys.delayed_job(job_id), "attempt", "list"),
         ("GET", execution) if with_answers else ("GETRANGE", execution, 0, _HEAD_BYTES - 1),
     )
-
-
-async def _ask(store: RedisStore, questions: Sequence[Sequence[Argument]]) -> list[Any]:
-    replies = await store.pipeline(questions)
-    for question, reply in zip(questions, replies, strict=True):
-        if isinstance(reply, Exception):
-            raise refused_for(str(question[1]), reply)
-    return replies
 
 
 async def _alive(store: RedisStore, workers: set[bytes]) -> set[bytes]:

@@ -6,10 +6,9 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
 
 from taskqueue.store import keys
-from taskqueue.store.connection import Argument, RedisStore, refused_for
+from taskqueue.store.connection import RedisStore
 from taskqueue.store.jobs import METRICS_KEPT
 
 _DAY = timedelta(days=1)
@@ -61,7 +60,7 @@ class TaskStatsStore:
 
     async def of_api_task(self, task_id: str, now: datetime) -> TaskStats:
         """Return how an API task's executions went, from its first one on."""
-        counts, durations = await self._ask(
+        counts, durations = await self._store.read(
             ("HGETALL", keys.api_stats(task_id)), ("ZRANGE", keys.durations(task_id), 0, -1)
         )
         days = [(now - number * _DAY).date() for number in range(LAST_DAYS)]
@@ -74,19 +73,12 @@ class TaskStatsStore:
     async def of_file_task(self, task_id: str, now: datetime) -> TaskStats:
         """Return how the executions of a task type of tasks.yaml went that called its endpoint in the last 35 days."""
         days = [now - number * _DAY for number in range(METRICS_KEPT // _DAY)]
-        *counts, durations = await self._ask(
+        *counts, durations = await self._store.read(
             *(("HGET", key(day), task_id) for day in days for key in (keys.executions_of_day, keys.failures_of_day)),
             ("ZRANGE", keys.durations(task_id), 0, -1),
         )
         by_day = [_called(total, failed) for total, failed in zip(counts[::2], counts[1::2], strict=True)]
         return TaskStats(ends=_sum(by_day), last_days=_sum(by_day[:LAST_DAYS]), durations_ms=_durations(durations))
-
-    async def _ask(self, *questions: Sequence[Argument]) -> list[Any]:
-        replies = await self._store.pipeline(questions)
-        for question, reply in zip(questions, replies, strict=True):
-            if isinstance(reply, Exception):
-                raise refused_for(str(question[1]), reply)
-        return replies
 
 
 def _ends(counts: Mapping[bytes, bytes], total: str, success: str, failed: str) -> Ends:
