@@ -11,6 +11,7 @@ from taskqueue.api.problems import ProblemError, bad_request
 from taskqueue.config.api_sections import RestSettings
 from taskqueue.config.strict_json import parse_strict_json
 from taskqueue.errors import InvalidValueError
+from taskqueue.request_body import read_at_most
 
 _ACCEPTED = "application/json"
 
@@ -42,36 +43,29 @@ async def read_request(request: Request, limits: RestSettings) -> ReadRequest:
     deadline_s = limits.request_deadline.total_seconds()
     try:
         async with asyncio.timeout(deadline_s):
-            raw = await _read(request, limits.max_body_bytes)
+            raw = await read_at_most(request, limits.max_body_bytes)
     except TimeoutError:
         raise ProblemError(
             status=408, code="body_timeout", detail=f"the body took longer than {deadline_s:g} s; send it faster"
         ) from None
     except ClientDisconnect:
         raise bad_request("the connection ended before the body did") from None
+    if raw is None:
+        raise _too_large(limits.max_body_bytes)
     if not raw:
         return ReadRequest(request, b"", None)
     _check_content_type(request)
     return ReadRequest(request, raw, _parse(raw, limits.max_body_depth))
 
 
-async def _read(request: Request, max_bytes: int) -> bytes:
-    too_large = ProblemError(
+def _too_large(max_bytes: int) -> ProblemError:
+    return ProblemError(
         status=413,
         code="body_too_large",
         detail=f"the body may have at most {max_bytes} bytes; send less, or raise api.max_body_bytes",
         # What is on its way is not read: whoever goes on sending finds the connection closed.
         headers={"Connection": "close"},
     )
-    announced = request.headers.get("content-length", "0")
-    if announced.isdigit() and (len(announced) > 12 or int(announced) > max_bytes):
-        raise too_large
-    body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > max_bytes:
-            raise too_large
-    return bytes(body)
 
 
 def _check_content_type(request: Request) -> None:

@@ -20,8 +20,8 @@ _RESULT_SCHEMA = {
 }
 
 
-class ExecutionRow(AnswerBody):
-    """An execution in a list."""
+class _ExecutionHead(AnswerBody):
+    """What rows of a list and the details of an execution begin with."""
 
     execution_id: str
     task_id: str | None
@@ -36,6 +36,11 @@ class ExecutionRow(AnswerBody):
     """From started_at to completed_at, with all waiting between attempts."""
     status: Status
     """Where it stands now. success, failed, cancelled and skipped are ends."""
+
+
+class ExecutionRow(_ExecutionHead):
+    """An execution in a list."""
+
     retry_number: int
     """Of the latest attempt: 0 for the first try, 1 for the first retry."""
     queued_at: Instant | None
@@ -80,22 +85,9 @@ class AttemptView(AnswerBody):
     """When the attempt after it was due; null for the last."""
 
 
-class ExecutionDetails(AnswerBody):
+class ExecutionDetails(_ExecutionHead):
     """All about an execution."""
 
-    execution_id: str
-    task_id: str | None
-    """null in the first attempt of a job that was planned for a user: nothing says yet what it is for."""
-    worker_id: str | None
-    """The worker of the latest attempt; null before the first one."""
-    started_at: Instant | None
-    """Start of the first attempt; null before that."""
-    completed_at: Instant | None
-    """When it ended; null before that."""
-    duration_ms: int | None
-    """From started_at to completed_at, with all waiting between attempts."""
-    status: Status
-    """Where it stands now. success, failed, cancelled and skipped are ends."""
     result: Annotated[Any, WithJsonSchema(_RESULT_SCHEMA)]
     retry_number: int
     """Of the latest attempt: 0 for the first try, 1 for the first retry."""

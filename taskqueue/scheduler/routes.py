@@ -21,7 +21,7 @@ from taskqueue.core.instants import from_unix_ms, parse_rfc3339, rfc3339, to_uni
 from taskqueue.core.occurrence import Occurrence
 from taskqueue.core.task import Task
 from taskqueue.errors import InvalidValueError
-from taskqueue.ops_server import read_json_object
+from taskqueue.request_body import read_json_object
 from taskqueue.runtime import Now
 from taskqueue.scheduler.audience import AudienceIndex
 from taskqueue.scheduler.catalog_watch import CatalogWatch

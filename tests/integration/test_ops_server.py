@@ -3,8 +3,7 @@ import contextlib
 import os
 import signal
 import socket
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator
 
 import httpx
 import pytest
@@ -12,71 +11,17 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from taskqueue import ops_server
-from taskqueue.errors import ConfigError, InvalidValueError, StoreUnavailableError
-from taskqueue.ops_server import Connections, OpsServer, problem, read_json_object
+from taskqueue import ops_server, request_body
+from taskqueue.errors import ConfigError
+from taskqueue.ops_server import problem
+from taskqueue.request_body import read_json_object
 from taskqueue.runtime import stop_signals
 from taskqueue.telemetry.events import Event, PortBound, PortBusy
-from taskqueue.telemetry.metrics import Metrics
-
-
-async def _echo(request: Request) -> Response:
-    return JSONResponse(await read_json_object(request, max_bytes=1000, max_depth=4))
-
-
-async def _invalid(_request: Request) -> Response:
-    raise InvalidValueError("task id 'a b': use 1 to 64 of A-Z a-z 0-9 . _ -")
-
-
-async def _unavailable(_request: Request) -> Response:
-    raise StoreUnavailableError("Redis at 10.0.0.1:6379 does not answer")
-
-
-async def _bug(_request: Request) -> Response:
-    raise KeyError("canary")
-
-
-ROUTES = [
-    Route("/echo", _echo, methods=["POST"]),
-    Route("/invalid", _invalid),
-    Route("/unavailable", _unavailable),
-    Route("/bug", _bug),
-]
-
-
-def _server(
-    *,
-    port: int = 0,
-    host: str = "127.0.0.1",
-    ready: Callable[[], Mapping[str, bool]] = dict,
-    emit: Callable[[Event], None] = lambda _event: None,
-    routes: list[Route] = ROUTES,
-    keep_alive_s: int = 5,
-) -> OpsServer:
-    return OpsServer(
-        host=host,
-        port=port,
-        ready=ready,
-        metrics=Metrics(version="1"),
-        emit=emit,
-        routes=routes,
-        connections=Connections(keep_alive_s=keep_alive_s),
-    )
-
-
-@asynccontextmanager
-async def _serving(server: OpsServer) -> AsyncIterator[httpx.AsyncClient]:
-    await server.start()
-    try:
-        port = await server.wait_bound(5)
-        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", trust_env=False) as client:
-            yield client
-    finally:
-        await server.stop(asyncio.get_running_loop().time() + 2)
+from tests.support.ops_servers import an_ops_server, serving
 
 
 async def test_livez_answers_while_the_loop_turns() -> None:
-    async with _serving(_server(ready=lambda: {"rabbitmq": False})) as client:
+    async with serving(an_ops_server(ready=lambda: {"rabbitmq": False})) as client:
         answer = await client.get("/livez")
 
     assert (answer.status_code, answer.json()) == (200, {"status": "alive"})
@@ -85,7 +30,7 @@ async def test_livez_answers_while_the_loop_turns() -> None:
 async def test_readyz_names_each_check_and_fails_when_one_does() -> None:
     checks = {"rabbitmq": True, "redis": False}
 
-    async with _serving(_server(ready=lambda: checks)) as client:
+    async with serving(an_ops_server(ready=lambda: checks)) as client:
         unready = await client.get("/readyz")
         checks["redis"] = True
         ready = await client.get("/readyz")
@@ -96,9 +41,9 @@ async def test_readyz_names_each_check_and_fails_when_one_does() -> None:
 
 
 async def test_quiet_turns_readiness_off_and_keeps_answering() -> None:
-    server = _server()
+    server = an_ops_server()
 
-    async with _serving(server) as client:
+    async with serving(server) as client:
         await server.quiet()
         answer = await client.get("/readyz")
 
@@ -106,7 +51,7 @@ async def test_quiet_turns_readiness_off_and_keeps_answering() -> None:
 
 
 async def test_metrics_are_the_text_format() -> None:
-    async with _serving(_server()) as client:
+    async with serving(an_ops_server()) as client:
         answer = await client.get("/metrics")
 
     assert answer.headers["content-type"].startswith("text/plain; version=0.0.4")
@@ -124,7 +69,7 @@ async def test_metrics_are_the_text_format() -> None:
     ],
 )
 async def test_every_error_is_a_problem_document(method: str, path: str, status: int, detail: str) -> None:
-    async with _serving(_server()) as client:
+    async with serving(an_ops_server()) as client:
         answer = await client.request(method, path)
 
     assert answer.status_code == status
@@ -135,12 +80,12 @@ async def test_every_error_is_a_problem_document(method: str, path: str, status:
 
 
 async def test_an_unavailable_service_says_when_to_come_back() -> None:
-    async with _serving(_server()) as client:
+    async with serving(an_ops_server()) as client:
         assert (await client.get("/unavailable")).headers["retry-after"] == "5"
 
 
 async def test_a_json_object_is_read() -> None:
-    async with _serving(_server()) as client:
+    async with serving(an_ops_server()) as client:
         answer = await client.post("/echo", content='{"a": [1, {"ä": null}]}')
 
     assert answer.json() == {"a": [1, {"ä": None}]}
@@ -164,7 +109,7 @@ async def test_a_json_object_is_read() -> None:
     ],
 )
 async def test_a_body_is_an_object_within_limits_or_is_refused(body: bytes, status: int) -> None:
-    async with _serving(_server()) as client:
+    async with serving(an_ops_server()) as client:
         answer = await client.post("/echo", content=body)
 
     assert answer.status_code == status
@@ -175,7 +120,7 @@ async def test_a_body_without_announced_length_is_bounded_too() -> None:
         for _ in range(10):
             yield b"x" * 500
 
-    async with _serving(_server()) as client:
+    async with serving(an_ops_server()) as client:
         answer = await client.post("/echo", content=chunks())
 
     assert answer.status_code == 413
@@ -186,17 +131,17 @@ async def test_a_hostile_body_is_a_client_error(body: bytes) -> None:
     async def echo(request: Request) -> Response:
         return JSONResponse(await read_json_object(request))
 
-    async with _serving(_server(routes=[Route("/big", echo, methods=["POST"])])) as client:
+    async with serving(an_ops_server(routes=[Route("/big", echo, methods=["POST"])])) as client:
         answer = await client.post("/big", content=body)
 
     assert answer.status_code in {400, 422}
 
 
 async def test_a_body_that_does_not_come_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ops_server, "BODY_TIMEOUT_S", 0.1)
-    server = _server()
+    monkeypatch.setattr(request_body, "BODY_TIMEOUT_S", 0.1)
+    server = an_ops_server()
 
-    async with _serving(server), asyncio.timeout(5):
+    async with serving(server), asyncio.timeout(5):
         reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
         writer.write(b"POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n{")
         head = await reader.readuntil(b"\r\n\r\n")
@@ -210,7 +155,7 @@ async def test_a_busy_port_is_reported_and_taken_once_it_is_free(monkeypatch: py
     seen: list[Event] = []
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]
-        server = _server(port=port, emit=seen.append)
+        server = an_ops_server(port=port, emit=seen.append)
         await server.start()
         assert server.port is None
     bound = await server.wait_bound(5)
@@ -223,7 +168,7 @@ async def test_a_busy_port_is_reported_and_taken_once_it_is_free(monkeypatch: py
 
 async def test_a_host_that_can_never_be_listened_on_is_a_configuration_error() -> None:
     with pytest.raises(ConfigError, match=r"server: cannot listen on no\.such\.host\.invalid:0"):
-        await _server(host="no.such.host.invalid").start()
+        await an_ops_server(host="no.such.host.invalid").start()
 
 
 async def test_stopping_frees_the_port_and_lets_a_running_answer_finish() -> None:
@@ -234,8 +179,8 @@ async def test_stopping_frees_the_port_and_lets_a_running_answer_finish() -> Non
         await leave.wait()
         return JSONResponse({"finished": True})
 
-    server = _server(routes=[Route("/slow", slow)])
-    async with _serving(server) as client:
+    server = an_ops_server(routes=[Route("/slow", slow)])
+    async with serving(server) as client:
         port = server.port
         answer = asyncio.create_task(client.get("/slow"))
         await entered.wait()
@@ -257,8 +202,8 @@ async def test_stopping_cuts_an_answer_that_outlasts_the_deadline() -> None:
         await asyncio.Event().wait()
         return JSONResponse({})
 
-    server = _server(routes=[Route("/endless", endless)])
-    async with _serving(server) as client, asyncio.timeout(10):
+    server = an_ops_server(routes=[Route("/endless", endless)])
+    async with serving(server) as client, asyncio.timeout(10):
         answer = asyncio.create_task(client.get("/endless"))
         await entered.wait()
         await server.stop(asyncio.get_running_loop().time())
@@ -268,7 +213,7 @@ async def test_stopping_cuts_an_answer_that_outlasts_the_deadline() -> None:
 
 async def test_the_server_leaves_signals_to_the_process() -> None:
     with stop_signals() as stop:
-        async with _serving(_server()) as client:
+        async with serving(an_ops_server()) as client:
             os.kill(os.getpid(), signal.SIGTERM)
             async with asyncio.timeout(5):
                 await stop.wait()
@@ -279,7 +224,7 @@ async def test_the_server_leaves_signals_to_the_process() -> None:
 
 
 async def test_stop_is_harmless_before_start_and_twice() -> None:
-    server = _server()
+    server = an_ops_server()
     await server.stop(0)
     await server.start()
     await server.stop(0)

@@ -3,75 +3,14 @@
 import asyncio
 import contextlib
 import re
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-import httpx
 import pytest
-from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
-from starlette.routing import Route
 
 from taskqueue import ops_server
-from taskqueue.errors import InvalidValueError, StoreUnavailableError
-from taskqueue.ops_server import Connections, OpsServer, read_json_object
-from taskqueue.telemetry.events import Event
-from taskqueue.telemetry.metrics import Metrics
-
-
-async def _echo(request: Request) -> Response:
-    return JSONResponse(await read_json_object(request, max_bytes=1000, max_depth=4))
-
-
-async def _invalid(_request: Request) -> Response:
-    raise InvalidValueError("task id 'a b': use 1 to 64 of A-Z a-z 0-9 . _ -")
-
-
-async def _unavailable(_request: Request) -> Response:
-    raise StoreUnavailableError("Redis at 10.0.0.1:6379 does not answer")
-
-
-async def _bug(_request: Request) -> Response:
-    raise KeyError("canary")
-
-
-ROUTES = [
-    Route("/echo", _echo, methods=["POST"]),
-    Route("/invalid", _invalid),
-    Route("/unavailable", _unavailable),
-    Route("/bug", _bug),
-]
-
-
-def _server(
-    *,
-    port: int = 0,
-    host: str = "127.0.0.1",
-    ready: Callable[[], Mapping[str, bool]] = dict,
-    emit: Callable[[Event], None] = lambda _event: None,
-    routes: list[Route] = ROUTES,
-    keep_alive_s: int = 5,
-) -> OpsServer:
-    return OpsServer(
-        host=host,
-        port=port,
-        ready=ready,
-        metrics=Metrics(version="1"),
-        emit=emit,
-        routes=routes,
-        connections=Connections(keep_alive_s=keep_alive_s),
-    )
-
-
-@asynccontextmanager
-async def _serving(server: OpsServer) -> AsyncIterator[httpx.AsyncClient]:
-    await server.start()
-    try:
-        port = await server.wait_bound(5)
-        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", trust_env=False) as client:
-            yield client
-    finally:
-        await server.stop(asyncio.get_running_loop().time() + 2)
+from taskqueue.ops_server import OpsServer
+from tests.support.ops_servers import an_ops_server
 
 
 async def _raw(url_port: int, *parts: bytes) -> bytes:
@@ -97,7 +36,7 @@ async def _port(server: OpsServer) -> int:
 
 
 async def test_a_head_that_does_not_end_is_cut_at_its_limit() -> None:
-    server = _server()
+    server = an_ops_server()
     try:
         answer = await _raw(await _port(server), b"GET /livez HTTP/1.1\r\nHost: a\r\nX: ", *[b"a" * 8192] * 50)
     finally:
@@ -110,7 +49,7 @@ async def test_a_head_that_does_not_end_is_cut_at_its_limit() -> None:
 @pytest.mark.parametrize("begun", [b"", b"GET /livez HTTP/1.1\r\nHost", b"GET /livez HTTP/1.1\r\nHost: a\r\n\r\nGET /"])
 async def test_a_head_that_stops_coming_is_cut_in_time(monkeypatch: pytest.MonkeyPatch, begun: bytes) -> None:
     monkeypatch.setattr(ops_server, "_HEAD_TIMEOUT_S", 0.1)
-    server = _server()
+    server = an_ops_server()
     try:
         answer = await _raw(await _port(server), begun)
     finally:
@@ -123,7 +62,7 @@ async def test_a_head_that_stops_coming_is_cut_in_time(monkeypatch: pytest.Monke
 async def test_a_large_body_before_a_head_is_no_part_of_it() -> None:
     first = b"POST /livez HTTP/1.1\r\nHost: a\r\nContent-Length: 100000\r\n\r\n" + b" " * 100_000
     second = b"GET /livez HTTP/1.1\r\n", b"Host: a\r\nConnection: close\r\n\r\n"
-    server = _server()
+    server = an_ops_server()
     try:
         answer = await _raw(await _port(server), first + second[0], second[1])
     finally:
@@ -134,7 +73,7 @@ async def test_a_large_body_before_a_head_is_no_part_of_it() -> None:
 
 async def test_a_large_body_behind_its_head_is_no_large_head() -> None:
     head = b"POST /echo HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: 200000\r\n\r\n"
-    server = _server()
+    server = an_ops_server()
     try:
         answer = await _raw(await _port(server), head + b" " * 200_000)
     finally:
@@ -170,7 +109,7 @@ async def _answered(
     ids=["empty lines", "a body"],
 )
 async def test_a_connection_in_which_no_request_comes_is_closed_whatever_comes(request_: bytes, trickle: bytes) -> None:
-    async with _answered(_server(keep_alive_s=1), request_) as (reader, writer):
+    async with _answered(an_ops_server(keep_alive_s=1), request_) as (reader, writer):
         while not reader.at_eof():
             writer.write(trickle)
             with contextlib.suppress(TimeoutError, ConnectionError):
@@ -182,13 +121,13 @@ async def test_a_connection_whose_request_never_ends_is_closed_soon_after_the_an
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(ops_server, "BODY_TIMEOUT_S", 0.1)
-    async with _answered(_server(keep_alive_s=60), UNFINISHED) as (reader, _):
+    async with _answered(an_ops_server(keep_alive_s=60), UNFINISHED) as (reader, _):
         assert await reader.read() == b""
 
 
 async def test_a_body_that_ends_after_its_answer_leaves_the_connection_open(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ops_server, "BODY_TIMEOUT_S", 1)
-    async with _answered(_server(keep_alive_s=60), UNFINISHED) as (reader, writer):
+    async with _answered(an_ops_server(keep_alive_s=60), UNFINISHED) as (reader, writer):
         writer.write(b"x" * 1000)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(1.5):
