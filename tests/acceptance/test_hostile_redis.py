@@ -5,18 +5,15 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-import tempfile
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import pytest
 
-from taskqueue.dev.redis_local import find_redis_server
 from taskqueue.dev.services import RabbitMQ
 from tests.support.inbox import eventually
-from tests.support.own_redis import OwnRedis
+from tests.support.own_redis import OwnRedis, own_redis_servers
 from tests.support.processes import Process
 from tests.support.system import Place, System, new_users, trigger
 from tests.support.virtual_hosts import VirtualHosts
@@ -34,16 +31,8 @@ PASSWORD = "canary-71c2"
 
 @pytest.fixture(scope="module")
 def own_redis() -> Iterator[OwnRedis]:
-    program = find_redis_server(os.environ)
-    if program is None:
-        pytest.skip("redis-server is not installed: the Redis that was found may not be broken")
-    with tempfile.TemporaryDirectory(prefix="taskqueue-test-", ignore_cleanup_errors=True) as directory:
-        own = OwnRedis(program=program, directory=Path(directory))
-        try:
-            yield own
-        finally:
-            for server in own.servers:
-                server.kill()
+    with own_redis_servers() as own:
+        yield own
 
 
 @pytest.fixture(scope="module")

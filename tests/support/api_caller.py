@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Any, cast
+from typing import cast
 
 import httpx
 from pydantic import SecretStr
@@ -17,11 +17,10 @@ from taskqueue.core.instants import parse_rfc3339
 from taskqueue.dev.services import Redis
 from taskqueue.store import keys
 from tests.support.api_app import api_bench
+from tests.support.api_requests import ApiRequests, Body
 
 #: the template that the shipped api.yaml has
 DEFAULT_TARGET = "http://localhost:9000/tasks/{task_name}"
-
-Body = dict[str, Any]
 
 
 @dataclass
@@ -43,32 +42,16 @@ class Clock:
 
 
 @dataclass
-class ApiCaller:
+class ApiCaller(ApiRequests):
     """Requests below /api/v1. Each method checks the status of the answer and returns its body."""
 
     http: httpx.AsyncClient
     services: Services
     clock: Clock
 
-    async def ask(self, method: str, path: str, status: int, **request: Any) -> httpx.Response:
-        """Send a request and return the answer, which has to have this status."""
-        response = await self.http.request(method, f"/api/v1{path}", **request)
-        assert response.status_code == status, f"{method} {path}: {response.status_code} {response.text[:2000]}"
-        return response
-
     async def get(self, path: str, status: int = 200) -> Body:
         """GET it."""
         return cast(Body, (await self.ask("GET", path, status)).json())
-
-    async def post(self, path: str, body: object = None, status: int = 200, **headers: str) -> Body:
-        """POST it; `idempotency_key="k"` sends the header Idempotency-Key."""
-        sent = {name.replace("_", "-"): value for name, value in headers.items()}
-        request = {} if body is None else {"json": body}
-        return cast(Body, (await self.ask("POST", path, status, headers=sent, **request)).json())
-
-    async def patch(self, path: str, body: object, status: int = 200) -> Body:
-        """PATCH it."""
-        return cast(Body, (await self.ask("PATCH", path, status, json=body)).json())
 
     async def delete(self, path: str, status: int = 204) -> Body:
         """DELETE it; the body is empty where there is none."""

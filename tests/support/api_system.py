@@ -12,6 +12,7 @@ from typing import Any, Self, TypeVar, cast
 import httpx
 
 from taskqueue.core.instants import rfc3339
+from tests.support.api_requests import ApiRequests, Body
 from tests.support.inbox import eventually
 from tests.support.mirror import answer, mirror
 from tests.support.processes import Process
@@ -27,12 +28,10 @@ REPORT = {"records_processed": 10000, "output_file": "s3://bucket/report.pdf"}
 #: the statuses after which an execution changes no more
 ENDED = frozenset({"success", "failed", "cancelled", "skipped"})
 
-Body = dict[str, Any]
-
 _T = TypeVar("_T")
 
 
-class Client:
+class Client(ApiRequests):
     """Calls one API with a token. Each method checks the status of the answer and returns its body."""
 
     def __init__(self, url: str, token: str = TOKEN) -> None:
@@ -45,25 +44,9 @@ class Client:
     async def __aexit__(self, *_: object) -> None:
         await self.http.aclose()
 
-    async def ask(self, method: str, path: str, status: int, **request: Any) -> httpx.Response:
-        """Send a request to a path below /api/v1 and return the answer, which has to have this status."""
-        response = await self.http.request(method, f"/api/v1{path}", **request)
-        assert response.status_code == status, f"{method} {path}: {response.status_code} {response.text[:2000]}"
-        return response
-
     async def get(self, path: str, status_code: int = 200, /, **parameters: Any) -> Body:
         """GET it."""
         return cast(Body, (await self.ask("GET", path, status_code, params=parameters or None)).json())
-
-    async def post(self, path: str, body: object = None, status: int = 200, **headers: str) -> Body:
-        """POST it; `idempotency_key="k"` sends the header Idempotency-Key, and so on."""
-        sent = {name.replace("_", "-"): value for name, value in headers.items()}
-        request = {} if body is None else {"json": body}
-        return cast(Body, (await self.ask("POST", path, status, headers=sent, **request)).json())
-
-    async def patch(self, path: str, body: object, status: int = 200) -> Body:
-        """PATCH it."""
-        return cast(Body, (await self.ask("PATCH", path, status, json=body)).json())
 
     async def delete(self, path: str, status: int = 204) -> None:
         """DELETE it."""

@@ -15,12 +15,16 @@ from taskqueue.api.app import create_app
 from taskqueue.api.auth import Admin, Authenticator, Reader, Writer
 from taskqueue.api.route import api_router
 from taskqueue.config.sections import RedisSettings
-from taskqueue.core.token import Scope
+from taskqueue.core.token import SECRET_CHARS, Scope, token_text
 from taskqueue.store.tokens import NewSecret, TokenStore
 from taskqueue.telemetry.api_events import TokenRefused
 from tests.support.api_app import ApiBench, api_bench
 
 ADDRESS = "192.0.2.1"
+
+#: a token that nobody has made
+UNKNOWN = token_text("a" * 10, "b" * SECRET_CHARS)
+BOOTSTRAP_TOKEN = "correct.horse~battery+staple/0123=="
 
 
 def doors() -> APIRouter:
@@ -112,3 +116,13 @@ async def auth_desk(
         for client in desk.clients.values():
             await client.aclose()
         await bench.services.store.close()
+
+
+def said(answer: httpx.Response) -> tuple[int, str, str]:
+    """Return what an answer says that refuses."""
+    return answer.status_code, answer.json()["code"], answer.headers.get("www-authenticate", "")
+
+
+def without_id(answer: httpx.Response) -> dict[str, object]:
+    """Return the body of an answer but for the id of its request."""
+    return {key: value for key, value in answer.json().items() if key != "request_id"}

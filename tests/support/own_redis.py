@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import pytest
+
 from taskqueue.dev.local_server import LocalServer
-from taskqueue.dev.redis_local import local_redis
+from taskqueue.dev.redis_local import find_redis_server, local_redis
 
 
 @dataclass(slots=True, kw_only=True)
@@ -26,3 +31,18 @@ class OwnRedis:
         self.servers.append(server)
         server.start()
         return server, address
+
+
+@contextmanager
+def own_redis_servers() -> Iterator[OwnRedis]:
+    """Start servers for what comes in the block; none is left behind. Skips the test where they are not installed."""
+    program = find_redis_server(os.environ)
+    if program is None:
+        pytest.skip("redis-server is not installed: the Redis that was found may not be broken")
+    with tempfile.TemporaryDirectory(prefix="taskqueue-test-", ignore_cleanup_errors=True) as directory:
+        own = OwnRedis(program=program, directory=Path(directory))
+        try:
+            yield own
+        finally:
+            for server in own.servers:
+                server.kill()

@@ -5,22 +5,19 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-import tempfile
 import time
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from urllib.parse import urlsplit
 
 import httpx
 import pytest
 
 from taskqueue.dev.local_server import LocalServer
-from taskqueue.dev.redis_local import find_redis_server
 from taskqueue.dev.services import RabbitMQ
 from tests.support.api_system import ApiSystem, Client, api_system, in_seconds
 from tests.support.inbox import eventually
-from tests.support.own_redis import OwnRedis
+from tests.support.own_redis import OwnRedis, own_redis_servers
 from tests.support.system import Place, System
 from tests.support.tcp_proxy import TcpProxy
 from tests.support.virtual_hosts import VirtualHosts
@@ -70,16 +67,8 @@ class Fragile:
 
 @pytest.fixture(scope="module")
 def own_redis() -> Iterator[OwnRedis]:
-    program = find_redis_server(os.environ)
-    if program is None:
-        pytest.skip("redis-server is not installed: the Redis that was found may not be broken")
-    with tempfile.TemporaryDirectory(prefix="taskqueue-test-", ignore_cleanup_errors=True) as directory:
-        own = OwnRedis(program=program, directory=Path(directory))
-        try:
-            yield own
-        finally:
-            for server in own.servers:
-                server.kill()
+    with own_redis_servers() as own:
+        yield own
 
 
 @pytest.fixture(scope="module")

@@ -7,14 +7,12 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-from pydantic import SecretStr
 
 from taskqueue.api.auth import Writer
 from taskqueue.api.route import api_router
 from taskqueue.api.routes import audit
 from taskqueue.config.sections import RedisSettings
 from taskqueue.core.token import Scope
-from taskqueue.dev.services import Redis
 from taskqueue.store import keys
 from taskqueue.store.audit import AuditLog
 from taskqueue.store.tokens import NewSecret
@@ -32,11 +30,6 @@ def broken_doors() -> Any:
         raise RuntimeError(caller.token_id)
 
     return router
-
-
-@pytest.fixture
-def settings(redis_server: Redis, redis_db: int) -> RedisSettings:
-    return RedisSettings(addresses=(redis_server.address,), password=SecretStr(redis_server.password), db=redis_db)
 
 
 @pytest.fixture

@@ -3,43 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 from datetime import timedelta
 
-import httpx
 import pytest
-from pydantic import SecretStr
 
 from taskqueue.api.auth import MOST_KNOWN
 from taskqueue.config.sections import RedisSettings
 from taskqueue.core.token import ALPHABET, SECRET_CHARS, ApiToken, token_text
-from taskqueue.dev.services import Redis
-from tests.support.auth_desk import AuthDesk, auth_desk
+from tests.support.auth_desk import UNKNOWN, AuthDesk, auth_desk, said
 
-UNKNOWN = token_text("a" * 10, "b" * SECRET_CHARS)
-BOOTSTRAP_TOKEN = "correct.horse~battery+staple/0123=="
 SECOND = timedelta(seconds=1)
 HOUR = timedelta(hours=1)
-
-
-@pytest.fixture
-def settings(redis_server: Redis, redis_db: int) -> RedisSettings:
-    return RedisSettings(addresses=(redis_server.address,), password=SecretStr(redis_server.password), db=redis_db)
-
-
-@pytest.fixture
-async def desk(settings: RedisSettings) -> AsyncIterator[AuthDesk]:
-    async with auth_desk(settings) as desk:
-        yield desk
-
-
-def said(answer: httpx.Response) -> tuple[int, str, str]:
-    """Return what an answer says that refuses."""
-    return answer.status_code, answer.json()["code"], answer.headers.get("www-authenticate", "")
-
-
-def without_id(answer: httpx.Response) -> dict[str, object]:
-    return {key: value for key, value in answer.json().items() if key != "request_id"}
 
 
 # --- too many failures ------------------------------------------------------------------------------------------------

@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from pathlib import Path
 
 import pytest
 from pydantic import SecretStr
 
 from taskqueue.assets import asset_dir
 from taskqueue.config.sections import RedisSettings
-from taskqueue.dev.redis_local import find_redis_server
 from taskqueue.dev.services import Redis
 from taskqueue.store import keys
+from taskqueue.store.api_dependencies import DependencyStore
+from taskqueue.store.api_runs import ApiRuns
+from taskqueue.store.api_tasks import ApiTaskStore
 from taskqueue.store.cancellations import Cancellations
 from taskqueue.store.connection import RedisStore
 from taskqueue.store.jobs import JobStore
 from taskqueue.store.scripts import Scripts
-from tests.support.own_redis import OwnRedis
+from tests.support.own_redis import OwnRedis, own_redis_servers
 
 #: what the lease holds in tests that write as the leader
 TOKEN = "scheduler-1:0123456789abcdef"
@@ -77,13 +76,23 @@ def snapshot(store: RedisStore) -> Snapshot:
 @pytest.fixture
 def own_redis(pytestconfig: pytest.Config) -> Iterator[OwnRedis]:
     """Starts servers for tests that do to a Redis what must not be done to one that others use."""
-    program = find_redis_server(os.environ)
-    if program is None:
-        pytest.skip("redis-server is not installed: the Redis that was found may not be broken")
-    with tempfile.TemporaryDirectory(prefix="taskqueue-test-", ignore_cleanup_errors=True) as directory:
-        own = OwnRedis(program=program, directory=Path(directory))
-        try:
-            yield own
-        finally:
-            for server in own.servers:
-                server.kill()
+    with own_redis_servers() as own:
+        yield own
+
+
+@pytest.fixture
+def tasks(store: RedisStore, scripts: Scripts) -> ApiTaskStore:
+    """Tasks made through the API."""
+    return ApiTaskStore(store, scripts)
+
+
+@pytest.fixture
+def runs(store: RedisStore, scripts: Scripts) -> ApiRuns:
+    """Their runs."""
+    return ApiRuns(store, scripts)
+
+
+@pytest.fixture
+def dependencies(store: RedisStore, scripts: Scripts) -> DependencyStore:
+    """What they wait for."""
+    return DependencyStore(store, scripts)

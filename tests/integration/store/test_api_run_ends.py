@@ -24,7 +24,6 @@ from taskqueue.store.api_tasks import ApiTaskStore, Changed
 from taskqueue.store.cancellations import Cancellations, CancelOutcome
 from taskqueue.store.connection import RedisStore
 from taskqueue.store.jobs import JobStore
-from taskqueue.store.scripts import Scripts
 from tests.support.api_firing import depend, end, fire, in_status, job_of, known
 from tests.support.api_values import NOON, a_new_task, numbered_id
 from tests.support.claims import FIRST, KEPT, terms
@@ -34,21 +33,6 @@ ONE, TWO = numbered_id(1), numbered_id(2)
 DAY = timedelta(days=1)
 SECOND = timedelta(seconds=1)
 DUE_ROW = a_new_task()
-
-
-@pytest.fixture
-def tasks(store: RedisStore, scripts: Scripts) -> ApiTaskStore:
-    return ApiTaskStore(store, scripts)
-
-
-@pytest.fixture
-def runs(store: RedisStore, scripts: Scripts) -> ApiRuns:
-    return ApiRuns(store, scripts)
-
-
-@pytest.fixture
-def dependencies(store: RedisStore, scripts: Scripts) -> DependencyStore:
-    return DependencyStore(store, scripts)
 
 
 # --- ends -------------------------------------------------------------------------------------------------------------

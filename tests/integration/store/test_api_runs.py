@@ -38,21 +38,6 @@ SECOND = timedelta(seconds=1)
 DUE_ROW = a_new_task()
 
 
-@pytest.fixture
-def tasks(store: RedisStore, scripts: Scripts) -> ApiTaskStore:
-    return ApiTaskStore(store, scripts)
-
-
-@pytest.fixture
-def runs(store: RedisStore, scripts: Scripts) -> ApiRuns:
-    return ApiRuns(store, scripts)
-
-
-@pytest.fixture
-def dependencies(store: RedisStore, scripts: Scripts) -> DependencyStore:
-    return DependencyStore(store, scripts)
-
-
 # --- what is due ------------------------------------------------------------------------------------------------------
 
 

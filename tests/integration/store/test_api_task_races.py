@@ -25,11 +25,6 @@ Fire = Callable[[ApiTaskRow], Awaitable[Fired]]
 
 
 @pytest.fixture
-def tasks(store: RedisStore, scripts: Scripts) -> ApiTaskStore:
-    return ApiTaskStore(store, scripts)
-
-
-@pytest.fixture
 def fire(store: RedisStore, scripts: Scripts, token: str) -> Fire:
     """Call it with a task as it was read, and the leader lets it run at noon."""
     runs = ApiRuns(store, scripts)

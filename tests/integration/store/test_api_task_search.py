@@ -26,11 +26,6 @@ TYPES: tuple[dict[str, Any], ...] = (
 
 
 @pytest.fixture
-def tasks(store: RedisStore, scripts: Scripts) -> ApiTaskStore:
-    return ApiTaskStore(store, scripts)
-
-
-@pytest.fixture
 def search(store: RedisStore, scripts: Scripts) -> ApiTaskSearch:
     return ApiTaskSearch(store, scripts)
 

@@ -17,7 +17,6 @@ from taskqueue.store import keys
 from taskqueue.store.api_dependencies import DependencyStore
 from taskqueue.store.api_tasks import ApiTaskStore, Changed, Deleted, HasDependents, Refusal, Stale
 from taskqueue.store.connection import RedisStore
-from taskqueue.store.scripts import Scripts
 from tests.support.api_values import NOON, a_new_task, an_api_task, numbered_id
 from tests.support.contents import everything
 from tests.support.values import TEN_O_CLOCK
@@ -26,16 +25,6 @@ ONE = numbered_id(1)
 TOMORROW = NOON + timedelta(days=1)
 
 Snapshot = Callable[[], Awaitable[dict[str, object]]]
-
-
-@pytest.fixture
-def tasks(store: RedisStore, scripts: Scripts) -> ApiTaskStore:
-    return ApiTaskStore(store, scripts)
-
-
-@pytest.fixture
-def dependencies(store: RedisStore, scripts: Scripts) -> DependencyStore:
-    return DependencyStore(store, scripts)
 
 
 @pytest.fixture
