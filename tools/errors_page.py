@@ -48,7 +48,7 @@ _REASONS = """
 Why nothing more was tried is in the header `taskqueue-reason` of the message; what went wrong last is in
 `taskqueue-error-code` and `taskqueue-error-message`. A message without that header was put there by RabbitMQ itself,
 after it had come back from workers more often than the delivery limit allows, or by somebody else: its `x-death` says
-which.
+which. How to look into the queue, replay and drop is in [failed-jobs.md](failed-jobs.md).
 """
 
 _MATRIX = """
