@@ -13,7 +13,7 @@ PYTHON ?= $(shell for name in python3.14 python3.13 python3.12 python3.11 python
 	"$$name" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo "$$name" && break; done)
 
 # Programs of ours, beside the package, that the same rules hold for.
-PROGRAMS := $(wildcard cmd tools benchmarks)
+PROGRAMS := $(wildcard cmd tools benchmarks sdk/python/src/task_scheduler sdk/python/contract)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
@@ -29,12 +29,14 @@ dev: $(READY) ## Start RabbitMQ, Redis, scheduler, workers and a target, and sta
 	@$(BIN)/taskqueue dev
 
 # Most tests wait for processes and services, so two at a time take little more than half as long; each of the two starts
-# services of its own, and the tests of one file stay together.
+# services of its own, and the tests of one file stay together. The Java SDK comes first, for it may have to install jars; 3
+# is that there is no JDK.
 test: lint ## Everything CI runs: the checks and all tests, on real services
+	sdk/java/build.sh compile || test $$? -eq 3
 	$(BIN)/pytest --require-services -n 2 --dist loadfile
 
 check: lint ## The fast part of it: format, lint, types, layers, sizes, unit tests
-	$(BIN)/pytest tests/unit
+	$(BIN)/pytest tests/unit sdk/python/tests
 
 oracle: $(READY) ## Compare intervals with the clocks of fifty zones, minute by minute, for some minutes
 	$(BIN)/pytest -m oracle tests/unit/core --durations=3
@@ -63,15 +65,19 @@ lint: $(READY)
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+	$(BIN)/mypy sdk/python/contract/driver.py
 	$(BIN)/lint-imports
 	$(BIN)/python tools/size_gate.py taskqueue $(PROGRAMS)
-	$(BIN)/python tools/size_gate.py --files-only tests
+	$(BIN)/python tools/size_gate.py --files-only tests sdk/python/tests
 
-lock: $(READY) ## Write requirements/dev.lock anew from pyproject.toml
-	$(BIN)/uv pip compile pyproject.toml --group dev --universal --python-version 3.11 \
-		--generate-hashes --no-annotate --no-header --quiet --upgrade -o requirements/dev.lock
-	$(BIN)/uv pip compile --group pyproject.toml:bench --universal --python-version 3.11 \
-		--generate-hashes --no-annotate --no-header --quiet --upgrade -o requirements/bench.lock
+# The image gets what the tests run with: its locks are held to the versions of dev.lock.
+LOCK := $(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-annotate --no-header --quiet
+
+lock: $(READY) ## Write requirements/*.lock anew from pyproject.toml
+	$(LOCK) --upgrade pyproject.toml --group dev -o requirements/dev.lock
+	$(LOCK) --upgrade --group pyproject.toml:bench -o requirements/bench.lock
+	$(LOCK) --upgrade pyproject.toml --constraint requirements/dev.lock -o requirements/runtime.lock
+	$(LOCK) --upgrade --group pyproject.toml:image --constraint requirements/dev.lock -o requirements/build.lock
 
 schemas: $(READY) ## Write the JSON Schemas in config/ anew from the models
 	$(BIN)/python -m taskqueue.config.schema

@@ -20,10 +20,18 @@ PROGRAMS = (
     ("worker_throughput.py", ("--quick",)),
     ("http_clients.py", ()),
     ("api.py", ("--tasks", "100000")),
+    ("api_firing.py", ()),
 )
 
 #: these write their figures as JSON
-WITH_JSON = ("scheduler_million.py", "lateness.py", "worker_throughput.py", "http_clients.py", "api.py")
+WITH_JSON = (
+    "scheduler_million.py",
+    "lateness.py",
+    "worker_throughput.py",
+    "http_clients.py",
+    "api.py",
+    "api_firing.py",
+)
 
 
 def main() -> int:

@@ -20,21 +20,27 @@
 --@ include api_task_create.lua#status
 
 -- [queue
--- Let a job of an API task wait for its release, as its first attempt, and write down that its execution is pending.
-local function queue_run(record, executions, run, delayed, kept, most)
+-- Unix ms by Redis's clock.
+local function milliseconds()
   local time = redis.call('TIME')
-  local now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
+  return tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
+end
+
+-- Let a job of an API task, of which there is nothing yet, wait for its release as its first attempt, and write down
+-- that its execution is pending.
+local function queue_run(record, executions, run, delayed, kept, most, now)
   redis.call('HSET', record, 'last_at', now, 'last_execution', run.job, 'retry_count', 0)
   redis.call('ZADD', executions, now, run.job)
-  redis.call('ZREMRANGEBYSCORE', executions, '-inf', now - kept.execution)
-  redis.call('ZREMRANGEBYRANK', executions, 0, -most - 1)
+  if redis.call('ZCARD', executions) > 1 then
+    redis.call('ZREMRANGEBYSCORE', executions, '-inf', now - kept.execution)
+    redis.call('ZREMRANGEBYRANK', executions, 0, -most - 1)
+  end
   redis.call('PEXPIRE', executions, kept.execution)
   redis.call('SET', run.execution_key, run.execution, 'PX', kept.execution)
-  redis.call('HSET', run.waiting_key, 'message', run.message, 'attempt', 1, 'list', delayed, 'place', run.place)
-  redis.call('HINCRBY', run.waiting_key, 'generation', 1)
+  redis.call('HSET', run.waiting_key, 'message', run.message, 'attempt', 1, 'list', delayed, 'place', run.place,
+             'generation', 1)
   redis.call('PEXPIREAT', run.waiting_key, math.max(now, tonumber(run.due)) + kept.job)
   redis.call('ZADD', delayed, run.due, run.job)
-  return now
 end
 -- queue]
 
@@ -47,9 +53,20 @@ local most = tonumber(ARGV[6])
 local function key(index, number) return KEYS[5 + (index - 1) * KEYS_PER_TASK + number] end
 local function argument(index, number) return ARGV[6 + (index - 1) * PER_TASK + number] end
 
+-- What a task has in its record and its dependencies; of a key with another type no script may write.
+local function known_of(index)
+  local record, dependencies = key(index, 1), key(index, 2)
+  local known = redis.pcall('HMGET', record, 'rev', 'status', 'next_at', 'last_at')
+  if known.err then require_type(record, 'hash') end
+  known.dependencies = redis.pcall('HVALS', dependencies)
+  if known.dependencies.err then require_type(dependencies, 'hash') end
+  require_type(key(index, 3), 'zset')
+  return known
+end
+
 -- Whether a task whose previous run was at `since` depends on one that has not ended after that as it should.
 local function is_open(dependencies, since)
-  for _, text in ipairs(redis.call('HVALS', dependencies)) do
+  for _, text in ipairs(dependencies) do
     local ok, dependency = pcall(cjson.decode, text)
     -- What another hand wrote there is no dependency.
     if ok and type(dependency) == 'table' and type(dependency.on) == 'string' and ENDS[dependency.type] then
@@ -61,9 +78,8 @@ local function is_open(dependencies, since)
   return false
 end
 
-local function fire(index)
+local function fire(index, known, now)
   local id, record = argument(index, 1), key(index, 1)
-  local known = redis.call('HMGET', record, 'rev', 'status', 'next_at', 'last_at')
   local next_at = known[3] or ''
   local is_on = known[2] == 'scheduled' or known[2] == 'waiting'
   if not known[1] or not is_on or next_at == '' then
@@ -71,7 +87,7 @@ local function fire(index)
     return known[1] and 'off' or 'gone'
   end
   if known[1] ~= argument(index, 2) or next_at ~= argument(index, 3) then return 'stale' end
-  if is_open(key(index, 2), tonumber(known[4])) then
+  if is_open(known.dependencies, tonumber(known[4])) then
     change_status(record, tasks, ARGV[2], id, 'waiting')
     redis.call('ZREM', due, id)
     redis.call('ZADD', waiting, next_at, id)
@@ -79,7 +95,7 @@ local function fire(index)
   end
 
   local following = argument(index, 4)
-  change_status(record, tasks, ARGV[2], id, 'scheduled')
+  if known[2] ~= 'scheduled' then change_status(record, tasks, ARGV[2], id, 'scheduled') end
   redis.call('HSET', record, 'next_at', following)
   if following == '' then
     redis.call('HSET', record, 'only_run', argument(index, 5))
@@ -91,19 +107,14 @@ local function fire(index)
   queue_run(record, key(index, 3), {
     job = argument(index, 5), due = argument(index, 6), message = argument(index, 7), place = argument(index, 8),
     execution = argument(index, 9), execution_key = key(index, 4), waiting_key = key(index, 5),
-  }, delayed, kept, most)
+  }, delayed, kept, most, now)
   return 'queued'
 end
 
 require_lease(lease, ARGV[1])
 for _, name in ipairs({due, waiting, tasks, delayed}) do require_type(name, 'zset') end
-local count = (#ARGV - 6) / PER_TASK
-for index = 1, count do
-  require_type(key(index, 1), 'hash')
-  require_type(key(index, 2), 'hash')
-  require_type(key(index, 3), 'zset')
-  require_type(key(index, 5), 'hash')
-end
-local words = {}
-for index = 1, count do words[index] = fire(index) end
+local known = {}
+for index = 1, (#ARGV - 6) / PER_TASK do known[index] = known_of(index) end
+local words, now = {}, milliseconds()
+for index, each in ipairs(known) do words[index] = fire(index, each, now) end
 return words

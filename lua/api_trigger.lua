@@ -27,4 +27,6 @@ local run = {
   job = ARGV[1], due = ARGV[2], message = ARGV[3], place = ARGV[4], execution = ARGV[5],
   execution_key = KEYS[3], waiting_key = KEYS[4],
 }
-return {'queued', queue_run(KEYS[1], KEYS[2], run, KEYS[7], kept, tonumber(ARGV[8]))}
+local now = milliseconds()
+queue_run(KEYS[1], KEYS[2], run, KEYS[7], kept, tonumber(ARGV[8]), now)
+return {'queued', now}

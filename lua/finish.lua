@@ -1,7 +1,8 @@
 -- Write down how a job ended; the first end wins. Harmless when asked again.
 --
 -- KEYS[1]  done marker   KEYS[2]  claim   KEYS[3]  execution (STRING, JSON)
--- KEYS[4]  executions of the day (HASH)   KEYS[5]  failures of the day (HASH)   KEYS[6]  durations of the task (ZSET)
+-- KEYS[4]  executions of the day (HASH)   KEYS[6]  durations of the task (ZSET)
+-- KEYS[5]  failures of the day (HASH), or its cancels where the job was cancelled
 -- KEYS[7]  places of the task (ZSET)       KEYS[8]  cancel mark
 --          only for a job that the scheduler planned:
 -- KEYS[9]  its occurrence (HASH)   KEYS[10] held due work (ZSET)   KEYS[11] instants of the held (HASH)
@@ -12,7 +13,7 @@
 -- ARGV[1]  the word for the done marker    ARGV[2]  milliseconds it is kept
 -- ARGV[3]  execution as JSON               ARGV[4]  milliseconds it is kept
 -- ARGV[5]  task id                         ARGV[6]  1: the endpoint was called, count it
--- ARGV[7]  1: it failed for good           ARGV[8]  completion, unix ms
+-- ARGV[7]  1: count it in KEYS[5]          ARGV[8]  completion, unix ms
 -- ARGV[9]  member of the duration ZSET     ARGV[10] milliseconds the metrics are kept
 -- ARGV[11] entries the duration ZSET keeps ARGV[12] incarnation of the worker
 -- ARGV[13] delivery, unique within it      ARGV[14] job id
@@ -83,9 +84,13 @@ local function run_ended(task, prefix, id, job, word, attempt, day)
   if known.err or not known[1] or known[2] == 'file' then return end
   local time = redis.call('TIME')
   local now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
-  redis.call('HSET', task.record, 'ended_any', now)
-  if word == 'success' then redis.call('HSET', task.record, 'ended_success', now) end
-  if word == 'success' or word == 'failed' then redis.call('HSET', task.record, 'ended_completion', now) end
+  if word == 'success' then
+    redis.call('HSET', task.record, 'ended_any', now, 'ended_completion', now, 'ended_success', now)
+  elseif word == 'failed' then
+    redis.call('HSET', task.record, 'ended_any', now, 'ended_completion', now)
+  else
+    redis.call('HSET', task.record, 'ended_any', now)
+  end
   if known[4] == job then redis.call('HSET', task.record, 'retry_count', attempt - 1) end
   -- Any other run of it is a trigger's, or was for an instant that it was put off from.
   if known[3] == job and string.find(known[1] .. '\n', '\ntype:one_time\n', 1, true) then

@@ -8,7 +8,8 @@
 -- KEYS[9]  cancel mark
 --          only for a run of an API task:
 -- KEYS[10] record of the task (HASH)
---          only with a trail, behind all others: attempts (LIST, JSON), log lines (LIST, JSON)
+--          behind all others, with a trail: attempts (LIST, JSON), log lines (LIST, JSON)
+--          or, of a park that is noted: what the job waited for (LIST, JSON)
 -- ARGV[1]  incarnation   ARGV[2]  delivery   ARGV[3]  attempt of the message in hand
 -- ARGV[4]  attempt to run next: one more for a retry, the same for a park
 -- ARGV[5]  when, unix ms                   ARGV[6]  message
@@ -16,13 +17,17 @@
 -- ARGV[9]  execution as JSON, or empty     ARGV[10] milliseconds it is kept
 -- ARGV[11] place in the list of any limit  ARGV[12] milliseconds the job is kept, counted as the claim's
 -- ARGV[13] 1: a run of an API task; empty: any other job
---          only with a trail:
--- ARGV[14] the attempt as JSON             ARGV[15...] log lines as JSON
+-- ARGV[14] what is noted beside it: "trail", "wait", or nothing
+--          with a trail:
+-- ARGV[15] the attempt as JSON             ARGV[16...] log lines as JSON
+--          or, of a park that is noted:
+-- ARGV[15] what it waits for, as JSON
 -- Returns  "stored", or why nothing was: "done", "stale" (a later attempt exists), "lost" (somebody else runs it),
 -- "cancelled" (there shall be no other attempt; its end is still to be written).
 -- O(log waiting).
 
 --@ include delayed_move.lua#lists
+--@ include delayed_move.lua#waits
 --@ include places.lua#place
 --@ include finish.lua#trail
 
@@ -67,5 +72,9 @@ end
 if ARGV[13] ~= '' and following > attempt and redis.pcall('HGET', KEYS[10], 'last_execution') == ARGV[7] then
   redis.call('HSET', KEYS[10], 'retry_count', following - 1)
 end
-if ARGV[14] then leave_trail(KEYS[#KEYS - 1], KEYS[#KEYS], 14, ARGV[10]) end
+if ARGV[14] == 'trail' then
+  leave_trail(KEYS[#KEYS - 1], KEYS[#KEYS], 15, ARGV[10])
+elseif ARGV[14] == 'wait' then
+  note_wait(KEYS[#KEYS], ARGV[15], ARGV[10])
+end
 return 'stored'

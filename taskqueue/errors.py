@@ -6,14 +6,20 @@
     ├── MessageError          an AMQP message that cannot be read; `reason` is its stable code
     ├── BrokerError           RabbitMQ said no, or nothing
     │   ├── BrokerUnavailableError     connection lost or not there yet; try again
+    │   │   └── BrokerAccessError      user name or password are wrong, as far as RabbitMQ says
     │   ├── PublishRefusedError        the broker returned or refused the message
     │   └── TopologyError              a queue or exchange exists with other arguments, or rights are missing
     ├── StoreError            Redis said no, or nothing
     │   ├── StoreUnavailableError      connection lost or not there yet; try again
+    │   ├── StoreAccessError           user name or password are wrong, or the user lacks a right
     │   ├── DamagedKeyError            a key of ours holds what does not belong there; `key` and `member` say where
     │   ├── UnknownScriptError         Redis was restarted since the script was loaded; load it and ask again
     │   └── LeaseLostError             somebody else leads now; whatever was being written was not
-    └── ServiceError          RabbitMQ or Redis for development could not be found or started
+    ├── ServiceError          RabbitMQ or Redis for development could not be found or started
+    ├── NotFoundError         what a command or a call of the API names does not exist
+    ├── RefusedError          it conflicts with what is there, or wants a word of consent that was not given
+    ├── UnauthorizedError     a token or password is missing, wrong, or has not the right
+    └── UnreachableError      an address does not answer, and neither RabbitMQ nor Redis is behind it
 
 Foreign exceptions (aio_pika, redis, httptools, yaml, pydantic) are translated at the adapter that calls them.
 """
@@ -57,6 +63,10 @@ class BrokerUnavailableError(BrokerError):
     """No usable connection. Whether an unconfirmed message arrived is unknown: publish it again, with the same id."""
 
 
+class BrokerAccessError(BrokerUnavailableError):
+    """RabbitMQ refused user name or password; that may be mended there, so whoever keeps a connection tries again."""
+
+
 class PublishRefusedError(BrokerError):
     """RabbitMQ returned the message as unroutable or refused it (nack): it is not in any queue."""
 
@@ -73,20 +83,34 @@ class StoreUnavailableError(StoreError):
     """No usable connection. Whether the last command ran is unknown."""
 
 
+class StoreAccessError(StoreError):
+    """Redis refused user name or password, or its user lacks the right to a command or key."""
+
+
 class DamagedKeyError(StoreError):
     """A key holds another type, or a value that is none of ours; nothing was written.
 
     `member` is the entry of a sorted set that cannot be read, None when it is the whole key. `unreadable`: the type is
-    right, but what it holds is not what we write.
+    right, but what it holds is not what we write. `remedy` is what to do about it where that is not to remove it.
     """
 
-    def __init__(self, key: str, problem: str, *, member: bytes | None = None, unreadable: bool = False) -> None:
+    def __init__(
+        self,
+        key: str,
+        problem: str,
+        *,
+        member: bytes | None = None,
+        unreadable: bool = False,
+        remedy: str | None = None,
+    ) -> None:
         self.key = key
         self.member = member
         self.unreadable = unreadable
         self.problem = problem
-        remedy = f"redis-cli DEL {key}" if member is None else f"redis-cli ZREM {key} {str(member[:100])[1:]}"
-        super().__init__(f"{key} {problem}; see who writes there, then remove it: {remedy}")
+        if remedy is None:
+            command = f"redis-cli DEL {key}" if member is None else f"redis-cli ZREM {key} {str(member[:100])[1:]}"
+            remedy = f"remove it: {command}"
+        super().__init__(f"{key} {problem}; see who writes there, then {remedy}")
 
 
 class PlanningError(TaskqueueError):
@@ -106,3 +130,19 @@ class LeaseLostError(StoreError):
 
 class ServiceError(TaskqueueError):
     """A service that development needs could not be found or started; the text says what to install."""
+
+
+class NotFoundError(TaskqueueError):
+    """What was named does not exist; the text says what, and where to look for what does."""
+
+
+class RefusedError(TaskqueueError):
+    """Nothing was done: it conflicts with what is there, or needs a consent (`--yes`, `--force`) that was not given."""
+
+
+class UnauthorizedError(TaskqueueError):
+    """A token or password is missing or wrong, or lacks the right; the text never holds it."""
+
+
+class UnreachableError(TaskqueueError):
+    """An address does not answer; the text names it, and the setting it comes from."""

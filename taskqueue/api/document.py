@@ -10,6 +10,7 @@ from typing import Any
 
 from fastapi import FastAPI
 
+from taskqueue.api.links import add_links
 from taskqueue.api.problems import MEDIA_TYPE, USUAL_PROBLEMS, Problem
 
 #: what the document says of the whole
@@ -85,6 +86,7 @@ def _completed(document: Document) -> Document:
     for path, method, operation in _operations(document):
         _complete_operation(path, method, operation)
         _add_examples(operation, shown.get(f"{method.upper()} {path}", {}))
+    add_links(operation for _, _, operation in _operations(document))
     _drop_titles(schemas)
     _drop_titles(document.get("paths", {}))
     return document

@@ -75,7 +75,7 @@ async def on_unavailable(request: Request, error: Exception) -> Response:
         RequestRefusedByStore(route=route_of(request.scope), request_id=request_id_of(request), error=str(error))
     )
     if isinstance(error, DamagedKeyError):
-        detail = "what is stored is damaged; the API's log names the key, under this request_id"
+        detail = "what is stored is damaged; the API's log names the key and the remedy, under this request_id"
         return await on_problem(request, ProblemError(status=500, code="damaged_data", detail=detail))
     return await on_problem(request, unavailable(f"{service} is away or refuses; try again in a few seconds"))
 

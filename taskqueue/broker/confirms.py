@@ -18,7 +18,8 @@ from aiormq import Channel
 from aiormq.abc import ChannelFrame, ConfirmationFrameType
 from aiormq.exceptions import DeliveryError, PublishError
 
-from taskqueue.broker.connection import Session, describe
+from taskqueue.broker.client_errors import describe
+from taskqueue.broker.connection import Session
 from taskqueue.broker.frames import publish_frames
 from taskqueue.broker.outgoing import Outgoing
 from taskqueue.errors import BrokerError, BrokerUnavailableError, PublishRefusedError

@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager, suppress
+from contextlib import asynccontextmanager, suppress
 from random import SystemRandom
 from typing import Final, cast
 from urllib.parse import parse_qs, urlsplit
@@ -20,21 +20,20 @@ import aio_pika
 from aio_pika.connection import make_url
 from aiormq import Channel
 from aiormq.abc import AbstractConnection, DeliveredMessage
-from aiormq.exceptions import AMQPError, ChannelInvalidStateError
 
+from taskqueue.broker.client_errors import describe, unavailable_errors
 from taskqueue.broker.deliveries import RawDelivery
 from taskqueue.broker.transport import FrameReader, Transport
-from taskqueue.errors import BrokerError, BrokerUnavailableError, ConfigError
+from taskqueue.errors import BrokerAccessError, BrokerError, BrokerUnavailableError, ConfigError
 from taskqueue.telemetry.events import ConnectionLost, ConnectionRestored, Emit, Event, PublishingBlocked
 
 #: seconds; a silent broker counts as lost after three of these and three more seconds
 HEARTBEAT: Final = 5
 
-#: what the client raises for a broken connection or channel; RuntimeError for whatever is called on a closed one
-CLIENT_ERRORS: Final = (AMQPError, OSError, RuntimeError)
-
 _SERVICE = "rabbitmq"
 _CONNECT_TIMEOUT = 5.0
+#: for all nodes together, where somebody waits at a terminal
+_CONNECT_ANY_TIMEOUT = 8.0
 _OPERATION_TIMEOUT = 5.0
 _SETUP_TIMEOUT = 15.0
 _CLOSE_TIMEOUT = 2.0
@@ -66,56 +65,6 @@ def endpoint(url: str) -> str:
         ) from None
     default_port = 5671 if parts.scheme == "amqps" else 5672
     return f"{parts.scheme}://{host}:{port or default_port}{parts.path or '/'}"
-
-
-def describe(error: BaseException) -> str:
-    """Return what an exception of the client means, in words; its class name where it says nothing."""
-    match error:
-        case asyncio.CancelledError():
-            return "no sign of life"
-        case ChannelInvalidStateError():
-            return "the channel is closed"
-        case _:
-            return str(error) or type(error).__name__
-
-
-@contextmanager
-def _heeded_cancellation() -> Iterator[None]:
-    """Raise CancelledError at the end of a block in which the task was cancelled and that ended as if it was not.
-
-    The client uses asyncio.wait_for, which before its rewrite for Python 3.12 (python/cpython#96764) drops a
-    cancellation that comes in the same turn of the loop as the answer: the task would go on for ever.
-    """
-    task = asyncio.current_task()
-    before = 0 if task is None else task.cancelling()
-    try:
-        yield
-    finally:
-        if task is not None and task.cancelling() > before:
-            raise asyncio.CancelledError
-
-
-@contextmanager
-def unavailable_errors(doing: str) -> Iterator[None]:
-    """Raise BrokerUnavailableError, starting with `doing`, for what the client raises on a broken connection.
-
-    A dying connection of the client also raises CancelledError into tasks that nobody cancelled.
-    """
-    try:
-        with _heeded_cancellation():
-            yield
-    except asyncio.CancelledError:
-        if was_cancelled():
-            raise
-        raise BrokerUnavailableError(f"{doing}: the connection was lost") from None
-    except CLIENT_ERRORS as error:
-        raise BrokerUnavailableError(f"{doing}: {describe(error)}") from error
-
-
-def was_cancelled() -> bool:
-    """Return whether somebody really asked the current task to stop."""
-    task = asyncio.current_task()
-    return task is not None and task.cancelling() > 0
 
 
 class Session:
@@ -170,12 +119,12 @@ class Session:
         return str(reply.consumer_tag)
 
     @asynccontextmanager
-    async def side_channel(self, doing: str) -> AsyncIterator[Channel]:
+    async def side_channel(self, doing: str, *, confirms: bool = False) -> AsyncIterator[Channel]:
         """Open a channel that the broker may close without an end to the session.
 
-        `doing` starts the text of the BrokerUnavailableError raised when what is done on it fails.
+        `doing` starts the text of the BrokerUnavailableError raised when what is done on it fails; `confirms` as above.
         """
-        channel = await self._open(confirms=False)
+        channel = await self._open(confirms=confirms)
         try:
             with unavailable_errors(f"{self.place}: {doing}"):
                 yield channel
@@ -231,8 +180,11 @@ async def _not_called(_message: DeliveredMessage) -> None:
 Setup = Callable[[Session], Awaitable[None]]
 
 
-async def connect(url: str, name: str) -> Session:
-    """Connect once; `name` is what the management page shows. Raises BrokerUnavailableError, ConfigError."""
+async def connect(url: str, name: str, *, within: float = _CONNECT_TIMEOUT) -> Session:
+    """Connect once, in `within` seconds; `name` is what the management page shows.
+
+    Raises BrokerUnavailableError, ConfigError.
+    """
     place = endpoint(url)
     heartbeat = parse_qs(urlsplit(url).query).get("heartbeat", [str(HEARTBEAT)])[-1]
     with unavailable_errors(f"{place}: connecting"):
@@ -242,7 +194,7 @@ async def connect(url: str, name: str) -> Session:
         # The client hands these on to aiormq, and has no parameter of its own for the transport.
         connection.kwargs["transport_factory"] = transport = Transport()
         try:
-            await connection.connect(timeout=_CONNECT_TIMEOUT)
+            await connection.connect(timeout=within)
         except BaseException:
             # Left open, its destructor would close it: in whatever loop runs by then, or in none.
             await connection.close()
@@ -253,14 +205,18 @@ async def connect(url: str, name: str) -> Session:
 
 
 async def connect_any(urls: Sequence[str], name: str) -> Session:
-    """Connect once to the first of `urls` that answers. Raises BrokerUnavailableError with each one's problem."""
-    problems = []
+    """Connect once to the first of `urls` that answers, or give up within 8 s.
+
+    Raises BrokerUnavailableError with each one's problem; BrokerAccessError where all refused user name or password.
+    """
+    problems = list[BrokerUnavailableError]()
     for url in urls:
         try:
-            return await connect(url, name)
+            return await connect(url, name, within=min(_CONNECT_TIMEOUT, _CONNECT_ANY_TIMEOUT / len(urls)))
         except BrokerUnavailableError as error:
-            problems.append(str(error))
-    raise BrokerUnavailableError("; ".join(problems))
+            problems.append(error)
+    refused = bool(problems) and all(isinstance(each, BrokerAccessError) for each in problems)
+    raise (BrokerAccessError if refused else BrokerUnavailableError)("; ".join(map(str, problems)))
 
 
 def reconnect_delays() -> Iterator[float]:

@@ -14,13 +14,8 @@ from typing import Final
 from aiormq import Channel
 from aiormq.abc import ChannelFrame
 
-from taskqueue.broker.connection import (
-    BrokerConnection,
-    Session,
-    Setup,
-    ignore_event,
-    unavailable_errors,
-)
+from taskqueue.broker.client_errors import unavailable_errors
+from taskqueue.broker.connection import BrokerConnection, Session, Setup, ignore_event
 from taskqueue.broker.deliveries import RawDelivery
 from taskqueue.broker.framing import ack_frame, requeue_frame
 from taskqueue.broker.names import APP_ID, queue_name

@@ -20,7 +20,8 @@ from aiormq import Channel, spec
 from aiormq.abc import DeliveredMessage
 from aiormq.exceptions import ChannelAccessRefused, ChannelNotFoundEntity
 
-from taskqueue.broker.connection import Session, describe, unavailable_errors
+from taskqueue.broker.client_errors import describe, unavailable_errors
+from taskqueue.broker.connection import Session
 from taskqueue.broker.failed import FailedMessage
 from taskqueue.broker.names import FAILED_QUEUE
 from taskqueue.errors import BrokerError, BrokerUnavailableError, TopologyError

@@ -13,7 +13,7 @@ message expires at once.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from contextlib import suppress
 from datetime import timedelta
 from secrets import token_hex
@@ -39,6 +39,19 @@ _RETRY_FORBIDDEN = 300.0
 
 #: probes of which none came back, before the oldest is given up: more than an hour's
 _MOST_UNDER_WAY = 1000
+
+
+async def attach(channel: Channel, queue: str, take: Callable[[DeliveredMessage], Coroutine[Any, Any, None]]) -> None:
+    """Have every probe that comes out of the delayed queue handed to `take`, through an exclusive queue of this name.
+
+    Its name is to be new each time: an old one is locked until the broker has noticed the end of its connection. Makes
+    the queue that swallows what nobody watches. Raises what the client does.
+    """
+    await channel.queue_declare(LANE_WATCH_QUEUE, durable=True, arguments=dict(_SINK_ARGUMENTS))
+    await channel.queue_bind(LANE_WATCH_QUEUE, EXCHANGE, LANE_WATCH_ROUTING_KEY)
+    await channel.queue_declare(queue, exclusive=True, auto_delete=True)
+    await channel.queue_bind(queue, EXCHANGE, LANE_WATCH_ROUTING_KEY)
+    await channel.basic_consume(queue, take, no_ack=True)
 
 
 class LaneWatch:
@@ -123,13 +136,8 @@ class LaneWatch:
             if not ended.done():
                 ended.set_result(None)
 
-        await channel.queue_declare(LANE_WATCH_QUEUE, durable=True, arguments=dict(_SINK_ARGUMENTS))
-        await channel.queue_bind(LANE_WATCH_QUEUE, EXCHANGE, LANE_WATCH_ROUTING_KEY)
-        # Its name is new each time: an old one is locked until the broker has noticed the end of its connection.
-        await channel.queue_declare(queue, exclusive=True, auto_delete=True)
-        await channel.queue_bind(queue, EXCHANGE, LANE_WATCH_ROUTING_KEY)
         channel.on_consumer_cancel_callbacks.add(on_cancelled)
-        await channel.basic_consume(queue, self._on_probe, no_ack=True)
+        await attach(channel, queue, self._on_probe)
 
     async def _measure(self, token: str, ends: set[asyncio.Future[Any]]) -> None:
         number = 0

@@ -198,6 +198,34 @@ async def warning_of_failed_queue(session: Session) -> str | None:
     )
 
 
+async def compare(session: Session, thing: Exchange | Queue) -> str | None:
+    """Return what is wrong with `thing`, in the broker's words: missing or different; empty where it is right.
+
+    None: it is there, and this user may not compare it. Nothing is made. Raises BrokerUnavailableError.
+    """
+    async with session.passing_channel("comparing the topology") as channel:
+        try:
+            await _declare(channel, thing, passive=True)
+        except (ChannelNotFoundEntity, ChannelAccessRefused) as error:
+            return _said(error)
+        try:
+            await _declare(channel, thing)
+        except ChannelAccessRefused:
+            return None
+        except ChannelPreconditionFailed as error:
+            said = _said(error)
+        else:
+            return ""
+    return "" if await _is_older(session, thing) else said
+
+
+async def _is_older(session: Session, thing: Exchange | Queue) -> bool:
+    """Return whether an older version has declared `thing`, which exists with other arguments than ours."""
+    if not isinstance(thing, Queue) or thing.older is None:
+        return False
+    return await _is_declared(session, replace(thing, arguments=thing.older))
+
+
 async def _is_declared(session: Session, queue: Queue) -> bool:
     """Return whether the queue, which exists, has these arguments; True where this user may not find out."""
     async with session.passing_channel("comparing a queue") as channel:
@@ -224,7 +252,7 @@ class _Declaration:
             try:
                 await _declare(channel, thing)
             except ChannelPreconditionFailed as error:
-                if not await self._is_older(thing):
+                if not await _is_older(self._session, thing):
                     self.problems.append(f"{thing}: {_said(error)}; {thing.remedy}, then run {_APPLY}")
             except ChannelAccessRefused:
                 refused = True
@@ -239,11 +267,6 @@ class _Declaration:
             except ChannelAccessRefused as error:
                 if self._may_configure:
                     self.problems.append(f"{binding}: {_said(error)}; run {_APPLY}")
-
-    async def _is_older(self, thing: Exchange | Queue) -> bool:
-        if not isinstance(thing, Queue) or thing.older is None:
-            return False
-        return await _is_declared(self._session, replace(thing, arguments=thing.older))
 
     async def _look_for(self, thing: Exchange | Queue) -> None:
         async with self._session.passing_channel("looking for the topology") as channel:

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from taskqueue.cli.exit_codes import ExitCode
+from taskqueue.cli.output import Answer, OutputFormat, print_data
 from taskqueue.config.catalog import Catalog, catalog_of, load_catalog
 from taskqueue.config.settings import api_settings_of, scheduler_settings_of, worker_settings_of
 from taskqueue.config.yaml_source import Document, read_document
 from taskqueue.errors import ConfigError
 
 config_app = typer.Typer(help="Check configuration files.", no_args_is_help=True)
-
-#: a bad configuration, here as in every process
-EXIT_BAD_CONFIG = 2
 
 
 class Kind(StrEnum):
@@ -50,31 +50,57 @@ def validate(
     kind: Annotated[
         Kind | None, typer.Option(help="What the files are; told from their content when left out.")
     ] = None,
+    output: Answer = None,
 ) -> None:
     """Check files as the processes would read them here, environment included; exit 2 when one cannot be used.
 
-    scheduler.yaml is checked together with the tasks file that it names.
+    Every mistake is named, with file, line and column. scheduler.yaml is checked together with the tasks file that it
+    names.
     """
-    good = [_check(path, kind) for path in paths]
-    if not all(good):
-        raise typer.Exit(EXIT_BAD_CONFIG)
+    checks = [_check(path, kind) for path in paths]
+    if output in {None, OutputFormat.TABLE}:
+        for check in checks:
+            check.tell()
+    else:
+        print_data({"files": [check.as_dict() for check in checks]}, output or OutputFormat.JSON)
+    if any(check.problems for check in checks):
+        raise typer.Exit(ExitCode.USAGE)
 
 
-def _check(path: Path, kind: Kind | None) -> bool:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Check:
+    """What came out for one file; `summary` is to be printed behind its name."""
+
+    path: Path
+    problems: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+    summary: str = ""
+
+    def tell(self) -> None:
+        """Print it for people: mistakes and warnings on standard error."""
+        if self.problems:
+            typer.echo("\n".join(self.problems), err=True)
+            return
+        for warning in self.warnings:
+            typer.echo(f"warning: {warning}", err=True)
+        typer.echo(f"ok: {self.path}{self.summary}")
+
+    def as_dict(self) -> dict[str, object]:
+        """Return it for programs."""
+        return {"file": self.path, "ok": not self.problems, "problems": self.problems, "warnings": self.warnings}
+
+
+def _check(path: Path, kind: Kind | None) -> _Check:
     try:
         document = read_document(path)
         summary, warnings = _summary(document, path, kind or _kind_of(document))
     except ConfigError as error:
-        typer.echo(str(error), err=True)
-        return False
-    for warning in warnings:
-        typer.echo(f"warning: {warning}", err=True)
-    typer.echo(f"ok: {path}{summary}")
-    return True
+        return _Check(path=path, problems=error.problems)
+    return _Check(path=path, warnings=warnings, summary=summary)
 
 
 def _summary(document: Document, path: Path, kind: Kind) -> tuple[str, tuple[str, ...]]:
-    """Return what is in the document, to be printed behind its name, and what looks odd in it."""
+    """Return what is in the document, and what looks odd in it."""
     match kind:
         case Kind.TASKS:
             catalog = catalog_of(document)

@@ -1,8 +1,9 @@
-"""`taskqueue dev`: RabbitMQ, Redis, a scheduler, a worker and an endpoint on this machine, until Ctrl-C."""
+"""`taskqueue dev`: RabbitMQ, Redis, a scheduler, a worker, an API and an endpoint on this machine, until Ctrl-C."""
 
 from __future__ import annotations
 
 import asyncio
+import secrets
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, NoReturn
@@ -11,14 +12,14 @@ import typer
 
 from taskqueue.config.settings import process_environment
 from taskqueue.dev.local_server import free_ports
-from taskqueue.dev.playground import Layout, Playground, playground, unless_stopped
+from taskqueue.dev.playground import ApiLayout, Layout, Playground, playground, unless_stopped
 from taskqueue.dev.probe import port_answers
 from taskqueue.dev.services import Services, development_services
 from taskqueue.errors import ServiceError
 from taskqueue.runtime import run
 
-#: where scheduler and worker listen unless told otherwise
-_SCHEDULER_PORT, _WORKER_PORT = 8080, 8081
+#: where scheduler, worker and API listen, or near it where another one does
+_SCHEDULER_PORT, _WORKER_PORT, _API_PORT = 8080, 8081, 8000
 
 #: seconds between two looks at the processes
 _LOOK_EVERY_S = 1.0
@@ -43,10 +44,11 @@ def dev(
             directory=directory.resolve(),
             scheduler_port=_port_near(_SCHEDULER_PORT),
             worker_port=_port_near(_WORKER_PORT),
+            api=ApiLayout(port=_port_near(_API_PORT), token=secrets.token_hex(32)),
             target_port=target_port,
             keep_tasks=True,
         )
-        _say("starting a scheduler, a worker and an endpoint")
+        _say("starting a scheduler, a worker, an API and an endpoint")
         run(lambda: unless_stopped(_stay(services, layout, environ)))
     _say("stopped")
 
@@ -67,7 +69,7 @@ async def _stay(services: Services, layout: Layout, environ: Mapping[str, str]) 
 async def _watch(ground: Playground) -> NoReturn:
     """Return never; raise ServiceError when a process ends by itself."""
     while True:
-        for server in (ground.scheduler, ground.worker):
+        for server in ground.servers.values():
             if not server.running:
                 raise ServiceError(f"the {server.name} has ended; see {ground.layout.directory / server.name}.out")
         del ground.target.calls[:-_CALLS_KEPT]
@@ -88,12 +90,22 @@ def _where(services: Services, ground: Playground) -> list[str]:
         f"scheduler   {ground.scheduler_url}/health",
         f"            {ground.scheduler_url}/schedule/status/demo_report",
         f"worker      {ground.worker_url}/stats",
+        *_where_api(layout.api),
         f"endpoint    {ground.target.url}/-/calls   what was called",
         f"tasks       {layout.directory}/tasks.yaml   a change counts within seconds",
         f"users       {len(ground.users)} in Redis: HSET taskqueue:users:demo-user-002:tasks demo_report 0",
-        f"logs        {layout.directory}/scheduler.out, worker.out",
+        f"logs        {layout.directory}/{', '.join(f'{name}.out' for name in ground.servers)}",
         "",
         "Ctrl-C stops everything.",
+    ]
+
+
+def _where_api(api: ApiLayout | None) -> list[str]:
+    if api is None:
+        return []
+    return [
+        f"API         {api.url}/docs   its token holds while this runs:",
+        f"            curl -sS -H 'Authorization: Bearer {api.token}' {api.url}/api/v1/tasks",
     ]
 
 

@@ -1,94 +1,161 @@
-"""`taskqueue exec`: look at one job and its log, or cancel some."""
+"""`taskqueue exec`: executions of a task, one of them and its log, or cancel some."""
 
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from taskqueue.assets import asset_dir
+from taskqueue.cli.api_client import ApiOptions
+from taskqueue.cli.confirm import DryRun, Yes, agreed
+from taskqueue.cli.exec_logs import follow_log, print_log
+from taskqueue.cli.exec_source import Executions, executions_of
+from taskqueue.cli.exit_codes import ExitCode
+from taskqueue.cli.list_limits import ListLimits, print_rows
+from taskqueue.cli.option_groups import grouped
+from taskqueue.cli.output import Answer, Output, OutputFormat, print_record, print_step
 from taskqueue.cli.terminal import printable
-from taskqueue.config.sections import RedisSettings
-from taskqueue.config.settings import load_scheduler_settings
-from taskqueue.core.attempt_record import AttemptRecord
-from taskqueue.core.instants import rfc3339
-from taskqueue.core.log_line import LogLine
-from taskqueue.errors import ConfigError, StoreError
-from taskqueue.store.cancellations import CancelAnswer, Cancellations, CancelOutcome
-from taskqueue.store.connection import RedisStore
-from taskqueue.store.executions import ExecutionStore
-from taskqueue.store.scripts import Scripts
-from taskqueue.store.sightings import Sighting, see_job
+from taskqueue.errors import ConfigError, TaskqueueError
+from taskqueue.store.cancellations import CancelOutcome
 
 exec_app = typer.Typer(help="Executions: the jobs of tasks and what became of them.", no_args_is_help=True)
 
 ConfigPath = Annotated[Path, typer.Option(help="Names Redis, with the environment's overrides.")]
+Job = Annotated[str, typer.Argument(metavar="JOB", help="A job id, which is an execution id.")]
 
 DEFAULT_CONFIG = Path("config/scheduler.yaml")
+
+#: jobs that may be cancelled without a question
+_FEW = 10
+
+#: the columns of `list`; JSON and YAML have more
+_LISTED = ("execution_id", "status", "queued_at", "started_at", "duration_ms", "retry_number", "worker_id")
 
 
 @exec_app.callback()
 def executions() -> None:
-    """Executions: the jobs of tasks and what became of them."""
+    """Executions: the jobs of tasks and what became of them. Over the API where --api names one, else from Redis."""
+
+
+@exec_app.command("list")
+@grouped(ApiOptions, ListLimits)
+def list_executions(
+    options: ApiOptions,
+    limits: ListLimits,
+    task: Annotated[str, typer.Argument(metavar="TASK", help="The id of a task.")],
+    config: ConfigPath = DEFAULT_CONFIG,
+    output: Output = None,
+) -> None:
+    """List executions of a task, the latest first: of one in tasks.yaml those that called its endpoint and ended.
+
+    Exit 3 when there is no such task.
+    """
+
+    async def look() -> None:
+        async with executions_of(options, config) as found:
+            await print_rows(found.rows(task, limits.count()), output, fields=_LISTED)
+
+    asyncio.run(look())
 
 
 @exec_app.command()
+@grouped(ApiOptions)
 def cancel(
+    options: ApiOptions,
     jobs: Annotated[list[str], typer.Argument(metavar="JOB", help="Job ids, which are execution ids.")],
+    *,
     config: ConfigPath = DEFAULT_CONFIG,
+    yes: Yes = False,
+    dry_run: DryRun = False,
+    output: Answer = None,
 ) -> None:
     """Cancel jobs for good, wherever they are: nobody calls them (again), and a call that runs is cut within 2 seconds.
 
-    Exit 1 when one had ended before, which changes nothing, or Redis failed, which stderr tells with the jobs that are
-    left; 2 for wrong usage or configuration.
+    For more than ten jobs it asks first.
+
+    Exit 1 when one had ended before, which changes nothing. Where Redis or the API fails on the way, stderr tells which
+    jobs are left.
     """
     _check(jobs)
-    all_cancelled = asyncio.run(_cancel(load_scheduler_settings(config).redis, jobs))
-    if not all_cancelled:
-        raise typer.Exit(1)
+    opened = executions_of(options, config)
+    of_them = f"job {jobs[0]}" if len(jobs) == 1 else f"{len(jobs)} jobs"
+    if not agreed(f"cancel {of_them}", yes=yes or len(jobs) <= _FEW, dry_run=dry_run):
+        return
+
+    async def cancel_all() -> bool:
+        async with opened as found:
+            return await _cancel(found, jobs, output)
+
+    if not asyncio.run(cancel_all()):
+        raise typer.Exit(ExitCode.FAILED)
 
 
 @exec_app.command()
-def show(
-    job: Annotated[str, typer.Argument(metavar="JOB", help="A job id, which is an execution id.")],
-    config: ConfigPath = DEFAULT_CONFIG,
-) -> None:
-    """Show what is known about a job, as JSON: its status, who runs it or where it waits, its record and attempts.
+@grouped(ApiOptions)
+def show(options: ApiOptions, job: Job, config: ConfigPath = DEFAULT_CONFIG, output: Output = None) -> None:
+    """Show what is known about a job: its status, who runs it or where it waits, its record and attempts.
 
-    Exit 1 when nothing is known about it, for it waits in RabbitMQ or in a slot, ended long ago or never was; or Redis
-    failed. Exit 2 for wrong usage or configuration.
+    Exit 3 when nothing is known about it, for it waits in RabbitMQ or in a slot, ended long ago or never was.
     """
     _check([job])
-    found, attempts = asyncio.run(_see(load_scheduler_settings(config).redis, job))
-    # As ASCII, so that no user id reaches the terminal but as text.
-    typer.echo(json.dumps({**found.as_dict(), "attempts": [attempt.as_dict() for attempt in attempts]}, indent=2))
-    if found.status is None and not found.cancelled:
-        raise typer.Exit(1)
+
+    async def look() -> bool:
+        async with executions_of(options, config) as found:
+            record, known = await found.record(job)
+        print_record(record, output)
+        return known
+
+    if not asyncio.run(look()):
+        raise typer.Exit(ExitCode.NOT_FOUND)
 
 
 @exec_app.command()
+@grouped(ApiOptions)
 def logs(
-    job: Annotated[str, typer.Argument(metavar="JOB", help="A job id, which is an execution id.")],
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
+    options: ApiOptions,
+    job: Job,
+    *,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until the job has ended.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="The same as -o json.")] = False,
     config: ConfigPath = DEFAULT_CONFIG,
+    output: Answer = None,
 ) -> None:
     """Show the log of a job: when each attempt began, what came back, how it ended, and what its endpoint returned.
 
-    Exit 1 when there is none, for no attempt of it has ended yet, or it ended long ago or never was; or Redis failed.
-    Exit 2 for wrong usage or configuration.
+    With -o json each line is an object. Exit 3 when there is no log, for no attempt of the job has ended yet, or it
+    ended long ago or never was.
     """
     _check([job])
-    lines = asyncio.run(_logs(load_scheduler_settings(config).redis, job))
-    for line in lines:
-        shown = f"{rfc3339(line.timestamp)} {line.level:<7} {printable(line.message)}"
-        typer.echo(line.to_json() if as_json else shown)
-    if not lines:
-        typer.echo(f"{printable(job)}: no log", err=True)
-        raise typer.Exit(1)
+    form = OutputFormat.JSON if as_json else output
+
+    async def look() -> None:
+        async with executions_of(options, config) as found:
+            await (follow_log if follow else print_log)(found, job, form)
+
+    asyncio.run(look())
+
+
+async def _cancel(found: Executions, job_ids: Sequence[str], output: OutputFormat | None) -> bool:
+    """Cancel one after the other, telling each answer; return whether none of them had ended before.
+
+    Where that fails, those for which there is no answer are told before the error is raised.
+    """
+    all_cancelled = True
+    for number, job_id in enumerate(job_ids):
+        try:
+            answer = await found.cancel(job_id)
+        except TaskqueueError:
+            if len(job_ids) > 1:
+                left = "\n".join(map(printable, job_ids[number:]))
+                typer.echo(f"without an answer, to be cancelled again:\n{left}", err=True)
+            raise
+        all_cancelled &= answer.outcome is not CancelOutcome.ENDED
+        data = {"id": job_id, "outcome": answer.outcome, "detail": answer.detail}
+        print_step(f"{job_id}: {answer.detail}", data, output)
+    return all_cancelled
 
 
 def _check(job_ids: Sequence[str]) -> None:
@@ -100,55 +167,3 @@ def _check(job_ids: Sequence[str]) -> None:
             raise ConfigError(f"JOB {number}: not valid UTF-8; use the id of a job") from None
         if not job_id:
             raise ConfigError(f"JOB {number}: empty; use the id of a job")
-
-
-async def _cancel(settings: RedisSettings, job_ids: Sequence[str]) -> bool:
-    """Cancel one after the other, telling each answer; return whether none of them had ended before.
-
-    Where Redis fails, those for which there is no answer are told before StoreError is raised.
-    """
-    store = RedisStore(settings, client_name="taskqueue-exec-cancel")
-    try:
-        cancellations = Cancellations(store, Scripts(store, asset_dir("lua")))
-        all_cancelled = True
-        for number, job_id in enumerate(job_ids):
-            try:
-                answer = await cancellations.cancel(job_id)
-            except StoreError:
-                if len(job_ids) > 1:
-                    left = "\n".join(map(printable, job_ids[number:]))
-                    typer.echo(f"without an answer, to be cancelled again:\n{left}", err=True)
-                raise
-            all_cancelled &= answer.outcome is not CancelOutcome.ENDED
-            typer.echo(printable(f"{job_id}: {_said(answer)}"))
-    finally:
-        await store.close()
-    return all_cancelled
-
-
-def _said(answer: CancelAnswer) -> str:
-    match answer.outcome:
-        case CancelOutcome.CANCELLED:
-            return "cancelled"
-        case CancelOutcome.RUNNING:
-            return f"runs on {answer.word}, which cuts its call; if that ends first, its own end stands"
-        case CancelOutcome.MARKED:
-            return "cancelled; nobody has worked on it yet, and its record is written when its message comes"
-        case CancelOutcome.ENDED:
-            return f"had ended before: {answer.word.partition(':')[0].replace('failing', 'failed')}; nothing is changed"
-
-
-async def _see(settings: RedisSettings, job_id: str) -> tuple[Sighting, tuple[AttemptRecord, ...]]:
-    store = RedisStore(settings, client_name="taskqueue-exec-show")
-    try:
-        return await see_job(store, job_id), await ExecutionStore(store).attempts(job_id)
-    finally:
-        await store.close()
-
-
-async def _logs(settings: RedisSettings, job_id: str) -> tuple[LogLine, ...]:
-    store = RedisStore(settings, client_name="taskqueue-exec-logs")
-    try:
-        return await ExecutionStore(store).logs(job_id)
-    finally:
-        await store.close()

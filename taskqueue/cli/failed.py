@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import heapq
-import json
-import sys
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,14 +16,16 @@ from taskqueue.cli.failed_changes import drop, replay
 from taskqueue.cli.failed_filters import Filters, filtered
 from taskqueue.cli.failed_queue import Take, failed_queue, look_through
 from taskqueue.cli.failed_view import full_view, groups_as_dict, print_failures, print_groups
+from taskqueue.cli.output import Output, OutputFormat, chosen, print_data, print_line, print_record
 from taskqueue.config.sections import QueueSettings
 from taskqueue.config.settings import load_scheduler_settings
 from taskqueue.core.failures import Choice, Failure, FailureGroups
+from taskqueue.errors import NotFoundError
 
 failed_app = typer.Typer(help="Jobs that failed for good: look, replay, drop.", no_args_is_help=True)
 
 ConfigPath = Annotated[Path, typer.Option(help="Names RabbitMQ and Redis, with the environment's overrides.")]
-AsJson = Annotated[bool, typer.Option("--json", help="JSON instead of a table.")]
+AsJson = Annotated[bool, typer.Option("--json", help="The same as -o json.")]
 
 DEFAULT_CONFIG = Path("config/scheduler.yaml")
 
@@ -40,16 +40,16 @@ def failed() -> None:
 
 @failed_app.command()
 @filtered
-def stats(filters: Filters, *, config: ConfigPath = DEFAULT_CONFIG, as_json: AsJson = False) -> None:
-    """Count failures by task, host and kind of error: how many, from when to when, and one of each.
-
-    Exit 1 when RabbitMQ failed, 2 for wrong usage or configuration.
-    """
+def stats(
+    filters: Filters, *, config: ConfigPath = DEFAULT_CONFIG, as_json: AsJson = False, output: Output = None
+) -> None:
+    """Count failures by task, host and kind of error: how many, from when to when, and one of each."""
     groups = asyncio.run(_count(load_scheduler_settings(config).queue, filters.choice()))
-    if as_json or not sys.stdout.isatty():
-        typer.echo(json.dumps(groups_as_dict(groups), separators=(",", ":")))
-    else:
+    found = chosen(output, as_json=as_json)
+    if found is OutputFormat.TABLE:
         print_groups(groups)
+    else:
+        print_data(groups_as_dict(groups), found)
 
 
 @failed_app.command("list")
@@ -63,29 +63,34 @@ def list_failures(
         int | None, typer.Option(min=1, help="At most so many; 20 on a terminal, else all.", show_default=False)
     ] = None,
     as_json: AsJson = False,
+    output: Output = None,
 ) -> None:
-    """List failures, one on a line; as JSON lines where the output is no terminal.
-
-    Exit 1 when RabbitMQ failed, 2 for wrong usage or configuration.
-    """
-    lines = as_json or not sys.stdout.isatty()
+    """List failures: in a table, or one JSON object on each line."""
+    shown = chosen(output, as_json=as_json)
+    lines = shown is not OutputFormat.TABLE
     found = _Newest(limit=limit if lines else limit or _LISTED, oldest=oldest)
-    take = _print_line if lines and limit is None and not oldest else found.take
+
+    async def print_at_once(_held: HeldMessage, failure: Failure) -> None:
+        print_line(failure.as_dict(), shown)
+
+    take = print_at_once if lines and limit is None and not oldest else found.take
     asyncio.run(_look(load_scheduler_settings(config).queue, filters.choice(), take))
     if lines:
         for failure in found.in_order():
-            _echo_json(failure.as_dict())
+            print_line(failure.as_dict(), shown)
     else:
         print_failures(found.in_order(), found.seen)
 
 
 @failed_app.command()
 def show(
-    job: Annotated[str, typer.Argument(metavar="JOB", help="The job's id.")], config: ConfigPath = DEFAULT_CONFIG
+    job: Annotated[str, typer.Argument(metavar="JOB", help="The job's id.")],
+    config: ConfigPath = DEFAULT_CONFIG,
+    output: Output = None,
 ) -> None:
     """Show all that is known about the failures of one job, its payload included.
 
-    Exit 1 when the queue holds none of it or RabbitMQ failed, 2 for wrong usage or configuration.
+    Exit 3 when the failed queue holds none of it.
     """
     found: list[dict[str, object]] = []
 
@@ -94,13 +99,11 @@ def show(
 
     asyncio.run(_look(load_scheduler_settings(config).queue, Choice(jobs={job}), take))
     for view in found:
-        # As ASCII, so that no user id reaches the terminal but as text.
-        typer.echo(json.dumps(view, indent=2))
+        print_record(view, output)
     if not found:
-        typer.echo(
-            "the failed queue holds no message of this job; taskqueue exec show says what is known of it", err=True
+        raise NotFoundError(
+            "the failed queue holds no message of this job; taskqueue exec show says what is known of it"
         )
-        raise typer.Exit(1)
 
 
 failed_app.command()(filtered(replay))
@@ -129,14 +132,6 @@ class _Newest:
     def in_order(self) -> list[Failure]:
         """Return them, the first to be shown first."""
         return [failure for _, _, failure in sorted(self.kept, key=lambda entry: entry[:2], reverse=True)]
-
-
-async def _print_line(_held: HeldMessage, failure: Failure) -> None:
-    _echo_json(failure.as_dict())
-
-
-def _echo_json(document: dict[str, object]) -> None:
-    typer.echo(json.dumps(document, separators=(",", ":")))
 
 
 async def _count(settings: QueueSettings, choice: Choice) -> FailureGroups:

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import sys
-from collections import Counter
 from contextlib import ExitStack
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from math import inf
 from pathlib import Path
@@ -16,10 +14,14 @@ import typer
 
 from taskqueue.assets import asset_dir
 from taskqueue.broker.failed_browser import FailedBrowser, HeldMessage
+from taskqueue.cli.confirm import DryRun, Yes, agreed
+from taskqueue.cli.exit_codes import ExitCode
 from taskqueue.cli.failed_backup import Backup
 from taskqueue.cli.failed_filters import Filters
 from taskqueue.cli.failed_queue import failed_queue, look_through
+from taskqueue.cli.failed_tally import SETTLED, Tally
 from taskqueue.cli.failed_view import print_groups
+from taskqueue.cli.output import Answer, print_answer
 from taskqueue.config.duration import format_duration, parse_duration
 from taskqueue.config.sections import QueueSettings
 from taskqueue.config.settings import SchedulerSettings, load_scheduler_settings
@@ -28,7 +30,7 @@ from taskqueue.errors import ConfigError, DamagedKeyError, InvalidValueError
 from taskqueue.runtime import Now
 from taskqueue.store.clock import ServerClock
 from taskqueue.store.connection import RedisStore
-from taskqueue.store.replays import ReplayOutcome, Replays
+from taskqueue.store.replays import Replays
 from taskqueue.store.scripts import Scripts
 
 DEFAULT_CONFIG = Path("config/scheduler.yaml")
@@ -36,27 +38,11 @@ DEFAULT_CONFIG = Path("config/scheduler.yaml")
 #: messages that are dealt with side by side: as many, and as large, as one answer of Redis or one write may be for
 _BATCH, _BATCH_BYTES = 100, 16 * 1024 * 1024
 
-#: what a failed job's message is there for no longer
-_SETTLED = frozenset({ReplayOutcome.REPLAYED, ReplayOutcome.BEFORE, ReplayOutcome.SUCCEEDED})
-
-#: damaged keys that the last line names
-_NAMED_KEYS = 3
-
 _SHORT = (
     "not all were there: somebody else holds or has taken messages of the failed queue; when they are done, do it again"
 )
 
-_LEFT = {
-    ReplayOutcome.ENDED: "over since in another way",
-    ReplayOutcome.UNSETTLED: "not put away to the end by their worker; try again half an hour after they failed",
-    ReplayOutcome.CANCELLED: "cancelled",
-    ReplayOutcome.WAITING: "waiting to be run already",
-    ReplayOutcome.RUNNING: "running",
-}
-
 ConfigPath = Annotated[Path, typer.Option(help="Names RabbitMQ and Redis, with the environment's overrides.")]
-Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
-DryRun = Annotated[bool, typer.Option("--dry-run", help="Only show which it would be.")]
 Limit = Annotated[int | None, typer.Option(min=1, help="At most so many, the first in the queue.", show_default=False)]
 
 
@@ -70,14 +56,14 @@ def replay(
     dry_run: DryRun = False,
     yes: Yes = False,
     config: ConfigPath = DEFAULT_CONFIG,
+    output: Answer = None,
 ) -> None:
     """Run failed jobs again, with the same Idempotency-Key; limits and switches hold as for any job.
 
     A job that has become something else since is left as it is, with its message. Interrupted, just do it again: no
     failure is replayed twice.
 
-    Exit 1 when a message could not be replayed and stays, somebody else holds some, or RabbitMQ or Redis failed, 2 for
-    wrong usage.
+    Exit 1 when a message could not be replayed and stays, or somebody else holds some.
     """
     spread = _duration(over)
     settings = load_scheduler_settings(config)
@@ -87,12 +73,12 @@ def replay(
     pace = f" over {format_duration(spread)}" if spread else ""
     if not _agreed(order, f"replay{pace}", dry_run=dry_run, yes=yes):
         return
-    tally = _Tally()
+    tally = Tally()
     try:
         short = asyncio.run(_replay(settings, order, spread, tally))
     finally:
         # Also of what was interrupted: those are replayed.
-        typer.echo(str(tally))
+        print_answer(str(tally), tally.as_dict(), output)
     _end(short=short, left=tally.left)
 
 
@@ -106,11 +92,11 @@ def drop(
     dry_run: DryRun = False,
     yes: Yes = False,
     config: ConfigPath = DEFAULT_CONFIG,
+    output: Answer = None,
 ) -> None:
     """Remove messages from the failed queue for good.
 
-    Exit 1 when RabbitMQ failed or somebody else holds some, 2 for wrong usage or configuration, or when the file cannot
-    be written.
+    Exit 1 when somebody else holds some, 2 also when the file cannot be written.
     """
     settings = load_scheduler_settings(config)
     order = _Order(choice=filters.choice(), limit=limit)
@@ -119,7 +105,8 @@ def drop(
     if not _agreed(order, "drop", dry_run=dry_run, yes=yes):
         return
     dropped, short = asyncio.run(_drop(settings.queue, order, save))
-    typer.echo(f"dropped {dropped}" + (f", saved in {save}" if save is not None else ""))
+    saved = f", saved in {save}" if save is not None else ""
+    print_answer(f"dropped {dropped}{saved}", {"dropped": dropped, "saved_in": save}, output)
     _end(short=short)
 
 
@@ -127,7 +114,7 @@ def _end(*, short: bool, left: int = 0) -> None:
     if short:
         typer.echo(_SHORT, err=True)
     if short or left:
-        raise typer.Exit(1)
+        raise typer.Exit(ExitCode.FAILED)
 
 
 # --- which, and whether -----------------------------------------------------------------------------------------------
@@ -169,7 +156,7 @@ def _counted(order: _Order, settings: QueueSettings) -> _Order:
 
 
 def _agreed(order: _Order, verb: str, *, dry_run: bool, yes: bool) -> bool:
-    """Show what is meant and ask; return whether to go on. Raises ConfigError where nobody can be asked."""
+    """Show what is meant and ask; return whether to go on. Raises RefusedError where nobody can be asked."""
     if order.counted is None:
         return True
     total = order.counted.total
@@ -179,11 +166,7 @@ def _agreed(order: _Order, verb: str, *, dry_run: bool, yes: bool) -> bool:
         typer.echo(f"would {verb}: {total}" if dry_run else f"nothing to {verb}")
         _end(short=order.short)
         return False
-    if yes:
-        return True
-    if not sys.stdin.isatty():
-        raise ConfigError("nobody to ask; add --yes, or --dry-run to look first")
-    return typer.confirm(f"{verb}: {total}?", err=True)
+    return agreed(f"{verb}: {total}", yes=yes)
 
 
 def _duration(text: str) -> timedelta:
@@ -196,44 +179,7 @@ def _duration(text: str) -> timedelta:
 # --- replay -----------------------------------------------------------------------------------------------------------
 
 
-@dataclass(slots=True, kw_only=True)
-class _Tally:
-    """What became of the messages, by outcome; `unreadable` are no jobs. `damaged`: by what their job's key says."""
-
-    outcomes: Counter[ReplayOutcome] = field(default_factory=Counter)
-    unreadable: int = 0
-    damaged: Counter[str] = field(default_factory=Counter)
-
-    @property
-    def settled(self) -> int:
-        """How many are in the queue no longer."""
-        return sum(self.outcomes[outcome] for outcome in _SETTLED)
-
-    @property
-    def left(self) -> int:
-        """How many stay in the queue."""
-        return self.unreadable + self.damaged.total() + self.outcomes.total() - self.settled
-
-    def __str__(self) -> str:
-        """`replayed 3, 1 of them before; taken out 1: succeeded since; left in the queue 2: 1 cancelled, 1 running`."""
-        before, succeeded = self.outcomes[ReplayOutcome.BEFORE], self.outcomes[ReplayOutcome.SUCCEEDED]
-        text = f"replayed {self.outcomes[ReplayOutcome.REPLAYED] + before}"
-        if before:
-            text += f", {before} of them before"
-        if succeeded:
-            text += f"; taken out {succeeded}: succeeded since"
-        if not self.left:
-            return text
-        reasons = [f"{self.outcomes[outcome]} {said}" for outcome, said in _LEFT.items() if self.outcomes[outcome]]
-        if self.unreadable:
-            reasons.append(f"{self.unreadable} no jobs")
-        reasons += [f"{count} with a damaged key: {said}" for said, count in self.damaged.most_common(_NAMED_KEYS)]
-        if len(self.damaged) > _NAMED_KEYS:
-            reasons.append(f"and {len(self.damaged) - _NAMED_KEYS} more damaged keys")
-        return f"{text}; left in the queue {self.left}: {', '.join(reasons)}"
-
-
-async def _replay(settings: SchedulerSettings, order: _Order, spread: timedelta, tally: _Tally) -> bool:
+async def _replay(settings: SchedulerSettings, order: _Order, spread: timedelta, tally: Tally) -> bool:
     """Replay what is meant; return whether there was less of it than was to be expected."""
     store = RedisStore(settings.redis, client_name="taskqueue-failed-replay")
     try:
@@ -270,7 +216,7 @@ class _Pace:
 class _Replayer:
     """Replays what it takes, some side by side; acknowledges a message once its job waits in Redis, and no earlier."""
 
-    def __init__(self, browser: FailedBrowser, replays: Replays, pace: _Pace, order: _Order, tally: _Tally) -> None:
+    def __init__(self, browser: FailedBrowser, replays: Replays, pace: _Pace, order: _Order, tally: Tally) -> None:
         self._browser = browser
         self._replays = replays
         self._pace = pace
@@ -320,7 +266,7 @@ class _Replayer:
             self._tally.damaged[str(error)] += 1
             return
         self._tally.outcomes[outcome] += 1
-        if outcome in _SETTLED:
+        if outcome in SETTLED:
             await self._browser.ack(held)
 
 

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import wraps
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
+from taskqueue.cli.option_groups import grouped
 from taskqueue.config.duration import parse_duration
 from taskqueue.core.failures import Choice
 from taskqueue.core.instants import parse_rfc3339
@@ -50,21 +48,8 @@ class Filters:
         )
 
 
-def filtered(verb: Callable[..., None]) -> Callable[..., None]:
-    """Return `verb` as a command that takes the options of `Filters`, in place of its first parameter, and its own."""
-    _, *own = inspect.signature(verb, eval_str=True).parameters.values()
-    options = inspect.signature(Filters, eval_str=True).parameters
-
-    @wraps(verb)
-    def run(**values: Any) -> None:
-        filters = Filters(**{name: values.pop(name) for name in options})
-        verb(filters, **values)
-
-    # What typer makes the options from.
-    run.__dict__["__signature__"] = inspect.Signature(
-        [*(each.replace(kind=inspect.Parameter.KEYWORD_ONLY) for each in own), *options.values()]
-    )
-    return run
+#: a verb that chooses messages: its first parameter are the filters
+filtered = grouped(Filters)
 
 
 def _instant(option: str, text: str | None) -> datetime | None:

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from taskqueue.broker.connection import connect_any
 from taskqueue.broker.failed_browser import FailedBrowser, HeldMessage, browse_failed
 from taskqueue.broker.names import FAILED_QUEUE
 from taskqueue.broker.topology import warning_of_failed_queue
+from taskqueue.cli.progress import progress
 from taskqueue.config.sections import QueueSettings
 from taskqueue.core.failures import Choice, Failure, read_failure
 
@@ -43,15 +41,12 @@ async def failed_queue(settings: QueueSettings, *, warn: bool = True) -> AsyncIt
 
 async def look_through(browser: FailedBrowser, choice: Choice, take: Take) -> None:
     """Hand each message that `choice` takes to `take`, the oldest first; to the last one, so that their order stays."""
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    console = Console(stderr=True)
-    with Progress(*columns, console=console, transient=True, disable=not sys.stderr.isatty()) as progress:
-        bar = progress.add_task("looking", total=browser.depth)
+    with progress("looking", browser.depth) as advance:
         async for held in browser.messages():
             message = held.message
             failure = read_failure(message.body, message.message_id, message.headers)
             if choice.takes(failure):
                 await take(held, failure)
-            progress.advance(bar)
+            advance(1)
     if browser.short and not browser.others:
         typer.echo(f"warning: {_TAKEN}", err=True)

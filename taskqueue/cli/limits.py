@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import json
-import sys
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
-from enum import StrEnum
 from math import isfinite
 from typing import Annotated
 
 import typer
 
 from taskqueue.assets import asset_dir
+from taskqueue.cli.confirm import DryRun, Yes, agreed
+from taskqueue.cli.output import Answer, Output, OutputFormat, chosen, print_answer, print_data
 from taskqueue.cli.tables import print_table
 from taskqueue.cli.user_switches import DEFAULT_CONFIG, ConfigPath
 from taskqueue.config.catalog import load_catalog
@@ -44,13 +43,6 @@ _LONGEST_STOP = WAITING_KEPT - timedelta(days=1)
 Name = Annotated[str, typer.Argument(metavar="NAME", help="global, task:ID, or just the id of a task.")]
 
 
-class ShowFormat(StrEnum):
-    """How `show` prints."""
-
-    TABLE = "table"
-    JSON = "json"
-
-
 @limits_app.callback()
 def limits() -> None:
     """Show what holds jobs back; set limits for a while."""
@@ -62,19 +54,20 @@ def limits() -> None:
 @limits_app.command("set")
 def set_limit(
     name: Name,
-    rate: Annotated[float, typer.Argument(help="Jobs per second over all workers; 0 lets nothing start.")],
+    rate: Annotated[
+        float, typer.Argument(metavar="RATE", help="Jobs per second over all workers; 0 lets nothing start.")
+    ],
     lasting: Annotated[str, typer.Option("--for", metavar="DURATION", help="How long it holds, such as 30m or 1h.")],
     burst: Annotated[
         float | None, typer.Option(help="Jobs at once; a second's worth when left out.", show_default=False)
     ] = None,
     config: ConfigPath = DEFAULT_CONFIG,
+    output: Answer = None,
 ) -> None:
     """Let a limit hold for a while instead of the one of worker.yaml. Workers and the leader follow within 2 s.
 
     Jobs beyond it wait and do not fail, unless they become older than their task's max_age. Redis keeps a waiting job
     for 30 days, so a rate of 0 may hold for 29; to stop a task for longer, disable it.
-
-    Exit 1 when Redis failed, 2 for wrong usage or configuration.
     """
     limit_name, limit, duration = _named(name), _limit(rate, burst), _duration(lasting)
     if limit.rate == 0 and duration > _LONGEST_STOP:
@@ -83,19 +76,33 @@ def set_limit(
     settings = load_scheduler_settings(config)
     _warn_of_unknown_task(limit_name, settings)
     until = asyncio.run(_set(settings.redis, limit_name, limit, duration))
-    typer.echo(f"{limit_name}: {_shown_limit(limit)} until {rfc3339(until)}")
+    print_answer(
+        f"{limit_name}: {_shown_limit(limit)} until {rfc3339(until)}",
+        {"name": limit_name, **asdict(limit), "until": until},
+        output,
+    )
 
 
 @limits_app.command()
-def clear(name: Name, config: ConfigPath = DEFAULT_CONFIG) -> None:
-    """Let the limit of worker.yaml hold again at once.
-
-    Exit 1 when Redis failed, 2 for wrong usage or configuration.
-    """
+def clear(
+    name: Name,
+    *,
+    config: ConfigPath = DEFAULT_CONFIG,
+    yes: Yes = False,
+    dry_run: DryRun = False,
+    output: Answer = None,
+) -> None:
+    """Let the limit of worker.yaml hold again at once."""
     limit_name = _named(name)
     settings = load_scheduler_settings(config)
+    if not agreed(f"let the limit of worker.yaml hold again for {limit_name}", yes=yes, dry_run=dry_run):
+        return
     was_set = asyncio.run(_clear(settings.redis, limit_name))
-    typer.echo(f"{limit_name}: {'the limit of worker.yaml holds again' if was_set else 'nothing was set'}")
+    print_answer(
+        f"{limit_name}: {'the limit of worker.yaml holds again' if was_set else 'nothing was set'}",
+        {"name": limit_name, "was_set": was_set},
+        output,
+    )
 
 
 def _named(name: str) -> str:
@@ -164,22 +171,13 @@ async def _now(store: RedisStore) -> datetime:
 
 
 @limits_app.command()
-def show(
-    config: ConfigPath = DEFAULT_CONFIG,
-    output: Annotated[
-        ShowFormat | None,
-        typer.Option("--output", "-o", help="A table on a terminal and JSON elsewhere, when left out."),
-    ] = None,
-) -> None:
-    """Show the limits in force, how many jobs may start at once now, how many wait for each, and hosts in trouble.
-
-    Exit 1 when Redis failed, 2 for a bad configuration.
-    """
+def show(config: ConfigPath = DEFAULT_CONFIG, output: Output = None) -> None:
+    """Show the limits in force, how many jobs may start at once now, how many wait for each, and hosts in trouble."""
     found = asyncio.run(_look(load_scheduler_settings(config).redis))
-    if (output or (ShowFormat.TABLE if sys.stdout.isatty() else ShowFormat.JSON)) is ShowFormat.JSON:
-        typer.echo(json.dumps(found.as_dict(), separators=(",", ":")))
-    else:
+    if chosen(output) is OutputFormat.TABLE:
         _print_tables(found)
+    else:
+        print_data(found.as_dict(), chosen(output))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import json
-import sys
 from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, TypeVar
 
 import typer
 
 from taskqueue.assets import asset_dir
-from taskqueue.cli.tables import print_table
+from taskqueue.cli.confirm import DryRun, Yes, agreed
+from taskqueue.cli.output import Answer, Output, OutputFormat, chosen, print_answer, print_data, print_records
 from taskqueue.config.duration import parse_duration
 from taskqueue.config.settings import load_api_settings
 from taskqueue.core.instants import rfc3339
@@ -38,12 +36,8 @@ Expires = Annotated[
 
 DEFAULT_CONFIG = Path("config/api.yaml")
 
-
-class ListFormat(StrEnum):
-    """How `list` prints."""
-
-    TABLE = "table"
-    JSON = "json"
+#: the columns of `list`; JSON and YAML have more
+_LISTED = ("id", "name", "scope", "state", "created_at", "expires_at", "last_used_at")
 
 
 @token_app.callback()
@@ -59,11 +53,9 @@ def create(
     name: Annotated[str, typer.Option(help="Who uses it, as in ci; for people only.")],
     expires: Expires = None,
     config: ConfigPath = DEFAULT_CONFIG,
+    output: Answer = None,
 ) -> None:
-    """Make a token and print it, this once: Redis keeps only a hash of its secret. It holds until it is revoked.
-
-    Exit 1 when Redis failed, 2 for wrong usage or configuration.
-    """
+    """Make a token and print it, this once: Redis keeps only a hash of its secret. It holds until it is revoked."""
     lasting = _lasting(expires)
     _checked("--name", check_token_name, name)
 
@@ -72,48 +64,50 @@ def create(
             name=name, scope=scope, now=now, expires_at=None if lasting is None else now + lasting
         )
 
-    _print_secret(_with_tokens(config, make))
+    _print_secret(_with_tokens(config, make), output)
 
 
 @token_app.command("list")
-def list_tokens(
-    config: ConfigPath = DEFAULT_CONFIG,
-    output: Annotated[
-        ListFormat | None,
-        typer.Option("--output", "-o", help="A table on a terminal and JSON elsewhere, when left out."),
-    ] = None,
-) -> None:
-    """Show every token, never its secret. Revoked ones are shown for 90 days; the bootstrap token is in no list.
-
-    Exit 1 when Redis failed, 2 for a bad configuration.
-    """
+def list_tokens(config: ConfigPath = DEFAULT_CONFIG, output: Output = None) -> None:
+    """Show every token, never its secret. Revoked ones are shown for 90 days; the bootstrap token is in no list."""
 
     async def look(tokens: TokenStore, now: datetime) -> list[dict[str, str | None]]:
         return [_row(each, now) for each in await tokens.all()]
 
     rows = _with_tokens(config, look)
-    if (output or (ListFormat.TABLE if sys.stdout.isatty() else ListFormat.JSON)) is ListFormat.JSON:
-        typer.echo(json.dumps({"tokens": rows}, separators=(",", ":")))
-        return
-    headings = ("id", "name", "scope", "state", "created_at", "expires_at", "last_used_at")
-    print_table(
-        [heading.replace("_", " ") for heading in headings], [[row[key] or "" for key in headings] for row in rows]
-    )
+    if chosen(output) is OutputFormat.TABLE:
+        print_records(rows, OutputFormat.TABLE, fields=_LISTED)
+    else:
+        print_data({"tokens": rows}, chosen(output))
 
 
 @token_app.command()
-def revoke(token_id: TokenId, config: ConfigPath = DEFAULT_CONFIG) -> None:
+def revoke(
+    token_id: TokenId,
+    *,
+    config: ConfigPath = DEFAULT_CONFIG,
+    yes: Yes = False,
+    dry_run: DryRun = False,
+    output: Answer = None,
+) -> None:
     """Let a token hold no more. Every API follows within 5 s.
 
-    Exit 1 when there is no such token or Redis failed, 2 for wrong usage or configuration.
+    Exit 3 when there is no such token.
     """
     _checked("ID", check_token_id, token_id)
+    if not agreed(f"revoke token {token_id} for good", yes=yes, dry_run=dry_run):
+        return
 
     async def end(tokens: TokenStore, now: datetime) -> ApiToken:
         return await tokens.revoke(token_id, now)
 
     revoked = _with_tokens(config, end)
-    typer.echo(f"{token_id} ({revoked.name}): revoked at {_shown(revoked.revoked_at)}")
+    at = _shown(revoked.revoked_at)
+    print_answer(
+        f"{token_id} ({revoked.name}): revoked at {at}",
+        {"id": token_id, "name": revoked.name, "revoked_at": at},
+        output,
+    )
 
 
 @token_app.command()
@@ -125,10 +119,11 @@ def rotate(
     ] = "24h",
     expires: Expires = None,
     config: ConfigPath = DEFAULT_CONFIG,
+    output: Answer = None,
 ) -> None:
     """Give a token a new secret and print the token, this once. Id, name and scope stay, and its end if it has one.
 
-    Exit 1 when there is no such token, it is revoked or expired, or Redis failed, 2 for wrong usage or configuration.
+    Exit 3 when there is no such token, 4 when it is revoked or expired.
     """
     _checked("ID", check_token_id, token_id)
     lasting, kept = _lasting(expires), _checked("--overlap", parse_duration, overlap)
@@ -137,7 +132,7 @@ def rotate(
         expires_at = None if lasting is None else now + lasting
         return await tokens.rotate(token_id, now=now, overlap=kept, expires_at=expires_at)
 
-    _print_secret(_with_tokens(config, renew))
+    _print_secret(_with_tokens(config, renew), output)
 
 
 def _with_tokens(config: Path, work: Callable[[TokenStore, datetime], Awaitable[_T]]) -> _T:
@@ -156,14 +151,16 @@ def _with_tokens(config: Path, work: Callable[[TokenStore, datetime], Awaitable[
     return asyncio.run(run())
 
 
-def _print_secret(made: NewSecret) -> None:
-    """Print the token on standard output; what there is to say about it does not get into a pipe."""
+def _print_secret(made: NewSecret, output: OutputFormat | None) -> None:
+    """Print the token on standard output; what there is to say about it gets into no pipe, unless it is asked for."""
     until = f"holds until {_shown(made.token.expires_at)}" if made.token.expires_at else "holds until it is revoked"
     about = f"{made.token.token_id} ({made.token.name}, {made.token.scope}): {until}"
     if made.token.previous_until is not None:
         about += f"; the secret before until {_shown(made.token.previous_until)}"
     typer.echo(f"{about}. Keep it safe: it is shown this once.", err=True)
-    typer.echo(made.text)
+    expires_at, previous_until = _shown(made.token.expires_at), _shown(made.token.previous_until)
+    about_it = {"id": made.token.token_id, "name": made.token.name, "scope": made.token.scope, "expires_at": expires_at}
+    print_answer(made.text, {**about_it, "previous_secret_until": previous_until, "token": made.text}, output)
 
 
 def _row(each: ApiToken, now: datetime) -> dict[str, str | None]:

@@ -12,10 +12,10 @@ import typer
 from taskqueue.broker.connection import connect_any
 from taskqueue.broker.names import DELAY_EXCHANGE, EXCHANGE, QUEUES
 from taskqueue.broker.topology import declare
-from taskqueue.cli.config import EXIT_BAD_CONFIG
+from taskqueue.cli.output import Answer, print_answer
 from taskqueue.config.settings import scheduler_settings_of, worker_settings_of
 from taskqueue.config.yaml_source import read_document
-from taskqueue.errors import BrokerError, ConfigError
+from taskqueue.errors import ConfigError
 
 topology_app = typer.Typer(help="Exchanges and queues on RabbitMQ.", no_args_is_help=True)
 
@@ -36,17 +36,18 @@ def apply(
         list[str] | None,
         typer.Option(help="AMQP URL, again for further nodes; whoever lists processes here sees its password."),
     ] = None,
+    output: Answer = None,
 ) -> None:
     """Make all exchanges, queues and bindings; what exists as it should stays, messages included.
 
-    Exit 1 when RabbitMQ does not answer or holds a queue with other arguments, 2 for a bad configuration.
+    Exit 1 when RabbitMQ holds one with other arguments, or denies the right.
     """
-    try:
-        place = asyncio.run(_apply(url or _urls_of(config)))
-    except (BrokerError, ConfigError) as error:
-        typer.echo(str(error), err=True)
-        raise typer.Exit(EXIT_BAD_CONFIG if isinstance(error, ConfigError) else 1) from None
-    typer.echo(f"ok: {place}: exchanges {EXCHANGE}, {DELAY_EXCHANGE}; queues {', '.join(QUEUES)}")
+    place = asyncio.run(_apply(url or _urls_of(config)))
+    print_answer(
+        f"ok: {place}: exchanges {EXCHANGE}, {DELAY_EXCHANGE}; queues {', '.join(QUEUES)}",
+        {"place": place, "exchanges": (EXCHANGE, DELAY_EXCHANGE), "queues": QUEUES},
+        output,
+    )
 
 
 def _urls_of(config: Path | None) -> Sequence[str]:

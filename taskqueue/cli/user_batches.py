@@ -86,3 +86,7 @@ def redis_writer(settings: RedisSettings, *, client_name: str) -> Iterator[Write
             yield lambda preferences: runner.run(user_store.write(preferences, rfc3339(utc_now())))
         finally:
             runner.run(store.close())
+
+
+def write_nothing(_preferences: Collection[UserPreference]) -> None:
+    """What `--dry-run` does."""

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from taskqueue.cli.confirm import DryRun, Yes, agreed
+from taskqueue.cli.exit_codes import ExitCode, exit_code_of
+from taskqueue.cli.output import Answer, OutputFormat, print_answer
+from taskqueue.cli.progress import progress
 from taskqueue.cli.terminal import printable
-from taskqueue.cli.user_batches import Stated, Write, batches, redis_writer
+from taskqueue.cli.user_batches import Stated, Write, batches, redis_writer, write_nothing
 from taskqueue.config.catalog import load_catalog
 from taskqueue.config.problems import did_you_mean
 from taskqueue.config.settings import load_scheduler_settings
@@ -21,6 +26,8 @@ from taskqueue.core.preference import UserPreference
 from taskqueue.errors import ConfigError, InvalidValueError, StoreError
 
 _STDIN = "-"
+#: users that may be switched off without a question
+_FEW = 10
 _AGAIN = "what was written stays; to finish, run the same command again"
 
 TaskId = Annotated[str, typer.Argument(metavar="TASK", help="The id of a task of the tasks file.")]
@@ -32,34 +39,64 @@ ConfigPath = Annotated[Path, typer.Option(help="Names Redis and the tasks file, 
 DEFAULT_CONFIG = Path("config/scheduler.yaml")
 
 
-def enable(task: TaskId, users: UserIds, config: ConfigPath = DEFAULT_CONFIG) -> None:
+def enable(
+    task: TaskId, users: UserIds, *, config: ConfigPath = DEFAULT_CONFIG, dry_run: DryRun = False, output: Answer = None
+) -> None:
     """Switch a task on for users; their other switches and settings stay. Running schedulers follow within seconds.
 
-    Exit 1 when a line of standard input was bad (the good ones are written) or Redis failed, 2 for wrong usage.
+    Exit 1 when a line of standard input was bad (the good ones are written) or Redis failed on the way.
     """
-    _run(_Order(task_id=task, enabled=True), users, config)
+    _run(_Order(task_id=task, enabled=True, dry_run=dry_run), users, config, output)
 
 
-def disable(task: TaskId, users: UserIds, config: ConfigPath = DEFAULT_CONFIG) -> None:
+def disable(
+    task: TaskId,
+    users: UserIds,
+    *,
+    config: ConfigPath = DEFAULT_CONFIG,
+    yes: Yes = False,
+    dry_run: DryRun = False,
+    output: Answer = None,
+) -> None:
     """Switch a task off for users, also where the task is on by default. Jobs that are already planned are skipped.
 
-    Exit 1 when a line of standard input was bad (the good ones are written) or Redis failed, 2 for wrong usage.
+    For more than ten users, or those on standard input, it asks first.
+
+    Exit 1 when a line of standard input was bad (the good ones are written) or Redis failed on the way.
     """
-    _run(_Order(task_id=task, enabled=False), users, config)
+    order = _Order(task_id=task, enabled=False, dry_run=dry_run)
+    _check(order, users)
+    if not dry_run and (len(users) > _FEW or _STDIN in users):
+        who = "all users on standard input" if _STDIN in users else f"{len(users)} users"
+        if not agreed(f"disable {task} for {who}", yes=yes):
+            return
+    _run(order, users, config, output)
 
 
 @dataclass(slots=True, kw_only=True)
 class _Order:
     task_id: str
     enabled: bool
+    dry_run: bool
     bad_lines: int = 0
     #: counted per batch, as by `import`
     written: int = 0
 
     def __str__(self) -> str:
         """`enabled daily_report for 3 users`."""
-        verb = "enabled" if self.enabled else "disabled"
-        return f"{verb} {self.task_id} for {self.written} user{'' if self.written == 1 else 's'}"
+        verb = "enable" if self.enabled else "disable"
+        said = f"would {verb}" if self.dry_run else f"{verb}d"
+        return f"{said} {self.task_id} for {self.written} user{'' if self.written == 1 else 's'}"
+
+    def as_dict(self) -> dict[str, object]:
+        """Return what was done for programs."""
+        return {
+            "task_id": self.task_id,
+            "enabled": self.enabled,
+            "users": self.written,
+            "bad_lines": self.bad_lines,
+            "dry_run": self.dry_run,
+        }
 
     def stated(self, users: Sequence[str]) -> Iterator[Stated]:
         """Yield the switch of each user, those on standard input included; tell each bad line of it at once."""
@@ -83,18 +120,23 @@ class _Order:
                 self.bad_lines += 1
 
 
-def _run(order: _Order, users: Sequence[str], config: Path) -> None:
+def _run(order: _Order, users: Sequence[str], config: Path, output: OutputFormat | None) -> None:
     _check(order, users)
     settings = load_scheduler_settings(config)
     tasks = load_catalog(settings.tasks.config_file).tasks
     if order.task_id not in tasks:
         remedy = did_you_mean(order.task_id, tasks)
         typer.echo(f"warning: {settings.tasks.config_file} has no task {order.task_id}; {remedy}", err=True)
-    with redis_writer(settings.redis, client_name="taskqueue-users-switch") as write:
-        complete = _write(order, users, write)
-    typer.echo(str(order))
-    if order.bad_lines or not complete:
-        raise typer.Exit(1)
+    with ExitStack() as stack:
+        write = (
+            write_nothing
+            if order.dry_run
+            else stack.enter_context(redis_writer(settings.redis, client_name="taskqueue-users-switch"))
+        )
+        ended = _write(order, users, write)
+    print_answer(str(order), order.as_dict(), output)
+    if order.bad_lines or ended:
+        raise typer.Exit(ended or ExitCode.FAILED)
 
 
 def _check(order: _Order, users: Sequence[str]) -> None:
@@ -109,18 +151,21 @@ def _check(order: _Order, users: Sequence[str]) -> None:
         raise ConfigError(str(error)) from None
 
 
-def _write(order: _Order, users: Sequence[str], write: Write) -> bool:
-    """Write everything; return False when Redis ended it before, which is told."""
+def _write(order: _Order, users: Sequence[str], write: Write) -> ExitCode:
+    """Write everything; where Redis ends it before, that is told, and with which exit code."""
     place = "USER 1"
+    # How many ids come through a pipe nobody knows.
+    total = None if _STDIN in users else len(users)
     try:
-        for batch in batches(order.stated(users)):
-            place = batch.place
-            write(batch.preferences)
-            order.written += len(batch.preferences)
+        with progress("writing", total) as advance:
+            for batch in batches(order.stated(users)):
+                place = batch.place
+                write(batch.preferences)
+                order.written += len(batch.preferences)
+                advance(len(batch.preferences))
     except StoreError as error:
         typer.echo(printable(f"stopped at {place}: {error}; {_AGAIN}"), err=True)
-        return False
+        return exit_code_of(error)
     except KeyboardInterrupt:
-        typer.echo(f"interrupted: {order}; {_AGAIN}", err=True)
-        raise
-    return True
+        raise KeyboardInterrupt(f"interrupted: {order}; {_AGAIN}") from None
+    return ExitCode.DONE

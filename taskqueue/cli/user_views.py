@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from itertools import islice
@@ -13,11 +13,9 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.box import SIMPLE_HEAD
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
+from taskqueue.cli.output import Output, OutputFormat, as_yaml, chosen, print_data
+from taskqueue.cli.tables import print_table
 from taskqueue.cli.terminal import printable
 from taskqueue.cli.user_switches import DEFAULT_CONFIG, ConfigPath
 from taskqueue.cli.user_view import TaskState, TaskView, task_views
@@ -33,22 +31,13 @@ from taskqueue.runtime import utc_now
 from taskqueue.store.connection import RedisStore
 from taskqueue.store.users import StoredUser, Switches, UserStore
 
-#: columns of a table that no terminal shows
-_FILE_WIDTH = 160
-
-
-class ShowFormat(StrEnum):
-    """How `show` prints."""
-
-    TABLE = "table"
-    JSON = "json"
-
 
 class ListFormat(StrEnum):
-    """How `list` prints: bare user ids, or an object in each line."""
+    """How `list` prints: bare user ids, an object in each line, or a document for each user."""
 
     TEXT = "text"
     JSON = "json"
+    YAML = "yaml"
 
 
 # --- show -------------------------------------------------------------------------------------------------------------
@@ -57,25 +46,22 @@ class ListFormat(StrEnum):
 def show(
     user: Annotated[str, typer.Argument(metavar="USER", help="A user id.")],
     config: ConfigPath = DEFAULT_CONFIG,
-    output: Annotated[
-        ShowFormat | None,
-        typer.Option("--output", "-o", help="A table on a terminal and JSON elsewhere, when left out."),
-    ] = None,
+    output: Output = None,
 ) -> None:
     """Show which tasks a user gets and from which rule, when they run next, and the user's settings.
 
-    A user about whom nothing is stored is shown too. Exit 1 when Redis failed, 2 for wrong usage or configuration.
+    A user about whom nothing is stored is shown too.
     """
     _check(check_user_id, user)
     settings = load_scheduler_settings(config)
     tasks = load_catalog(settings.tasks.config_file).tasks
     stored = asyncio.run(_read(settings.redis, user, tasks))
     views = task_views(stored, tasks, utc_now())
-    if (output or (ShowFormat.TABLE if sys.stdout.isatty() else ShowFormat.JSON)) is ShowFormat.JSON:
-        known = stored.switches.exists
-        _echo([_json({"user_id": user, "known": known, "tasks": [view.as_dict() for view in views]})])
-    else:
+    if chosen(output) is OutputFormat.TABLE:
         _print_table(stored, views)
+    else:
+        known = stored.switches.exists
+        print_data({"user_id": user, "known": known, "tasks": [view.as_dict() for view in views]}, chosen(output))
 
 
 async def _read(settings: RedisSettings, user_id: str, task_ids: Iterable[str]) -> StoredUser:
@@ -87,27 +73,21 @@ async def _read(settings: RedisSettings, user_id: str, task_ids: Iterable[str]) 
 
 
 def _print_table(stored: StoredUser, views: Sequence[TaskView]) -> None:
-    console = Console(file=sys.stdout, width=None if sys.stdout.isatty() else _FILE_WIDTH)
     known = "" if stored.switches.exists else ", who has no switches: not even tasks that are on by default count"
-    console.print(Text(printable(f"user {stored.switches.user_id}") + known))
-    table = Table(box=SIMPLE_HEAD)
-    for heading in ("task", "gets it", "because", "interval", "next"):
-        table.add_column(heading, overflow="fold", no_wrap=heading == "next")
-    for view in views:
-        table.add_row(*(Text(cell) for cell in _cells(view)))
-    console.print(table)
+    typer.echo(printable(f"user {stored.switches.user_id}") + known)
+    print_table(("task", "gets it", "because", "interval", "next"), [_cells(view) for view in views])
     for line in _setting_lines(views):
-        console.print(Text(printable(line)), soft_wrap=True)
+        typer.echo(printable(line))
 
 
 def _cells(view: TaskView) -> tuple[str, ...]:
     interval = "" if view.interval is None else _plain_json(view.interval)
     return (
-        printable(view.task_id),
+        view.task_id,
         "yes" if view.gets else "no",
         _because(view),
         f"own: {interval}" if view.custom else interval,
-        "\n".join(rfc3339(instant) for instant in view.next_instants),
+        ", ".join(rfc3339(instant) for instant in view.next_instants),
     )
 
 
@@ -151,12 +131,11 @@ def list_users(
     ] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="Stop after this many.", show_default=False)] = None,
     config: ConfigPath = DEFAULT_CONFIG,
-    output: Annotated[ListFormat, typer.Option("--output", "-o")] = ListFormat.TEXT,
+    output: Annotated[
+        ListFormat, typer.Option("--output", "-o", help="text: ids alone; json: an object in each line.")
+    ] = ListFormat.TEXT,
 ) -> None:
-    """List the users who have switches, in no order. While Redis resizes its tables, a user may come twice.
-
-    Exit 1 when Redis failed, 2 for wrong usage or configuration.
-    """
+    """List the users who have switches, in no order. While Redis resizes its tables, a user may come twice."""
     if enabled is not None and task is None:
         raise ConfigError("--enabled and --disabled say how a task is switched; name it with --task")
     settings = load_scheduler_settings(config)
@@ -203,7 +182,16 @@ class _Listing:
                 if decided.enabled is not self.enabled:
                     continue
                 fields |= {"task_id": self.task.id, "enabled": decided.enabled, "rule": decided.rule.value}
-            yield _json(fields) if self.output is ListFormat.JSON else _shown(switches.user_id)
+            yield self._shown(switches.user_id, fields)
+
+    def _shown(self, user_id: str, fields: Mapping[str, object]) -> str:
+        match self.output:
+            case ListFormat.TEXT:
+                return printable(user_id) if sys.stdout.isatty() else user_id
+            case ListFormat.JSON:
+                return _json(fields)
+            case ListFormat.YAML:
+                return f"---\n{as_yaml(fields)}"
 
 
 async def _list(settings: RedisSettings, listing: _Listing, limit: int | None) -> None:
@@ -236,10 +224,6 @@ def _echo(lines: Iterable[str]) -> None:
     """Print lines as UTF-8, whatever the locale: ids must not change on their way into another program."""
     if text := "\n".join(lines):
         typer.echo(text.encode())
-
-
-def _shown(text: str) -> str:
-    return printable(text) if sys.stdout.isatty() else text
 
 
 def _json(value: object) -> str:

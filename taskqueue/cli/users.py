@@ -5,18 +5,19 @@ from __future__ import annotations
 import os
 import sys
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from stat import S_ISREG
 from typing import Annotated, BinaryIO
 
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
-from taskqueue.cli.user_batches import Stated, Write, batches, redis_writer
+from taskqueue.cli.exit_codes import ExitCode, exit_code_of
+from taskqueue.cli.output import Answer, print_answer
+from taskqueue.cli.progress import Advance, progress
+from taskqueue.cli.user_batches import Stated, Write, batches, redis_writer, write_nothing
 from taskqueue.cli.user_switches import disable, enable
 from taskqueue.cli.user_views import list_users, show
 from taskqueue.config.catalog import load_catalog
@@ -33,8 +34,6 @@ _MAX_UNKNOWN_TASKS = 100
 _STDIN = "-"
 _AGAIN = "what was written stays; to finish, import the same files again"
 _SUFFIXES = {".jsonl": UserFileFormat.JSONL, ".ndjson": UserFileFormat.JSONL, ".csv": UserFileFormat.CSV}
-
-Advance = Callable[[int], None]
 
 
 @users_app.callback()
@@ -58,12 +57,13 @@ def import_users(
         UserFileFormat | None, typer.Option("--format", help="What the files are; told from their names when left out.")
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Check the files; write nothing.")] = False,
+    output: Answer = None,
 ) -> None:
     """Write who wants which task, and with which settings; what the files do not mention stays as it is.
 
     Importing again is harmless: after an interruption, just do that. Running schedulers follow within seconds.
 
-    Exit 1 when a line was bad (the good ones are imported) or Redis failed, 2 for wrong usage or configuration.
+    Exit 1 when a line was bad (the good ones are imported) or Redis failed on the way.
     """
     if files.count(_STDIN) > 1:
         raise ConfigError("-: stands twice; standard input can be read only once")
@@ -73,16 +73,18 @@ def import_users(
     with ExitStack() as stack:
         sources = [_opened(name, file_format, stack) for name in files]
         write = (
-            _write_nothing
+            write_nothing
             if dry_run
             else stack.enter_context(redis_writer(settings.redis, client_name="taskqueue-users-import"))
         )
-        complete = _import(sources, write, tally)
+        ended = _import(sources, write, tally)
     for line in tally.warnings(tasks_file):
         typer.echo(line, err=True)
-    typer.echo(f"{'would import' if dry_run else 'imported'} {tally}")
-    if tally.bad_lines or not complete:
-        raise typer.Exit(1)
+    print_answer(
+        f"{'would import' if dry_run else 'imported'} {tally}", {**tally.as_dict(), "dry_run": dry_run}, output
+    )
+    if tally.bad_lines or ended:
+        raise typer.Exit(ended or ExitCode.FAILED)
 
 
 # --- files ------------------------------------------------------------------------------------------------------------
@@ -133,26 +135,23 @@ def _read(sources: Sequence[_Source], tally: _Tally, advance: Advance) -> Iterat
 # --- writing ----------------------------------------------------------------------------------------------------------
 
 
-def _import(sources: Sequence[_Source], write: Write, tally: _Tally) -> bool:
-    """Read and write everything; return False when Redis ended it before, which is told."""
+def _import(sources: Sequence[_Source], write: Write, tally: _Tally) -> ExitCode:
+    """Read and write everything; where Redis ends it before, that is told, and with which exit code."""
     place = sources[0].name
     try:
-        with _progress(sources) as advance:
+        sizes = [source.size for source in sources]
+        total = None if None in sizes else sum(size or 0 for size in sizes)
+        with progress("importing", total, in_bytes=True) as advance:
             for batch in batches(_read(sources, tally, advance)):
                 place = batch.place
                 write(batch.preferences)
                 tally.add(batch.preferences)
     except StoreError as error:
         typer.echo(f"stopped at {place}: {error}; {_AGAIN}", err=True)
-        return False
+        return exit_code_of(error)
     except KeyboardInterrupt:
-        typer.echo(f"interrupted after {tally}; {_AGAIN}", err=True)
-        raise
-    return True
-
-
-def _write_nothing(_preferences: Collection[UserPreference]) -> None:
-    """What --dry-run does."""
+        raise KeyboardInterrupt(f"interrupted after {tally}; {_AGAIN}") from None
+    return ExitCode.DONE
 
 
 # --- what is told -----------------------------------------------------------------------------------------------------
@@ -180,6 +179,15 @@ class _Tally:
             )
         )
 
+    def as_dict(self) -> dict[str, object]:
+        """Return the counts for programs."""
+        return {
+            "users": self._users,
+            "switches": self._switches,
+            "settings": self._settings,
+            "bad_lines": self.bad_lines,
+        }
+
     def add(self, preferences: Collection[UserPreference]) -> None:
         """Count `preferences`."""
         self._users += len(preferences)
@@ -206,17 +214,3 @@ class _Tally:
 
 def _counted(count: int, one: str, many: str) -> str:
     return f"{count} {one if count == 1 else many}"
-
-
-@contextmanager
-def _progress(sources: Sequence[_Source]) -> Iterator[Advance]:
-    """Show a bar on standard error while it is a terminal; yield what moves it on, by bytes."""
-    if not sys.stderr.isatty():
-        yield lambda _size: None
-        return
-    sizes = [source.size for source in sources]
-    total = None if None in sizes else sum(size or 0 for size in sizes)
-    columns = (TextColumn("importing"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
-        bar = progress.add_task("importing", total=total)
-        yield lambda size: progress.advance(bar, size)

@@ -19,6 +19,7 @@ from taskqueue.config.models import CustomInterval, StoredTask, TasksFile, inter
 from taskqueue.config.problems import Problem, in_document, plain_text, validate
 from taskqueue.config.yaml_source import Document, parse_document, read_document
 from taskqueue.core.instants import rfc3339
+from taskqueue.core.occurrence import cohort_id
 from taskqueue.core.reference import has_reference
 from taskqueue.core.task import Interval, Target, Task
 from taskqueue.errors import InvalidValueError
@@ -140,6 +141,20 @@ def interval_from_dict(interval: Mapping[str, object]) -> Interval:
         return interval_of(CustomInterval.model_validate(holder).interval)
     except ValidationError as error:
         raise InvalidValueError(plain_text(error, CustomInterval, holder)) from None
+
+
+def read_custom_interval(text: str) -> tuple[str, Interval] | str:
+    """Return cohort and interval of a user's `custom_interval` as it stands in Redis, or what is wrong with it."""
+    try:
+        value = json.loads(text)
+        if not isinstance(value, dict):
+            return "not a JSON object"
+        interval = interval_from_dict(value)
+    except InvalidValueError as error:
+        return str(error)
+    except (ValueError, RecursionError):
+        return "not JSON"
+    return cohort_id(interval), interval
 
 
 def _duration_text(duration: timedelta | None) -> str | None:

@@ -38,7 +38,17 @@ SECTIONS = frozenset(
     }
 )
 #: names that are no settings of a file
-_OTHER_NAMES = frozenset({"TASKQUEUE_CONFIG", "TASKQUEUE_LUA_DIR"})
+_OTHER_NAMES = frozenset(
+    {
+        "TASKQUEUE_API_URL",
+        "TASKQUEUE_CONFIG",
+        "TASKQUEUE_DEBUG",
+        "TASKQUEUE_LUA_DIR",
+        "TASKQUEUE_MANAGEMENT_URL",
+        "TASKQUEUE_TOKEN",
+        "TASKQUEUE_TOKEN_FILE",
+    }
+)
 _OTHER_PREFIXES = ("TASKQUEUE_TEST_", "TASKQUEUE_DEV_")
 _FILE = "_FILE"
 #: a secret is short; a larger file is the wrong one

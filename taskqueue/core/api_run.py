@@ -12,6 +12,7 @@ from taskqueue.core.cron import Cron
 from taskqueue.core.due import GRACE, latest_until
 from taskqueue.core.ids import JobIds, scheduled_job_id, triggered_jobs
 from taskqueue.core.instants import rfc3339
+from taskqueue.core.interval import Every
 from taskqueue.core.job import Job, JobMessage, JobSource, Metadata
 from taskqueue.core.occurrence import DEFAULT_COHORT, scheduled_occurrence_id
 
@@ -77,15 +78,20 @@ def _due_job_id(task: ApiTask, scheduled_at: datetime) -> str:
 
 
 def _following(task: ApiTask, instant: datetime) -> datetime | None:
-    if task.schedule_expression is None:
-        return task.rule().next_after(instant)
-    return _cron_after(task.schedule_expression, task.timezone, instant)
+    if task.schedule_expression is not None:
+        return _cron_after(task.schedule_expression, task.timezone, instant)
+    return task.rule().next_after(instant) if task.interval is None else _every_after(task.interval, instant)
 
 
 @lru_cache(maxsize=1024)
 def _cron_after(expression: str, timezone: str, instant: datetime) -> datetime | None:
     # Thousands of tasks run at the same midnight, by a few expressions.
     return Cron(expression=expression, timezone=timezone).next_after(instant)
+
+
+@lru_cache(maxsize=1024)
+def _every_after(interval: Every, instant: datetime) -> datetime | None:
+    return interval.next_after(instant)
 
 
 def triggered_job_id(task_id: str, trigger_id: str) -> str:

@@ -40,6 +40,9 @@ _LOWEST, _HIGHEST = min(Priority), max(Priority)
 _GO_ZERO_TIME = datetime(1, 1, 1, tzinfo=UTC)
 
 
+#: json.dumps makes an encoder for each value
+_encoded: Callable[[object], str] = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
+
 #: text as a JSON string, every character as itself where JSON allows it
 quoted: Callable[[str], str] = encode_basestring
 
@@ -66,7 +69,7 @@ def encode_message(message: JobMessage) -> bytes:
             "distribution_slot": metadata.distribution_slot,
         },
     }
-    return json.dumps(document, separators=(",", ":"), ensure_ascii=False).encode()
+    return _encoded(document).encode()
 
 
 class MessageMold:

@@ -81,6 +81,13 @@ class Cron:
             due = next_fixed_time(rule.walls_after, after, zone, self.dst)
         return due if due is not None and due <= LAST_INSTANT else None
 
+    def walls_between(self, first: datetime, end: datetime) -> Iterator[datetime]:
+        """Yield the wall times from `first`, a whole minute, to before `end` that match."""
+        for wall in _rule(self.expression).walls_after(first - _MINUTE):
+            if wall >= end:
+                return
+            yield wall
+
     def as_dict(self) -> dict[str, object]:
         """Return the interval as it would stand in tasks.yaml; a default `dst` is left out."""
         entry: dict[str, object] = {"type": "cron", "cron": self.expression, "timezone": self.timezone}

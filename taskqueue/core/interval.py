@@ -96,6 +96,14 @@ class Every:
             due = next_fixed_time(self._walls_from, after, zone, self.dst)
         return due if due is not None and due <= LAST_INSTANT else None
 
+    def walls_between(self, first: datetime, end: datetime) -> Iterator[datetime]:
+        """Yield the wall times from `first` to before `end` that the rule names; none where it follows real time."""
+        for wall in self._hours_from(first) if self.kind is EveryKind.HOURLY else self._walls_from(first):
+            if wall >= end:
+                return
+            if wall >= first:
+                yield wall
+
     def as_dict(self) -> dict[str, object]:
         """Return the interval as it would stand in tasks.yaml; without a midnight `at_time`, a default `dst`."""
         entry: dict[str, object] = {"type": self.kind.value, "value": self.value, "timezone": self.timezone}
@@ -139,6 +147,13 @@ class Every:
         while (due := first_instant(wall, zone)) <= after:
             wall += step
         return due
+
+    def _hours_from(self, wall: datetime) -> Iterator[datetime]:
+        if self.value > 1 and 24 % self.value == 0:
+            hour = wall.replace(hour=wall.hour - wall.hour % self.value, minute=0, second=0, microsecond=0)
+            while True:
+                yield hour
+                hour += self.value * _HOUR
 
     def _walls_from(self, wall: datetime) -> Iterator[datetime]:
         for day in self._days_from(wall.date()):

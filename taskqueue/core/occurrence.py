@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from taskqueue.core.ids import JobIds, scheduled_jobs, triggered_jobs
+from taskqueue.core.instants import from_unix_ms, to_unix_ms
 from taskqueue.core.job import JobSource
 from taskqueue.core.slots import Spread
-from taskqueue.core.task import Interval
+from taskqueue.core.task import Interval, Overlap, Task
 
 #: the cohort of the users without a custom interval
 DEFAULT_COHORT = ""
@@ -95,3 +96,34 @@ def scheduled_occurrence_id(cohort: str, scheduled_at: datetime) -> str:
     """Return the id of the occurrence of `cohort` at `scheduled_at`, the same for whoever plans it."""
     instant = f"{scheduled_at:%Y%m%dT%H%M%SZ}"
     return f"{instant}.{cohort}" if cohort else instant
+
+
+def scheduled_occurrence(
+    task: Task, cohort: str, rule: Interval, scheduled_at: datetime, *, users: int, window: timedelta, now: datetime
+) -> Occurrence:
+    """Return what is decided at `now` about the occurrence of a cohort at `scheduled_at`, one of its `rule`'s instants.
+
+    One that comes late starts now, in whole milliseconds. `window` is what the task asks for.
+    """
+    created_at = from_unix_ms(to_unix_ms(now))
+    starts_at = max(scheduled_at, created_at)
+    window = window_until_next(window, starts_at, rule.next_after(starts_at))
+    occurrence_id = scheduled_occurrence_id(cohort, scheduled_at)
+    return Occurrence(
+        id=occurrence_id,
+        task_id=task.id,
+        cohort=cohort,
+        source=JobSource.SCHEDULER,
+        scheduled_at=scheduled_at,
+        starts_at=starts_at,
+        created_at=created_at,
+        window=window,
+        users=users,
+        correlation_id=f"{task.id}:{occurrence_id}",
+        over_by=None if task.overlap is Overlap.ALLOW else starts_at + window + task.max_age,
+    )
+
+
+def window_until_next(window: timedelta, starts_at: datetime, following: datetime | None) -> timedelta:
+    """Return `window`, shortened where the `following` occurrence begins before its end."""
+    return window if following is None else min(window, following - starts_at)

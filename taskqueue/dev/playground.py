@@ -1,4 +1,7 @@
-"""A scheduler, a worker and an endpoint of our own, with users and tasks: what the demo and `taskqueue dev` run."""
+"""A scheduler, a worker and an endpoint of our own, with users and tasks: what the demo and `taskqueue dev` run.
+
+The latter has an API as well.
+"""
 
 from __future__ import annotations
 
@@ -7,10 +10,11 @@ import re
 import sys
 from collections.abc import AsyncIterator, Coroutine, Iterable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
+from urllib.parse import urlsplit
 
 import httpx
 import yaml
@@ -50,16 +54,30 @@ _HOST = "127.0.0.1"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ApiLayout:
+    """Where the API listens, and the token that may do everything while it runs; that is written to no file."""
+
+    port: int
+    token: str = field(repr=False)
+
+    @property
+    def url(self) -> str:
+        """The root of the API."""
+        return f"http://{_HOST}:{self.port}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Layout:
     """Where everything is and how it is set.
 
     Ports must be free; a `target_port` of 0 takes any. `lead_s` None leaves the scheduler's default. With `keep_tasks`
-    a tasks.yaml that is in the directory stays as it is.
+    a tasks.yaml that is in the directory stays as it is. `api` None: there is no API.
     """
 
     directory: Path
     scheduler_port: int
     worker_port: int
+    api: ApiLayout | None = None
     target_port: int = 0
     window_s: int = 30
     lead_s: int | None = None
@@ -69,15 +87,14 @@ class Layout:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Playground:
-    """Everything runs. `store`, `session` and `plan` look at what taskqueue keeps in RabbitMQ and Redis.
+    """Everything runs, `servers` by their names. `store`, `session` and `plan` look at what is in RabbitMQ and Redis.
 
     `database` is the number of the database of Redis that is used.
     """
 
     layout: Layout
     users: tuple[DemoUser, ...]
-    scheduler: LocalServer
-    worker: LocalServer
+    servers: Mapping[str, LocalServer]
     target: Target
     database: int
     store: RedisStore
@@ -95,10 +112,9 @@ class Playground:
         return f"http://{_HOST}:{self.layout.worker_port}"
 
     async def stop(self) -> dict[str, int | None]:
-        """Drain scheduler and worker; return their exit codes, None for one that did not run."""
-        servers = (self.scheduler, self.worker)
-        codes = await asyncio.gather(*(asyncio.to_thread(server.stop) for server in servers))
-        return {server.name: code for server, code in zip(servers, codes, strict=True)}
+        """Drain the processes; return their exit codes, None for one that did not run."""
+        codes = await asyncio.gather(*(asyncio.to_thread(server.stop) for server in self.servers.values()))
+        return dict(zip(self.servers, codes, strict=True))
 
 
 @asynccontextmanager
@@ -119,8 +135,7 @@ async def playground(services: Services, layout: Layout, environ: Mapping[str, s
         database, store = await _borrowed_database(stack, settings)
         await UserStore(store).write(map(_preference, users), rfc3339(datetime.now(UTC)))
         environment["TASKQUEUE_REDIS__DB"] = str(database)
-        ports = {"scheduler": layout.scheduler_port, "worker": layout.worker_port}
-        servers = {name: _server(name, port, layout, environment) for name, port in ports.items()}
+        servers = _servers(layout, environment)
         for server in servers.values():
             # Killed, where the owner of the context did not stop it before.
             stack.push_async_callback(asyncio.to_thread, server.kill)
@@ -128,8 +143,7 @@ async def playground(services: Services, layout: Layout, environ: Mapping[str, s
         yield Playground(
             layout=layout,
             users=users,
-            scheduler=servers["scheduler"],
-            worker=servers["worker"],
+            servers=servers,
             target=target,
             database=database,
             store=store,
@@ -204,6 +218,17 @@ async def _open_store(settings: SchedulerSettings, database: int) -> AsyncIterat
 # --- what is started --------------------------------------------------------------------------------------------------
 
 
+def _servers(layout: Layout, environment: Mapping[str, str]) -> dict[str, LocalServer]:
+    servers = {
+        "scheduler": _server("scheduler", layout.scheduler_port, layout, environment),
+        "worker": _server("worker", layout.worker_port, layout, environment),
+    }
+    if layout.api is not None:
+        with_token = {**environment, "TASKQUEUE_API__BOOTSTRAP_TOKEN": layout.api.token}
+        servers["api"] = _server("api", layout.api.port, layout, with_token)
+    return servers
+
+
 def _server(name: str, port: int, layout: Layout, environment: Mapping[str, str]) -> LocalServer:
     return LocalServer(
         name=name,
@@ -239,6 +264,13 @@ def _write_settings(layout: Layout, target_url: str) -> None:
         },
         "tasks": {"tasks": list(_entries(TASKS, target_url))},
     }
+    if layout.api is not None:
+        documents["api"] = {
+            # Tasks that name no target succeed as well.
+            "api": {"default_target": target_url + "/ok"},
+            "server": {"host": _HOST, "port": layout.api.port},
+        }
+        documents["worker"]["guard"] = {"allow": [urlsplit(target_url).netloc]}
     layout.directory.mkdir(parents=True, exist_ok=True)
     for name, document in documents.items():
         path = layout.directory / f"{name}.yaml"

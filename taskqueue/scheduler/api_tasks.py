@@ -21,8 +21,11 @@ from taskqueue.store.lease import Lease
 from taskqueue.telemetry.events import Emit
 from taskqueue.telemetry.scheduler_events import ApiTasksFired, ApiTasksPutBack, ApiTaskUnreadable
 
+#: tasks that are read at a time
+_PER_ROUND = 500
+
 #: tasks of one script: it lasts some milliseconds, in which Redis does nothing else
-_PER_ROUND = 200
+_PER_SCRIPT = 50
 
 #: the longest rest between two rounds: a task may be made that is due at once
 _REST = timedelta(milliseconds=250)
@@ -107,16 +110,27 @@ class ApiTasks:
         due = await self._runs.due(now, _PER_ROUND)
         if not due:
             return False
-        # Some rules take a tenth of a second, so not on the event loop.
-        planned = await asyncio.to_thread(_plan_round, due, now)
+        fired = Counter[Fired]()
+        planning = asyncio.Lock()
+        async with loops_together() as group:
+            for first in range(0, len(due), _PER_SCRIPT):
+                group.create_task(self._let_run(due[first : first + _PER_SCRIPT], now, planning, fired))
+        if fired[Fired.QUEUED] or fired[Fired.WAITING]:
+            self._emit(ApiTasksFired(queued=fired[Fired.QUEUED], waiting=fired[Fired.WAITING]))
+        return len(due) == _PER_ROUND
+
+    async def _let_run(
+        self, due: Sequence[DueTask], now: datetime, planning: asyncio.Lock, fired: Counter[Fired]
+    ) -> None:
+        """Let a few tasks run and add to `fired` what became of them; while Redis does it, others are planned."""
+        async with planning:
+            # Some rules take a tenth of a second, so not on the event loop.
+            planned = await asyncio.to_thread(_plan_round, due, now)
         for task_id, at in planned.later.items():
             await self._runs.look_later(task_id, at)
         for task_id, error in planned.unreadable.items():
             self._emit(ApiTaskUnreadable(task=task_id, error=error))
-        fired = Counter(await self._runs.fire(self._lease.token, planned.firings))
-        if fired[Fired.QUEUED] or fired[Fired.WAITING]:
-            self._emit(ApiTasksFired(queued=fired[Fired.QUEUED], waiting=fired[Fired.WAITING]))
-        return len(due) == _PER_ROUND
+        fired.update(await self._runs.fire(self._lease.token, planned.firings))
 
     async def _rest(self) -> timedelta:
         following = await self._runs.next()

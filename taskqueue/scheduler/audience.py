@@ -5,13 +5,12 @@ Other systems own the preferences; the index follows them and can be rebuilt fro
 
 from __future__ import annotations
 
-import json
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Set
 from functools import lru_cache
 
-from taskqueue.config.catalog import interval_from_dict
-from taskqueue.core.occurrence import DEFAULT_COHORT, cohort_id
+from taskqueue.config.catalog import read_custom_interval
+from taskqueue.core.occurrence import DEFAULT_COHORT
 from taskqueue.core.task import Interval, Task
 from taskqueue.errors import InvalidValueError
 from taskqueue.scheduler.switchboard import Switchboard
@@ -125,7 +124,7 @@ class AudienceIndex:
     def _apply_interval(self, found: CustomInterval) -> None:
         parsed = None
         if found.text is not None:
-            parsed = _parse_again(found.text) if len(found.text) <= _MOST_KEPT else _parse(found.text)
+            parsed = _parse_again(found.text) if len(found.text) <= _MOST_KEPT else read_custom_interval(found.text)
         cohort, interval = parsed if isinstance(parsed, tuple) else (DEFAULT_COHORT, None)
         self._move(found.task_id, found.user_id, cohort)
         if interval is not None:
@@ -152,18 +151,4 @@ class AudienceIndex:
             members[cohort].add(user)
 
 
-def _parse(text: str) -> tuple[str, Interval] | str:
-    """Return cohort and interval of a `custom_interval`, or what is wrong with it."""
-    try:
-        value = json.loads(text)
-        if not isinstance(value, dict):
-            return "not a JSON object"
-        interval = interval_from_dict(value)
-    except InvalidValueError as error:
-        return str(error)
-    except (ValueError, RecursionError):
-        return "not JSON"
-    return cohort_id(interval), interval
-
-
-_parse_again = lru_cache(maxsize=100_000)(_parse)
+_parse_again = lru_cache(maxsize=100_000)(read_custom_interval)

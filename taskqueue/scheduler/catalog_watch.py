@@ -13,6 +13,7 @@ from hashlib import sha256
 from pathlib import Path
 
 from taskqueue.config.catalog import Catalog, catalog_of_tasks, load_catalog, parse_catalog
+from taskqueue.core.catalog_change import mass_delete
 from taskqueue.core.task import Task
 from taskqueue.errors import ConfigError
 from taskqueue.store.catalog import StandingCatalog
@@ -177,15 +178,10 @@ class CatalogWatch:
 
     def _mass_delete(self, known: Set[str], catalog: Catalog) -> str | None:
         """Return why `catalog` must not follow on the `known` tasks; None where it may."""
-        removed = known - catalog.tasks.keys()
-        renamed = len(known) == 1 and len(catalog.tasks) > 0
-        if self._allow_mass_delete or renamed or len(removed) * 2 <= len(known):
+        if self._allow_mass_delete:
             return None
-        return (
-            f"{self._path.name}: {len(removed)} of {len(known)} tasks are gone from the file; if that is meant, take "
-            "out at most half at a time, or set tasks.allow_mass_delete: true for all schedulers, restart them all, "
-            "and take the setting out afterwards"
-        )
+        refusal = mass_delete(known, catalog.tasks.keys())
+        return None if refusal is None else f"{self._path.name}: {refusal}"
 
     def _refuse(self, error: str) -> None:
         if error != self.error:

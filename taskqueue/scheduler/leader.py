@@ -6,7 +6,7 @@ import asyncio
 import traceback
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import NoReturn
 
 from taskqueue.errors import (
@@ -18,6 +18,7 @@ from taskqueue.errors import (
     StoreUnavailableError,
 )
 from taskqueue.runtime import Now, loops_together
+from taskqueue.scheduler.api_index_keeper import ApiIndexKeeper
 from taskqueue.scheduler.api_tasks import ApiTasks
 from taskqueue.scheduler.audience_sync import AudienceSync
 from taskqueue.scheduler.catalog_watch import CatalogWatch
@@ -57,6 +58,7 @@ class LeaderWork:
     planner: Planner
     releaser: Releaser
     api_tasks: ApiTasks
+    api_indexes: ApiIndexKeeper
     file_tasks: FileTaskLoops
     gates: GateWatch
     damaged: DamagedKeys
@@ -77,6 +79,8 @@ class Leader:
         self._emit = emit
         self._contend_from = 0.0
         self.leading = False
+        #: by the clock of the schedulers; None while another one leads
+        self.leading_since: datetime | None = None
 
     async def run(self) -> None:
         """Contend and lead for ever. When cancelled it gives the lease back first, so that a follower takes over."""
@@ -112,6 +116,7 @@ class Leader:
 
     def _changed(self, *, leading: bool, reason: str) -> None:
         self.leading = leading
+        self.leading_since = self._now() if leading else None
         self._emit(LeaderChanged(leading=leading, instance=self._instance, reason=reason))
 
     async def _lead(self) -> None:
@@ -121,6 +126,7 @@ class Leader:
             group.create_task(self._each("plan", self._plan_for_ever), name="plan")
             group.create_task(self._each("release", self._release_for_ever), name="release")
             group.create_task(self._each("api-tasks", self._work.api_tasks.run), name="api-tasks")
+            group.create_task(self._each("api-indexes", self._work.api_indexes.run), name="api-indexes")
             group.create_task(self._each("file-tasks", self._list_file_tasks), name="file-tasks")
             group.create_task(self._each("measures", self._work.measures.run), name="measures")
             for name, loop in self._work.gates.loops().items():

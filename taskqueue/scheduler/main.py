@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+from collections.abc import Mapping
 from datetime import timedelta
 
 from taskqueue import __version__
@@ -12,9 +13,11 @@ from taskqueue.broker.lane_watch import LaneWatch
 from taskqueue.broker.publisher import Publisher
 from taskqueue.broker.topology import declare, ready_depths
 from taskqueue.config.settings import SchedulerSettings
+from taskqueue.core.instants import rfc3339
 from taskqueue.core.task import Removed
 from taskqueue.ops_server import OpsServer
 from taskqueue.runtime import Now, Supervisor, utc_now
+from taskqueue.scheduler.api_index_keeper import ApiIndexKeeper
 from taskqueue.scheduler.api_tasks import ApiTasks
 from taskqueue.scheduler.audience import AudienceIndex
 from taskqueue.scheduler.audience_sync import AudienceSync
@@ -27,6 +30,7 @@ from taskqueue.scheduler.measures import LeaderMeasures
 from taskqueue.scheduler.planner import PlanDefaults, Planner
 from taskqueue.scheduler.release import Releaser, ReleaseTerms
 from taskqueue.scheduler.routes import SchedulerRoutes, scheduler_health
+from taskqueue.store.api_indexes import ApiIndexes
 from taskqueue.store.api_runs import ApiRuns
 from taskqueue.store.catalog import CatalogStore
 from taskqueue.store.changes import user_changes
@@ -52,7 +56,7 @@ class Scheduler:
     """One scheduler: start, quiet, stop. Raises ConfigError when tasks.yaml has no valid first version."""
 
     def __init__(self, settings: SchedulerSettings, metrics: Metrics, emit: Emit, *, now: Now | None = None) -> None:
-        instance = settings.scheduler.instance_id
+        self._instance = instance = settings.scheduler.instance_id
         self._settings = settings
         self._emit = emit
         self._started_at = utc_now()
@@ -81,8 +85,8 @@ class Scheduler:
             reload_interval=settings.tasks.reload_interval,
             emit=emit,
         )
-        mark, status = secrets.token_hex(4), {"instance_id": instance}
-        self._presence = Presence(self._store, scripts, FleetKind.SCHEDULER, f"{instance}:{mark}", lambda: status)
+        process = f"{instance}:{secrets.token_hex(4)}"
+        self._presence = Presence(self._store, scripts, FleetKind.SCHEDULER, process, self._status)
         self._file_tasks = FileTaskLoops(FileTaskList(self._store, scripts), self.catalog, now=self._now)
         self._leader = self._build_leader(scripts, PlanStore(self._store, scripts))
         self._server = self._build_server(metrics, PlanStore(self._store, scripts))
@@ -139,6 +143,11 @@ class Scheduler:
             tasks={"revision": self.catalog.revision, "count": len(self.catalog.tasks), "error": self.catalog.error},
         )
 
+    def _status(self) -> Mapping[str, object]:
+        """Return what this scheduler says of itself at each beat."""
+        since = self._leader.leading_since
+        return {"instance_id": self._instance, "leading_since": None if since is None else rfc3339(since)}
+
     async def _lead_when_the_time_is_known(self) -> None:
         # A host whose clock is off must not plan anything by it, not even once.
         await self._store_health.clock.known.wait()
@@ -173,6 +182,7 @@ class Scheduler:
             releaser=releaser,
             file_tasks=self._file_tasks,
             api_tasks=ApiTasks(ApiRuns(self._store, scripts), lease, now=self._now, emit=self._emit),
+            api_indexes=ApiIndexKeeper(ApiIndexes(self._store, scripts), lease, emit=self._emit),
         )
         return Leader(
             lease,

@@ -6,15 +6,15 @@ An occurrence is planned about a minute before its instant, so that its first sl
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from itertools import islice
 
 from taskqueue.core.due import Due, due_instants
-from taskqueue.core.instants import from_unix_ms, to_unix_ms
-from taskqueue.core.job import JobSource
-from taskqueue.core.occurrence import DEFAULT_COHORT, Occurrence, Progress, scheduled_occurrence_id
+from taskqueue.core.occurrence import DEFAULT_COHORT, Occurrence, Progress, scheduled_occurrence
+from taskqueue.core.skipped import SkippedInstants
 from taskqueue.core.slots import UserOrder
 from taskqueue.core.task import CatchUp, Interval, Overlap, Removed, Task
 from taskqueue.errors import DamagedKeyError, LeaseLostError, PlanningError, StoreError, StoreUnavailableError
@@ -31,6 +31,13 @@ _DUE_PER_TICK = 100
 
 #: takes the leader's token and what is damaged
 SetAside = Callable[[str, DamagedKeyError], Awaitable[None]]
+
+#: of the instants that were skipped so many are remembered until they are noted, and so many noted at a time
+_MOST_NOTES = 10_000
+_NOTES_PER_CALL = 200
+
+#: instants are told apart by milliseconds
+_LEAST = timedelta(milliseconds=1)
 
 #: after so much work in one go the event loop gets its turn
 _REST_AFTER_S = 0.005
@@ -88,6 +95,8 @@ class Planner:
         self._revision: str | None = None
         #: what kept entries and occurrences from being planned, by their names, until the end of a tick tells it
         self._failures: dict[str, Exception] = {}
+        #: instants that were skipped, by the names of their entries, until the end of a tick notes them
+        self._notes = deque[tuple[str, SkippedInstants]](maxlen=_MOST_NOTES)
 
     async def resume(self, token: str) -> None:
         """Finish what an earlier leader began to plan."""
@@ -120,6 +129,7 @@ class Planner:
                 await self._set_aside(token, damaged)
                 moved = True  # it may have hidden what is behind it
         await self._due_work.set_back(token)
+        await self._note_skipped(token)
         self._tell_failures()
 
     async def next_wake(self) -> datetime | None:
@@ -208,7 +218,8 @@ class Planner:
             max_age=task.max_age,
         )
         if due.missed:
-            self._skipped(entry, "overlap" if entry.waited else "missed")
+            first_kept = due.instants[0] if due.instants else due.following
+            self._skipped(entry, "overlap" if entry.waited else "missed", until=first_kept)
         if not due.instants:
             return await self._plan.move_due(token, entry, due.following)
         return await self._plan_instants(token, task, interval, entry, due)
@@ -221,7 +232,7 @@ class Planner:
             if begun is Begun.HELD:
                 return True
             if begun is Begun.SKIPPED:
-                self._skipped(replace(entry, at=instant), "overlap")
+                self._skipped(replace(entry, at=instant), "overlap", until=following)
             if following is not None:
                 entry = DueEntry(task_id=entry.task_id, cohort=entry.cohort, at=following)
         return True
@@ -234,15 +245,36 @@ class Planner:
         interval = self._index.cohorts(task.id).get(cohort)
         return None if interval is None else task.rule(interval)
 
-    def _skipped(self, entry: DueEntry, reason: str) -> None:
+    def _skipped(self, entry: DueEntry, reason: str, *, until: datetime | None = None) -> None:
+        """Tell that the entry's instants are skipped, from its own to before `until`; without that, those that came."""
+        now = self._now()
+        skipped = SkippedInstants(
+            first=entry.at, until=until or max(now, entry.at + _LEAST), reason=reason, noted_at=now
+        )
+        self._notes.append((entry.member, skipped))
         self._emit(OccurrenceSkipped(task=entry.task_id, cohort=entry.cohort, scheduled_at=entry.at, reason=reason))
+
+    async def _note_skipped(self, token: str) -> None:
+        while self._notes:
+            piece = list(islice(self._notes, _NOTES_PER_CALL))
+            await self._plan.due.note_skipped(token, piece)
+            for _ in piece:
+                self._notes.popleft()
 
     async def _plan_instant(
         self, token: str, task: Task, interval: Interval, entry: DueEntry, instant: datetime, following: datetime | None
     ) -> Begun:
         began = asyncio.get_running_loop().time()
         ordered = await self._ordered(task, entry.cohort)
-        occurrence = self._occurrence(task, interval, entry.cohort, instant, len(ordered))
+        occurrence = scheduled_occurrence(
+            task,
+            entry.cohort,
+            interval,
+            instant,
+            users=len(ordered),
+            window=self._defaults.window_of(task),
+            now=self._now(),
+        )
         begun = await self._plan.begin(token, entry, following, occurrence, task.overlap)
         if begun is Begun.OPENED_AFTER_BOUND:
             self._emit(OccurrenceAssumedOver(task=task.id, cohort=entry.cohort, followed_at=instant))
@@ -263,29 +295,6 @@ class Planner:
                 users=occurrence.users,
                 seconds=round(seconds, 3),
             )
-        )
-
-    def _occurrence(self, task: Task, interval: Interval, cohort: str, instant: datetime, users: int) -> Occurrence:
-        now = from_unix_ms(to_unix_ms(self._now()))
-        starts_at = max(instant, now)
-        following = interval.next_after(starts_at)
-        window = self._defaults.window_of(task)
-        if following is not None:
-            window = min(window, following - starts_at)
-        counted = task.overlap is not Overlap.ALLOW
-        occurrence_id = scheduled_occurrence_id(cohort, instant)
-        return Occurrence(
-            id=occurrence_id,
-            task_id=task.id,
-            cohort=cohort,
-            source=JobSource.SCHEDULER,
-            scheduled_at=instant,
-            starts_at=starts_at,
-            created_at=now,
-            window=window,
-            users=users,
-            correlation_id=f"{task.id}:{occurrence_id}",
-            over_by=starts_at + window + task.max_age if counted else None,
         )
 
     async def _ordered(self, task: Task, cohort: str, cursor: str = "") -> UserOrder:

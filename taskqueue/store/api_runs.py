@@ -137,7 +137,7 @@ class ApiRuns:
         """
         members = await self._store.command("ZRANGEBYSCORE", keys.API_DUE, "-inf", to_unix_ms(until), "LIMIT", 0, limit)
         task_ids = [_task_id(member) for member in members]
-        rows = await self._store.pipeline([("HMGET", keys.api_task(task_id), *FIELDS) for task_id in task_ids])
+        rows = await self._store.ask_each([("HMGET", keys.api_task(task_id), *FIELDS) for task_id in task_ids])
         return [_due_task(task_id, reply) for task_id, reply in zip(task_ids, rows, strict=True)]
 
     async def next(self) -> datetime | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
+from functools import lru_cache
 from typing import Any
 
 from taskqueue.config.catalog import interval_from_dict
@@ -20,7 +21,7 @@ from taskqueue.store import keys
 MAX_PAYLOAD_BYTES = 64 * 1024
 
 #: what `row` takes, in this order
-FIELDS = ("doc", "status", "next_at", "last_at", "retry_count", "last_execution", "paused_at")
+FIELDS = ("doc", "rev", "status", "next_at", "last_at", "retry_count", "last_execution", "paused_at")
 
 _MILLISECOND = timedelta(milliseconds=1)
 
@@ -87,10 +88,12 @@ def row(task_id: str, values: Sequence[bytes | None]) -> tuple[ApiTask, ApiTaskS
 
     Raises DamagedKeyError for a record that another hand has written.
     """
-    doc, *state = values
+    doc, revision, *state = values
     task = definition(task_id, doc)
     if task is None:
         return None
+    if revision != b"%d" % task.revision:
+        raise _of_two_revisions(task, revision)
     try:
         return task, _state(*state)
     except InvalidValueError as error:
@@ -145,6 +148,15 @@ def _damaged(task_id: str, error: InvalidValueError) -> DamagedKeyError:
     return DamagedKeyError(keys.api_task(task_id), f"cannot be read: {error}", unreadable=True)
 
 
+def _of_two_revisions(task: ApiTask, revision: bytes | None) -> DamagedKeyError:
+    # Every change and every run compares the two: such a task would never run, and whoever changes it try for ever.
+    key, beside = keys.api_task(task.task_id), (revision or b"none").decode(errors="replace")[:20]
+    problem = f"has the definition of revision {task.revision} beside the field rev of {beside}"
+    return DamagedKeyError(
+        key, problem, unreadable=True, remedy=f"let them agree: redis-cli HSET {key} rev {task.revision}"
+    )
+
+
 def _task(document: Mapping[str, Any]) -> ApiTask:
     target, run_at, interval = document["target"], document.get("run_at"), document.get("interval")
     milliseconds = target["max_duration_ms"]
@@ -154,7 +166,7 @@ def _task(document: Mapping[str, Any]) -> ApiTask:
         task_type=TaskType(document["task_type"]),
         schedule_expression=document.get("schedule_expression"),
         run_at=None if run_at is None else parse_rfc3339(run_at),
-        interval=None if interval is None else _every(interval),
+        interval=None if interval is None else _every(json.dumps(interval)),
         timezone=document["timezone"],
         payload=document["payload"],
         timeout_seconds=int(document["timeout_seconds"]),
@@ -176,8 +188,10 @@ def _task(document: Mapping[str, Any]) -> ApiTask:
     )
 
 
-def _every(interval: Mapping[str, object]) -> Every:
-    rule = interval_from_dict(interval)
+@lru_cache(maxsize=1024)
+def _every(interval: str) -> Every:
+    # Checking one takes as long as all else in a record, and many tasks have the same.
+    rule = interval_from_dict(json.loads(interval))
     if not isinstance(rule, Every):
         raise InvalidValueError("interval: not one of hourly, daily, weekly and monthly")
     return rule

@@ -8,7 +8,7 @@ connection may redirect to itself.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 
 import redis.exceptions
 from redis.asyncio import Connection
@@ -23,7 +23,7 @@ _CHANNEL = "__redis__:invalidate"
 _PING_EVERY_S = 0.9
 
 
-async def user_changes(store: RedisStore) -> AsyncIterator[list[str] | None]:
+async def user_changes(store: RedisStore) -> AsyncGenerator[list[str] | None, None]:
     """Yield the keys of changed preferences as they change; None says that all may have changed (FLUSHALL).
 
     The first item is an empty list: from then on nothing is missed. Raises StoreUnavailableError when the connection

@@ -18,6 +18,7 @@ from taskqueue.config.sections import RedisSettings
 from taskqueue.errors import (
     DamagedKeyError,
     LeaseLostError,
+    StoreAccessError,
     StoreError,
     StoreUnavailableError,
     UnknownScriptError,
@@ -52,6 +53,8 @@ _REMEDIES = {
     "WRONGPASS": "Redis refused user name or password; check redis.username and redis.password",
     "NOPERM": "the Redis user lacks a right; see docs/redis.md for the rights taskqueue needs",
 }
+#: those of them that are about user, password and rights
+_ACCESS_CODES = frozenset({"NOAUTH", "WRONGPASS", "NOPERM"})
 
 
 class RedisStore:
@@ -140,9 +143,18 @@ class RedisStore:
         try:
             return await self._multiplexer.ask(command)
         except (redis.exceptions.RedisError, OSError, TimeoutError) as error:
-            if str(error).startswith(("READONLY", "MASTERDOWN")):
-                await self._leave_replica()
-            raise translated(error) from None
+            raise await self._why_not(error) from None
+
+    async def ask_each(self, commands: Sequence[Sequence[Argument]]) -> list[Any]:
+        """Like `pipeline`, over the connection that many callers share: for many questions that are answered at once.
+
+        It costs a fifth of that, and packs no better what is long.
+        """
+        replies = await asyncio.gather(*map(self._multiplexer.ask, commands), return_exceptions=True)
+        for reply in replies:
+            if isinstance(reply, Exception) and not isinstance(reply, redis.exceptions.ResponseError):
+                raise await self._why_not(reply)
+        return list(replies)
 
     async def dedicated_connection(self) -> Connection:
         """Open a connection outside the pool, for a conversation that is not request and answer."""
@@ -157,6 +169,12 @@ class RedisStore:
         self._multiplexer.close()
         with translated_errors():
             await self._redis.aclose()
+
+    async def _why_not(self, error: Exception) -> StoreError:
+        """Return our error for one of a command that was asked; whoever asks next looks for the primary again."""
+        if str(error).startswith(("READONLY", "MASTERDOWN")):
+            await self._leave_replica()
+        return translated(error)
 
     async def _leave_replica(self) -> None:
         # The primary was demoted under open connections: whoever connects next looks for the new one.
@@ -309,10 +327,11 @@ def refused(error: Exception) -> StoreError:
         return damaged(wrong_key[1], wrong_key[2])
     if unreadable := _UNREADABLE.match(text):
         return DamagedKeyError(unreadable[1], unreadable[2], unreadable=True)
-    remedy = next((remedy for code, remedy in _REMEDIES.items() if code in _codes(error, text)), None)
+    code, remedy = next(((code, each) for code, each in _REMEDIES.items() if code in _codes(error, text)), ("", ""))
     # Redis repeats the arguments of a command it does not know: with AUTH renamed, that is the password.
     text = text.partition(", with args beginning")[0]
-    return StoreError(f"Redis: {text[:300]}" + (f"; {remedy}" if remedy else ""))
+    kind = StoreAccessError if code in _ACCESS_CODES else StoreError
+    return kind(f"Redis: {text[:300]}" + (f"; {remedy}" if remedy else ""))
 
 
 def _codes(error: Exception, text: str) -> tuple[str, ...]:

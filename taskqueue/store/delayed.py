@@ -23,6 +23,9 @@ _LAST_MS = to_unix_ms(LAST_INSTANT)
 #: the least that a waiting job's message is kept: only a leader can tell that nobody needs it any more
 WAITING_KEPT = timedelta(days=30)
 
+#: what a job has waited for is kept this long after its last wait began
+WAITS_KEPT = timedelta(days=7)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DelayedJob:
@@ -97,7 +100,7 @@ class DelayedStore:
         return dict(zip(task_ids, map(int, counts), strict=True))
 
     async def _with_messages(self, key: str, found: Sequence[tuple[str, datetime]]) -> list[DelayedJob]:
-        hashes = await self._store.pipeline(
+        hashes = await self._store.ask_each(
             [("HMGET", keys.delayed_job(job_id), "message", "generation", "list", "place") for job_id, _ in found]
         )
         return [_delayed_job(key, job_id, due, fields) for (job_id, due), fields in zip(found, hashes, strict=True)]
@@ -118,11 +121,12 @@ class DelayedStore:
                 keys.WAITING,
                 keys.DELAYED if read_from is None else keys.waiting(read_from),
                 keys.waiting(limit),
-                *_hashes(jobs),
+                *(key for job in jobs for key in (keys.delayed_job(job.job_id), keys.waits(job.job_id))),
             ],
             [
                 token,
                 WAITING_KEPT // timedelta(milliseconds=1),
+                WAITS_KEPT // timedelta(milliseconds=1),
                 *(part for job in jobs for part in (job.job_id, job.generation, job.place)),
             ],
         )

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from taskqueue.core.instants import from_unix_ms, to_unix_ms
+from taskqueue.core.skipped import SkippedInstants
 from taskqueue.core.zones import FIRST_INSTANT, LAST_INSTANT
 from taskqueue.errors import DamagedKeyError
 from taskqueue.store import keys
@@ -17,6 +18,10 @@ from taskqueue.store.connection import Argument, RedisStore, checked
 from taskqueue.store.scripts import Scripts
 
 _FIRST_MS, _LAST_MS = to_unix_ms(FIRST_INSTANT), to_unix_ms(LAST_INSTANT)
+
+#: what is kept of the instants that a cohort has skipped
+SKIPPED_KEPT = timedelta(days=8)
+_MOST_SKIPPED = 100
 
 #: follows the instant of an entry that found the occurrence before it running
 _WAITED = ":waited"
@@ -153,6 +158,19 @@ class DueStore:
             [token, entry.member, to_unix_ms(entry.at)],
         )
         return int(held) == 1
+
+    async def note_skipped(self, token: str, notes: Sequence[tuple[str, SkippedInstants]]) -> None:
+        """Note what the cohorts of these members, some hundred of them, have skipped. Raises LeaseLostError."""
+        await self._scripts.call(
+            "due_skipped",
+            [keys.LEASE, *(keys.skipped(member) for member, _ in notes)],
+            [
+                token,
+                SKIPPED_KEPT // timedelta(milliseconds=1),
+                _MOST_SKIPPED,
+                *(skipped.to_json() for _, skipped in notes),
+            ],
+        )
 
     async def look_again(self, token: str) -> None:
         """Let every held entry whose instant has come be looked at now."""

@@ -14,8 +14,8 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any, NoReturn
 
-from taskqueue.core.instants import from_unix_ms
-from taskqueue.errors import StoreError
+from taskqueue.core.instants import from_unix_ms, parse_rfc3339
+from taskqueue.errors import InvalidValueError, StoreError
 from taskqueue.store import keys
 from taskqueue.store.connection import RedisStore
 from taskqueue.store.lease import holder_of
@@ -89,10 +89,12 @@ class Presence:
 class WorkerSeen:
     """A worker at its latest beat. It is `active` unless it has been silent for SILENT_AFTER.
 
-    `capacity` jobs can run at a time there, and `current_load` do; of one that is silent nothing is known to.
+    `capacity` jobs can run at a time there, and `current_load` do; of one that is silent nothing is known to. `host` is
+    the name of its host; None where it does not say, as older versions do not.
     """
 
     worker_id: str
+    host: str | None = None
     active: bool
     capacity: int
     current_load: int
@@ -105,6 +107,19 @@ class SchedulersSeen:
     """Which schedulers live, by their instance ids; `leader` is None where none of them holds the lease."""
 
     leader: str | None
+    followers: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LeaseSeen:
+    """Who holds the lease, if anybody does, and how long it runs unless it is renewed; None where it has no end.
+
+    `leading_since` is None where the holder has not shown itself lately; `followers` are the other living schedulers.
+    """
+
+    leader: str | None
+    leading_since: datetime | None
+    remaining: timedelta | None
     followers: tuple[str, ...]
 
 
@@ -134,6 +149,19 @@ class Fleet:
         holder = None if lease is None else holder_of(lease)
         leader = holder if holder in alive else None
         return SchedulersSeen(leader=leader, followers=tuple(sorted(alive - {leader})))
+
+    async def lease(self) -> LeaseSeen:
+        """Return who holds the lease, also where it has fallen silent since, and who could take over."""
+        found, lease = await self._seen(FleetKind.SCHEDULER)
+        remaining_ms = await self._store.command("PTTL", keys.LEASE)
+        leader = None if lease is None else holder_of(lease)
+        alive = {str(name): beat.status for beat in found if beat.active and (name := beat.status.get("instance_id"))}
+        return LeaseSeen(
+            leader=leader,
+            leading_since=_instant(alive.get(leader or "", {}).get("leading_since")),
+            remaining=None if remaining_ms < 0 else timedelta(milliseconds=remaining_ms),
+            followers=tuple(sorted(alive.keys() - {leader})),
+        )
 
     async def _seen(self, kind: FleetKind) -> tuple[list[_Beat], bytes | None]:
         """Return the latest beats of the processes of that kind, and the lease as it stands."""
@@ -169,12 +197,20 @@ def _status(text: bytes | None) -> Mapping[str, Any]:
     return status if isinstance(status, dict) else {}
 
 
+def _instant(text: object) -> datetime | None:
+    try:
+        return parse_rfc3339(text) if isinstance(text, str) else None
+    except InvalidValueError:
+        return None
+
+
 def _worker(beat: _Beat) -> WorkerSeen | None:
     """Return the worker that this is a beat of; None where a stranger wrote it."""
     status = beat.status
     try:
         return WorkerSeen(
             worker_id=str(status["worker_id"]),
+            host=host if isinstance(host := status.get("host"), str) else None,
             active=beat.active,
             capacity=int(status["capacity"]),
             current_load=int(status["current_load"]) if beat.active else 0,

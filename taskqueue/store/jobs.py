@@ -16,6 +16,7 @@ from taskqueue.core.instants import to_unix_ms
 from taskqueue.core.job import Job
 from taskqueue.core.state import Status
 from taskqueue.core.value import value
+from taskqueue.core.wait import WaitRecord
 from taskqueue.core.waiting import waiting_place
 from taskqueue.store import keys
 from taskqueue.store.connection import Argument, RedisStore
@@ -27,6 +28,7 @@ _MILLISECOND = timedelta(milliseconds=1)
 
 #: see core/outcome.SUCCESS
 _FAILED = Status.FAILED
+_CANCELLED = Status.CANCELLED
 
 #: what ops look at afterwards
 EXECUTION_KEPT = timedelta(days=7)
@@ -172,18 +174,23 @@ class JobStore:
         body: bytes,
         record: ExecutionResult | None,
         kept: timedelta,
-        waits_for: str | None = None,
+        wait: WaitRecord | None = None,
     ) -> str:
         """Let `job` wait `until` then for `next_attempt`; `body` is the message to publish for it.
 
-        With `waits_for` it waits in the list of that limit (core/waiting) instead, until the leader lets it go.
+        `wait` is for a job that is put back unattempted, and is kept beside its record, once also when asked again. One
+        for a limit lets the job wait in the list of that limit instead, until the leader lets it go.
 
         Returns `stored`, or why nothing was: `done`, `stale`, `lost` or `cancelled` (see lua/postpone.lua).
         """
         trail = None if record is None else record.trail
         reply = await self._scripts.call_again(
             "postpone",
-            [*_postpone_keys(job, waits_for), *_trail_keys(job, trail)],
+            [
+                *_postpone_keys(job, None if wait is None else wait.limit),
+                *_trail_keys(job, trail),
+                *([] if wait is None else [keys.waits(job.id)]),
+            ],
             [
                 claimant.incarnation,
                 claimant.delivery,
@@ -198,7 +205,8 @@ class JobStore:
                 waiting_place(job.priority, _due_in_a_list(job, next_attempt, until)),
                 max(kept, WAITING_KEPT) // _MILLISECOND,
                 "1" if job.user_id == API_USER else "",
-                *_trail_arguments(trail),
+                *(() if trail is None else ("trail", *_trail_arguments(trail))),
+                *(() if wait is None else ("wait", wait.to_json())),
             ],
         )
         return str(reply.decode())
@@ -222,7 +230,8 @@ class JobStore:
         failed = record.status is _FAILED
         duration_ms = record.duration // _MILLISECOND
         word = FAILING + fail_reason if failed else str(record.status)
-        names = _finish_keys(job, ended, occurrence)
+        cancelled = record.status is _CANCELLED
+        names = _finish_keys(job, ended, occurrence, cancelled=cancelled)
         arguments: list[Argument] = [
             word,
             kept // _MILLISECOND,
@@ -230,7 +239,7 @@ class JobStore:
             EXECUTION_KEPT // _MILLISECOND,
             job.task_type_id,
             int(called),
-            int(failed),
+            int(failed or (cancelled and called)),
             to_unix_ms(ended),
             f"{job.id}:{duration_ms}",
             METRICS_KEPT // _MILLISECOND,
@@ -292,13 +301,13 @@ def _postpone_keys(job: Job, waits_for: str | None) -> list[str]:
     return found
 
 
-def _finish_keys(job: Job, ended: datetime, occurrence: str | None) -> list[str]:
+def _finish_keys(job: Job, ended: datetime, occurrence: str | None, *, cancelled: bool) -> list[str]:
     found = [
         keys.done(job.id),
         keys.claim(job.id),
         keys.execution(job.id),
         keys.executions_of_day(ended),
-        keys.failures_of_day(ended),
+        keys.cancels_of_day(ended) if cancelled else keys.failures_of_day(ended),
         keys.durations(job.task_type_id),
         keys.running(job.task_type_id),
         keys.cancelled(job.id),

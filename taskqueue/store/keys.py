@@ -141,6 +141,11 @@ def failures_of_day(day: datetime) -> str:
     return f"taskqueue:metrics:failures:{_date(day.date())}"
 
 
+def cancels_of_day(day: datetime) -> str:
+    """HASH: task id -> executions that were cancelled during a call on the UTC day."""
+    return f"taskqueue:metrics:cancelled:{_date(day.date())}"
+
+
 def durations(task_id: str) -> str:
     """Spec, ZSET: completion in unix ms -> `{job_id}:{duration_ms}`."""
     return f"taskqueue:metrics:duration:{task_id}"
@@ -159,6 +164,11 @@ def occurrence(task_id: str, occurrence_id: str) -> str:
 def latest_occurrence(due_member: str) -> str:
     """STRING: the id of the latest occurrence of a cohort that later ones do not overlap with."""
     return LATEST_OCCURRENCE_PREFIX + due_member
+
+
+def skipped(due_member: str) -> str:
+    """LIST: instants of the cohort that were left out or passed over, JSON."""
+    return f"taskqueue:due:skipped:{due_member}"
 
 
 def claim(job_id: str) -> str:
@@ -189,6 +199,11 @@ def attempts(job_id: str) -> str:
 def execution_logs(job_id: str) -> str:
     """LIST: the log lines that the endpoint returned, JSON."""
     return f"{execution(job_id)}:logs"
+
+
+def waits(job_id: str) -> str:
+    """LIST: the times in which the job was put aside, JSON; none for a job that nothing held back."""
+    return f"{execution(job_id)}:waits"
 
 
 def replayed(job_id: str) -> str:

@@ -20,7 +20,7 @@ from taskqueue.core.token import (
     digest_of,
     token_text,
 )
-from taskqueue.errors import DamagedKeyError, InvalidValueError, StoreError
+from taskqueue.errors import DamagedKeyError, NotFoundError, RefusedError, StoreError
 from taskqueue.store import keys
 from taskqueue.store.connection import RedisStore
 from taskqueue.store.scripts import Scripts
@@ -101,7 +101,7 @@ class TokenStore:
     async def revoke(self, token_id: str, now: datetime) -> ApiToken:
         """Let the token hold no more and return it; an API that has just seen it follows within 5 s.
 
-        The first revocation counts. Raises InvalidValueError where there is no such token.
+        The first revocation counts. Raises NotFoundError where there is no such token.
         """
         arguments = [to_unix_ms(now), REVOKED_KEPT // timedelta(milliseconds=1)]
         flat = await self._scripts.call_again("api_token_revoke", [keys.api_token(check_token_id(token_id))], arguments)
@@ -115,8 +115,8 @@ class TokenStore:
     ) -> NewSecret:
         """Give the token a new secret and return it; the present one holds for `overlap` more.
 
-        `expires_at` replaces the one that it has. Raises InvalidValueError for a token that is unknown, revoked or
-        expired.
+        `expires_at` replaces the one that it has. Raises NotFoundError for an unknown token, RefusedError for one that
+        is revoked or expired.
         """
         key, secret = keys.api_token(check_token_id(token_id)), _random(SECRET_CHARS)
         expires = "" if expires_at is None else to_unix_ms(expires_at)
@@ -175,8 +175,8 @@ def _instant(milliseconds: bytes) -> datetime | None:
     return from_unix_ms(int(milliseconds)) if milliseconds else None
 
 
-def _refused(word: str, token_id: str) -> InvalidValueError:
-    return InvalidValueError(_REFUSALS[word].format(token_id))
+def _refused(word: str, token_id: str) -> NotFoundError | RefusedError:
+    return (NotFoundError if word == "unknown" else RefusedError)(_REFUSALS[word].format(token_id))
 
 
 def _random(length: int) -> str:

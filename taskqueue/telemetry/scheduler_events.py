@@ -210,6 +210,13 @@ class ApiTasksPutBack(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ApiIndexesPutBack(Event):
+    """So many entries of lists of API tasks were missing, and stand there again: somebody had removed such a list."""
+
+    entries: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ApiTaskUnreadable(Event):
     """A task made through the API is due but cannot be read or sent; it is looked at again after a minute."""
 

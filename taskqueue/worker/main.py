@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import platform
 import random
 import secrets
 import time
@@ -207,6 +208,7 @@ class Worker:
     def _present_status(self) -> Mapping[str, object]:
         return {
             "worker_id": self._settings.worker.instance_id,
+            "host": platform.node(),
             "capacity": self._settings.worker.pool_size,
             "current_load": self.hands.active,
         }

@@ -21,6 +21,7 @@ from taskqueue.core.job import Job, JobMessage
 from taskqueue.core.retry import Cancel, Complete, Decision, Drop, Fail, Park, Retry, Skip
 from taskqueue.core.state import Status
 from taskqueue.core.task import Task
+from taskqueue.core.wait import WaitReason, WaitRecord
 from taskqueue.errors import InvalidValueError, MessageError, StoreError
 from taskqueue.runtime import Now
 from taskqueue.store.jobs import Claimant, JobStore
@@ -132,7 +133,8 @@ class Settler:
     async def _postpone(
         self, message: JobMessage, claimant: Claimant, handled: Handled, *, until: datetime, attempt: int
     ) -> str:
-        waits_for = handled.decision.waits_for if isinstance(handled.decision, Park) else None
+        park = handled.decision if isinstance(handled.decision, Park) else None
+        wait = None if park is None else _wait_of(park, since=self._now(), attempt=attempt)
         return await self._persevere(
             lambda: self._jobs.postpone(
                 message.job,
@@ -142,7 +144,7 @@ class Settler:
                 body=encode_message(message.for_attempt(attempt)),
                 record=handled.record,
                 kept=handled.kept,
-                waits_for=waits_for,
+                wait=wait,
             )
         )
 
@@ -223,6 +225,12 @@ def _without_retry(handled: Handled) -> Handled:
         trail = record.trail and replace(record.trail, attempt=replace(record.trail.attempt, next_attempt=None))
         record = replace(record, status=Status.CANCELLED, error=error, next_attempt=None, occurrence=None, trail=trail)
     return replace(handled, decision=Cancel(), record=record)
+
+
+def _wait_of(park: Park, *, since: datetime, attempt: int) -> WaitRecord:
+    if park.waits_for is not None:
+        return WaitRecord.for_limit(park.waits_for, since=since, attempt=attempt)
+    return WaitRecord(since=since, attempt=attempt, reason=WaitReason(park.reason))
 
 
 def _event_of(job: Job, decision: Decision) -> JobSettled | JobSkipped | DuplicateDropped:

@@ -20,6 +20,7 @@ from taskqueue.dev.services import Redis as RedisService
 from taskqueue.store.cancellations import Cancellations, CancelOutcome
 from taskqueue.store.connection import RedisStore
 from taskqueue.store.scripts import Scripts
+from taskqueue.store.task_stats import Ends, TaskStatsStore
 from tests.support.inbox import eventually
 from tests.support.system import Place, System, foreign_message, new_users, trigger
 
@@ -30,14 +31,19 @@ REACHED_WITHIN_S = 2.0
 
 
 @pytest.fixture
-async def cancellations(place: Place) -> AsyncIterator[Cancellations]:
+async def store(place: Place) -> AsyncIterator[RedisStore]:
     """As the API has it: another process, which knows nothing but Redis."""
     settings = RedisSettings(
         addresses=(place.redis_address,), db=place.redis_db, password=SecretStr(place.redis_password)
     )
     store = RedisStore(settings, client_name="test-cancel")
-    yield Cancellations(store, Scripts(store, asset_dir("lua")))
+    yield store
     await store.close()
+
+
+@pytest.fixture
+def cancellations(store: RedisStore) -> Cancellations:
+    return Cancellations(store, Scripts(store, asset_dir("lua")))
 
 
 async def job_called(system: System, user: str, calls: int = 1) -> str:
@@ -74,7 +80,7 @@ async def ended(system: System, job_id: str, within: float = 10.0) -> str:
 
 
 async def test_a_hanging_call_is_cut_within_two_seconds_and_recorded_as_cancelled(
-    system: System, cancellations: Cancellations
+    system: System, cancellations: Cancellations, store: RedisStore
 ) -> None:
     system.write_tasks(system.task("hang", "/block", retries=5))
     scheduler, worker = await system.scheduler_and_worker()
@@ -103,6 +109,8 @@ async def test_a_hanging_call_is_cut_within_two_seconds_and_recorded_as_cancelle
     assert len(worker.events("job_settled", status="success")) == 1
     assert system.failed.messages == []
     assert (await cancellations.cancel(job_id)).word == "cancelled"
+    stats = await TaskStatsStore(store).of_file_task("hang", datetime.now(UTC))
+    assert stats.ends == Ends(total=2, success=1, failed=0)
 
 
 async def _blocked(system: System, count: int) -> bool:

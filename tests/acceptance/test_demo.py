@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import re
+import shlex
 import signal
 import sys
 from collections.abc import AsyncIterator, Mapping
@@ -18,6 +20,7 @@ import yaml
 from taskqueue.dev.local_server import free_ports
 from taskqueue.dev.probe import port_answers
 from taskqueue.dev.services import RabbitMQ, Redis, Services
+from tests.support.inbox import eventually
 
 pytestmark = pytest.mark.timeout(300)  # the demo waits for a whole minute and its window
 
@@ -120,17 +123,41 @@ async def test_dev_says_where_everything_is_and_ends_with_ctrl_c(environment: di
     options = ("--directory", str(tmp_path / "dev"), "--target-port", str(target_port))
     async with program(*_DEV, *options, environment=environment) as process:
         text = await text_until(process, "Ctrl-C stops everything")
-        urls = [url for url in re.findall(r"http://\S+", text) if ":15672" not in url]
+        (curl,) = re.findall(r"curl .*", text)
+        urls = [url for url in re.findall(r"http://\S+", text.replace(curl, "")) if ":15672" not in url]
         async with httpx.AsyncClient(trust_env=False) as client:
             statuses = {url: (await client.get(url)).status_code for url in urls}
+
+        listed = await asyncio.create_subprocess_shell(curl, stdout=asyncio.subprocess.PIPE)
+        tasks, _ = await listed.communicate()
+        ran = await _run_once(curl)
 
         process.send_signal(signal.SIGINT)
         output, _ = await process.communicate()
 
-    assert len(statuses) == 4
+    assert {"demo_report"} <= {task["task_id"] for task in json.loads(tasks)["tasks"]}
+    assert ran == "success"
+    assert len(statuses) == 5
     assert set(statuses.values()) == {200}, statuses
     assert process.returncode == 0, output.decode()
     assert not any(port_answers("127.0.0.1", int(port)) for port in re.findall(r"127\.0\.0\.1:(\d+)/", "".join(urls)))
+
+
+async def _run_once(curl: str) -> str:
+    """Make a task at the API that a curl line names, trigger it, and return how that ended."""
+    *_, authorization, url = shlex.split(curl)
+    name, _, token = authorization.partition(": ")
+    task = {"task_name": "report", "task_type": "cron", "schedule_expression": "0 0 29 2 *"}
+    async with httpx.AsyncClient(trust_env=False, headers={name: token}) as client:
+        task_id = (await client.post(url, json=task)).json()["task_id"]
+        execution_id = (await client.post(f"{url}/{task_id}/trigger")).json()["execution_id"]
+        execution = url.replace("/tasks", f"/executions/{execution_id}")
+
+        async def ended() -> bool:
+            return (await client.get(execution)).json()["status"] not in {"pending", "running"}
+
+        await eventually(ended, 15)
+        return str((await client.get(execution)).json()["status"])
 
 
 async def test_dev_keeps_a_tasks_file_that_somebody_edited(environment: dict[str, str], tmp_path: Path) -> None:

@@ -200,7 +200,7 @@ def _client(address: str) -> redis.Redis:
 
 
 def _holder(environ: dict[str, str]) -> subprocess.Popen[str]:
-    return subprocess.Popen(  # noqa: S603  # a program of this file, on this Python
+    return subprocess.Popen(  # a program of this file, on this Python
         [sys.executable, "-c", _HOLDER], env=environ, stdout=subprocess.PIPE, text=True
     )
 
@@ -229,7 +229,7 @@ def test_a_container_that_cannot_be_run_is_replaced_by_an_installed_program(
     path = f"{docker.parent}{os.pathsep}{local_only['PATH']}"
     engine = {"PATH": path, "DOCKER_HOST": f"unix://{tmp_path}/none.sock", "TASKQUEUE_DEV_CONTAINERS": "yes"}
 
-    ended = subprocess.run(  # noqa: S603  # a program of this file, on this Python
+    ended = subprocess.run(  # a program of this file, on this Python
         [sys.executable, "-c", _TELLER], env=local_only | engine, capture_output=True, text=True, timeout=60, check=True
     )
 

@@ -67,7 +67,7 @@ def test_assets_are_found_inside_the_installed_wheel(installed: Path, tmp_path: 
 
 
 def _run(*command: str | Path, cwd: Path | None = None) -> str:
-    done = subprocess.run(  # noqa: S603  # programs of the environments made here
+    done = subprocess.run(  # programs of the environments made here
         command, cwd=cwd, capture_output=True, text=True, check=False, timeout=120
     )
     assert done.returncode == 0, done.stdout + done.stderr

@@ -171,9 +171,9 @@ def api_settings(reports: str, **more: object) -> Settings:
 
 
 @asynccontextmanager
-async def reports_endpoint() -> AsyncIterator[str]:
-    """Serve an endpoint that answers each request with REPORT; the value is its URL."""
-    async with raw_endpoint(mirror(lambda _head, _body: answer(200, json.dumps(REPORT).encode()))) as url:
+async def reports_endpoint(report: object = REPORT) -> AsyncIterator[str]:
+    """Serve an endpoint that answers each request with `report`; the value is its URL."""
+    async with raw_endpoint(mirror(lambda _head, _body: answer(200, json.dumps(report).encode()))) as url:
         yield url
 
 
@@ -185,9 +185,11 @@ async def start_api(system: System, settings: Settings, environment: Mapping[str
 
 
 @asynccontextmanager
-async def api_system(system: System, *, scheduler: Settings | None = None) -> AsyncIterator[ApiSystem]:
-    """Start one of each process in `system`, and an endpoint; they are ready."""
-    async with reports_endpoint() as reports:
+async def api_system(
+    system: System, *, scheduler: Settings | None = None, report: object = REPORT
+) -> AsyncIterator[ApiSystem]:
+    """Start one of each process in `system`, and an endpoint that answers with `report`; they are ready."""
+    async with reports_endpoint(report) as reports:
         system.write_tasks(system.task("nightly_cleanup", name="Nightly cleanup"))
         named: Settings = {"scheduler": {"instance_id": "scheduler-1"}}
         leader, worker = await system.scheduler_and_worker(

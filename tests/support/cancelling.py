@@ -16,7 +16,7 @@ from taskqueue.store.cancellations import CancelAnswer, CancelOutcome
 from taskqueue.store.connection import RedisStore
 from taskqueue.store.jobs import Claimant, JobStore, Verdict
 from tests.support.claims import FIRST, KEPT, OTHER, due_job, terms, worker_lives
-from tests.support.values import TEN_O_CLOCK, a_record, an_occurrence
+from tests.support.values import TEN_O_CLOCK, a_record, a_wait, an_occurrence
 
 MINUTE = timedelta(minutes=1)
 OCCURRENCE = an_occurrence(users=2, over_by=TEN_O_CLOCK + timedelta(hours=12))
@@ -58,7 +58,7 @@ async def put_back(
         body=encode_message(message.for_attempt(following)),
         record=a_record(job, status=Status.RETRYING, occurrence=message.occurrence) if retry else None,
         kept=KEPT,
-        waits_for=waits_for,
+        wait=None if waits_for is None else a_wait(waits_for),
     )
 
 

@@ -63,6 +63,8 @@ def _run(order: Mapping[str, Any], descriptors: Sequence[int]) -> NoReturn:
     for standard, descriptor in enumerate(descriptors):
         os.dup2(descriptor, standard)
         os.close(descriptor)
+    # Those that were there know of another file: whether it can be sought, and what it is for.
+    sys.stdout, sys.stderr = (open(number, "w", buffering=1, closefd=False) for number in (1, 2))  # noqa: SIM115
     os.environ.clear()
     os.environ.update(order["environment"])
     os.chdir(order["directory"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import deque
 from typing import Any
 from uuid import uuid4
 
@@ -22,6 +23,30 @@ schemathesis.openapi.format("uri", st.integers(1, 65535).map("http://127.0.0.1:{
 schemathesis.openapi.format(
     "date-time", st.datetimes().map(lambda each: f"{2100 + each.year % 100}-{each:%m-%dT%H:%M:%S}Z")
 )
+
+
+#: ids of tasks that were made, the latest last
+_made: deque[str] = deque(maxlen=20)
+_PLAIN_ID = re.compile(r"[A-Za-z0-9._-]{1,64}", re.ASCII)
+
+
+@schemathesis.hook
+def after_call(_context: schemathesis.HookContext, case: schemathesis.Case, response: schemathesis.Response) -> None:
+    """Remember which tasks there are."""
+    if case.operation.label == "POST /api/v1/tasks" and response.status_code == 201:
+        _made.append(response.json()["task_id"])
+
+
+@schemathesis.hook
+def map_body(context: schemathesis.HookContext, body: Any) -> Any:
+    """Let most tasks depend on one that there is: a request names one of two, and the other one would be made up."""
+    operation = context.operation
+    if _made and isinstance(body, dict) and operation is not None and operation.label.endswith("/dependencies"):
+        wanted = body.get("depends_on_task_id")
+        # What is not an id stays: it is to be refused.
+        if isinstance(wanted, str) and _PLAIN_ID.fullmatch(wanted):
+            return {**body, "depends_on_task_id": _made[len(wanted) % len(_made)]}
+    return body
 
 
 @schemathesis.hook

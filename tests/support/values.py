@@ -15,6 +15,7 @@ from taskqueue.core.occurrence import Occurrence
 from taskqueue.core.outcome import OutcomeClass
 from taskqueue.core.state import Status
 from taskqueue.core.task import Priority, Target, Task
+from taskqueue.core.wait import WaitRecord
 
 #: the instant of the spec's example
 TEN_O_CLOCK = datetime(2024, 1, 15, 10, 0, tzinfo=UTC)
@@ -111,3 +112,8 @@ def an_attempt(**changes: Any) -> AttemptRecord:
         "worker_id": "worker-1",
     }
     return AttemptRecord(**fields | changes)
+
+
+def a_wait(limit: str = "global", *, since: datetime = TEN_O_CLOCK, attempt: int = 1) -> WaitRecord:
+    """Return that a job was put aside for a limit."""
+    return WaitRecord.for_limit(limit, since=since, attempt=attempt)

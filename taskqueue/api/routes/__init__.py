@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fastapi import APIRouter
 
-from taskqueue.api.routes import audit, bulk, dependencies, executions, runs, stats, status, tasks, workers
+from taskqueue.api.routes import audit, bulk, dependencies, executions, explain, runs, stats, status, tasks, workers
 
 #: in the order of the OpenAPI document
 ROUTERS: tuple[APIRouter, ...] = (
@@ -16,6 +16,7 @@ ROUTERS: tuple[APIRouter, ...] = (
     dependencies.router,
     status.router,
     stats.router,
+    explain.router,
     workers.router,
     audit.router,
 )

@@ -49,6 +49,19 @@ def test_a_running_job_says_who_has_it(store: redis.Redis, run_exec: RunExec) ->
     assert (code, out.split(",")[0]) == (0, "a: runs on worker-1:aa")
 
 
+def test_many_jobs_are_cancelled_only_with_consent(store: redis.Redis, run_exec: RunExec) -> None:
+    jobs = [f"job-{number}" for number in range(11)]
+
+    assert run_exec("cancel", *jobs, "--dry-run") == (0, "would cancel 11 jobs\n", "")
+    assert run_exec("cancel", *jobs)[:2] == (4, "")
+    assert store.keys("*") == []
+
+    code, out, _ = run_exec("cancel", *jobs, "--yes", "-o", "json")
+
+    told = [json.loads(line) for line in out.splitlines()]
+    assert (code, [(each["id"], each["outcome"]) for each in told]) == (0, [(job, "marked") for job in jobs])
+
+
 @pytest.mark.parametrize(
     ("word", "said"), [("success", "success"), ("failing:expired", "failed"), ("failed", "failed")]
 )
@@ -153,8 +166,8 @@ def test_logs_as_json_is_an_object_a_line(store: redis.Redis, run_exec: RunExec)
 
 
 @pytest.mark.usefixtures("store")
-def test_logs_of_a_job_that_nobody_knows_is_exit_1(run_exec: RunExec) -> None:
-    assert run_exec("logs", "a") == (1, "", "a: no log\n")
+def test_logs_of_a_job_that_nobody_knows_is_exit_3(run_exec: RunExec) -> None:
+    assert run_exec("logs", "a") == (3, "", "a: no log\n")
 
 
 def test_show_of_a_cancelled_job_says_so_before_its_message_has_come(store: redis.Redis, run_exec: RunExec) -> None:
@@ -167,10 +180,10 @@ def test_show_of_a_cancelled_job_says_so_before_its_message_has_come(store: redi
 
 
 @pytest.mark.usefixtures("store")
-def test_show_of_a_job_that_nobody_knows_is_exit_1(run_exec: RunExec) -> None:
+def test_show_of_a_job_that_nobody_knows_is_exit_3(run_exec: RunExec) -> None:
     code, out, _ = run_exec("show", "a")
 
-    assert (code, json.loads(out)["status"]) == (1, None)
+    assert (code, json.loads(out)["status"]) == (3, None)
 
 
 def test_a_key_of_another_type_is_named(store: redis.Redis, run_exec: RunExec) -> None:
@@ -187,7 +200,7 @@ def test_a_key_of_another_type_is_named(store: redis.Redis, run_exec: RunExec) -
 def test_without_redis_one_line_says_so(run_exec: RunExec, verb: str) -> None:
     code, out, err = run_exec(verb, "a")
 
-    assert (code, out) == (1, "")
+    assert (code, out) == (5, "")
     assert err.startswith("Redis: ")
     assert len(err.splitlines()) == 1
 

@@ -195,14 +195,14 @@ def test_what_is_no_job_cannot_be_replayed(pile: FailedPile, run_failed: Run) ->
 
 
 @pytest.mark.parametrize("verb", ["replay", "drop"])
-def test_nobody_to_ask_is_wrong_usage_and_nothing_is_changed(
+def test_with_nobody_to_ask_it_refuses_and_nothing_is_changed(
     pile: FailedPile, store: redis.Redis, run_failed: Run, verb: str
 ) -> None:
     failed(pile, store, 1)
 
     code, _, err = run_failed(verb)
 
-    assert code == 2
+    assert code == 4
     assert "--yes" in err
     assert len(pile.lying()) == 1
 
@@ -220,6 +220,20 @@ def test_on_a_terminal_it_asks_and_goes_by_the_answer(
 
     assert (code, asked, len(pile.lying())) == (0, ["replay: 1?"], left)
     assert "1 failures of 1 kinds" in out
+
+
+def test_what_became_of_a_replay_and_a_drop_comes_as_json_on_request(
+    pile: FailedPile, store: redis.Redis, run_failed: Run
+) -> None:
+    failed(pile, store, 1)
+    pile.add(2)
+
+    replayed = json.loads(run_failed("replay", "--yes", "--job", "job-1", "-o", "json")[1])
+    dropped = json.loads(run_failed("drop", "--yes", "-o", "json")[1])
+
+    left = {"no_job": 0, "damaged_key": 0}
+    assert replayed == {"replayed": 1, "before": 0, "succeeded_since": 0, "left": left}
+    assert dropped == {"dropped": 1, "saved_in": None}
 
 
 def test_a_dry_run_says_what_would_be_replayed(pile: FailedPile, store: redis.Redis, run_failed: Run) -> None:
@@ -270,7 +284,7 @@ def test_without_redis_nothing_is_replayed(pile: FailedPile, run_failed: Run, mo
 
     code, _, err = run_failed("replay", "--yes")
 
-    assert code == 1
+    assert code == 5
     assert err.startswith("Redis: ")
     assert len(pile.lying()) == 1
 
@@ -303,7 +317,10 @@ def test_what_was_replayed_before_redis_failed_is_told(
 
     monkeypatch.setattr(Replays, "replay", until_the_second)
 
-    assert run_failed("replay", "--yes") == (1, "replayed 1\n", "Redis: gone\n")
+    code, out, err = run_failed("replay", "--yes")
+
+    assert (code, out) == (5, "replayed 1\n")
+    assert err.startswith("Redis: gone; ")
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable
 
 import pytest
+import yaml
 
 from tests.support.failed_pile import FailedPile, Lying
 
@@ -46,6 +47,15 @@ def test_failures_are_counted_by_task_host_and_error_whatever_ids_the_error_name
         "2024-01-15T10:02:00Z",
     )
     assert found["kinds"][0]["example"]["host"] == "https://api.example.com:443"
+
+
+def test_kinds_and_lists_come_as_yaml_on_request(pile: FailedPile, run_failed: Run) -> None:
+    for number in range(2):
+        pile.add(number)
+
+    assert yaml.safe_load(run_failed("stats", "-o", "yaml")[1])["total"] == 2
+    listed = list(yaml.safe_load_all(run_failed("list", "-o", "yaml")[1]))
+    assert [failure["job_id"] for failure in listed] == ["job-0", "job-1"]
 
 
 def test_looking_leaves_messages_headers_and_their_order_as_they_were(pile: FailedPile, run_failed: Run) -> None:
@@ -118,12 +128,12 @@ def test_show_tells_all_about_a_job_without_characters_that_a_terminal_acts_on(
     assert shown["headers"]["taskqueue-attempts"] == 3
 
 
-def test_show_of_a_job_that_is_not_there_is_exit_1(pile: FailedPile, run_failed: Run) -> None:
+def test_show_of_a_job_that_is_not_there_is_exit_3(pile: FailedPile, run_failed: Run) -> None:
     pile.add(1)
 
     code, out, err = run_failed("show", "job-2")
 
-    assert (code, out) == (1, "")
+    assert (code, out) == (3, "")
     assert "no message of this job" in err
 
 
@@ -156,7 +166,7 @@ def test_without_rabbitmq_one_line_says_so(run_failed: Run, monkeypatch: pytest.
 
     code, out, err = run_failed("list")
 
-    assert (code, out, len(err.splitlines()), "s3cret" in err) == (1, "", 1, False)
+    assert (code, out, len(err.splitlines()), "s3cret" in err) == (5, "", 1, False)
 
 
 @pytest.mark.usefixtures("directory")

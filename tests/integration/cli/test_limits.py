@@ -54,9 +54,21 @@ def test_the_global_limit_is_set_with_a_burst(store: redis.Redis, capsys: pytest
 def test_clear_says_whether_something_was_set(store: redis.Redis, capsys: pytest.CaptureFixture[str]) -> None:
     run(capsys, "set", "global", "0", "--for", "1h")
 
-    assert run(capsys, "clear", "global") == (0, "global: the limit of worker.yaml holds again\n", "")
-    assert run(capsys, "clear", "global") == (0, "global: nothing was set\n", "")
+    assert run(capsys, "clear", "global", "--yes") == (0, "global: the limit of worker.yaml holds again\n", "")
+    assert run(capsys, "clear", "global", "--yes") == (0, "global: nothing was set\n", "")
     assert store.keys("*") == []
+
+
+def test_a_limit_is_cleared_only_with_consent(store: redis.Redis, capsys: pytest.CaptureFixture[str]) -> None:
+    run(capsys, "set", "global", "0", "--for", "1h")
+
+    assert run(capsys, "clear", "global")[:2] == (4, "")
+    assert run(capsys, "clear", "global", "--dry-run")[:2] == (
+        0,
+        "would let the limit of worker.yaml hold again for global\n",
+    )
+    assert store.keys("*") != []
+    assert json.loads(run(capsys, "clear", "global", "--yes", "-o", "json")[1]) == {"name": "global", "was_set": True}
 
 
 @pytest.mark.usefixtures("store")
@@ -89,12 +101,12 @@ def test_a_bad_argument_writes_nothing_and_says_what_to_use(
 
 
 @pytest.mark.usefixtures("directory")
-@pytest.mark.parametrize("arguments", [("show",), ("set", "global", "1", "--for", "1h"), ("clear", "global")])
-def test_a_redis_that_is_not_there_is_exit_code_1(
+@pytest.mark.parametrize("arguments", [("show",), ("set", "global", "1", "--for", "1h"), ("clear", "global", "--yes")])
+def test_a_redis_that_is_not_there_is_exit_code_5(
     capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...]
 ) -> None:
     code, out, err = run(capsys, *arguments)
-    assert (code, out) == (1, "")
+    assert (code, out) == (5, "")
     assert DEAD_ADDRESS in err
 
 

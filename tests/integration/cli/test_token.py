@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import redis
+import yaml
 
 from taskqueue.cli.main import main
 from taskqueue.core.token import digest_of, read_token
@@ -83,11 +84,44 @@ def test_an_empty_list_is_a_list(store: redis.Redis, run_token: Run) -> None:
 def test_a_revoked_token_stays_in_the_list(store: redis.Redis, run_token: Run) -> None:
     token_id, _ = created(run_token)
 
-    code, out, _ = run_token("revoke", token_id)
+    code, out, _ = run_token("revoke", token_id, "--yes")
 
     assert code == 0
     assert out.startswith(f"{token_id} (ci): revoked at ")
     assert listed(run_token)[0]["state"] == "revoked"
+
+
+def test_without_consent_no_token_is_revoked(store: redis.Redis, run_token: Run) -> None:
+    token_id, _ = created(run_token)
+
+    refused = run_token("revoke", token_id)
+    dry = run_token("revoke", token_id, "--dry-run")
+
+    assert refused == (
+        4,
+        "",
+        f"revoke token {token_id} for good: nobody to ask; add --yes, or --dry-run to look first\n",
+    )
+    assert dry == (0, f"would revoke token {token_id} for good\n", "")
+    assert listed(run_token)[0]["state"] == "active"
+
+
+def test_a_token_that_is_revoked_is_not_rotated(store: redis.Redis, run_token: Run) -> None:
+    token_id, _ = created(run_token)
+    run_token("revoke", token_id, "--yes")
+
+    code, out, err = run_token("rotate", token_id)
+
+    assert (code, out) == (4, "")
+    assert "is revoked" in err
+
+
+def test_programs_get_the_token_as_an_object_on_request(store: redis.Redis, run_token: Run) -> None:
+    code, out, _ = run_token("create", "--scope", "read", "--name", "ci", "-o", "yaml")
+
+    made = yaml.safe_load(out)
+    assert (code, made["name"], made["scope"], made["expires_at"]) == (0, "ci", "read", None)
+    assert made["token"].startswith(f"tq_{made['id']}_")
 
 
 def test_a_rotated_token_keeps_its_id_and_has_another_secret(store: redis.Redis, run_token: Run) -> None:
@@ -114,11 +148,11 @@ def test_a_rotation_without_overlap_leaves_one_secret(store: redis.Redis, run_to
     assert row["expires_at"] > row["created_at"]
 
 
-@pytest.mark.parametrize("verb", ["revoke", "rotate"])
-def test_an_unknown_id_is_a_failure(store: redis.Redis, run_token: Run, verb: str) -> None:
-    code, out, err = run_token(verb, "aaaaaaaaaa")
+@pytest.mark.parametrize(("verb", "options"), [("revoke", ["--yes"]), ("rotate", [])])
+def test_an_unknown_id_is_not_found(store: redis.Redis, run_token: Run, verb: str, options: list[str]) -> None:
+    code, out, err = run_token(verb, "aaaaaaaaaa", *options)
 
-    assert (code, out) == (1, "")
+    assert (code, out) == (3, "")
     assert err == "there is no token aaaaaaaaaa; see taskqueue token list\n"
 
 
@@ -148,5 +182,5 @@ def test_wrong_usage_is_named_and_changes_nothing(
 def test_without_redis_it_fails_and_says_where_it_looked(run_token: Run) -> None:
     code, out, err = run_token("list")
 
-    assert (code, out) == (1, "")
+    assert (code, out) == (5, "")
     assert DEAD_ADDRESS in err

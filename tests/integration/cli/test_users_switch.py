@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import signal
 import subprocess
 import sys
@@ -97,7 +98,7 @@ def test_without_redis_one_line_says_how_far_it_got(run_users: Run) -> None:
     code, out, err = run_users("enable", "daily_report", "ada")
 
     (line,) = err.splitlines()
-    assert (code, out) == (1, "enabled daily_report for 0 users\n")
+    assert (code, out) == (5, "enabled daily_report for 0 users\n")
     assert line.startswith("stopped at USER 1: Redis: ")
     assert "run the same command again" in line
 
@@ -113,7 +114,7 @@ def test_a_key_of_another_type_is_named_without_control_characters(store: redis.
 
 @pytest.mark.usefixtures("directory")
 def test_ctrl_c_while_waiting_for_ids_ends_the_command() -> None:
-    with subprocess.Popen(  # noqa: S603 - our own command
+    with subprocess.Popen(
         [str(Path(sys.executable).with_name("taskqueue")), "users", "enable", "daily_report", "-"],
         stdin=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -130,3 +131,29 @@ def test_ctrl_c_while_waiting_for_ids_ends_the_command() -> None:
         assert process.wait(timeout=30) == 130
     assert first.startswith(b"<stdin>:1: byte 1 is not UTF-8")
     assert last.startswith(b"interrupted: enabled daily_report for 0 users; ")
+
+
+MANY = [f"user-{number}" for number in range(11)]
+
+
+@pytest.mark.parametrize("users", [MANY, ["-"]])
+def test_many_users_are_disabled_only_with_consent(store: redis.Redis, run_users: Run, users: list[str]) -> None:
+    code, out, err = run_users("disable", "daily_report", *users)
+
+    assert (code, out) == (4, "")
+    assert "disable daily_report for " in err
+    assert "--yes" in err
+    assert store.dbsize() == 0
+
+
+def test_many_users_are_disabled_with_consent(store: redis.Redis, run_users: Run) -> None:
+    code, out, _ = run_users("disable", "daily_report", *MANY, "--yes", "-o", "json")
+
+    assert (code, json.loads(out)["users"]) == (0, 11)
+    assert store.hget("taskqueue:users:user-10:tasks", "daily_report") == "0"
+
+
+@pytest.mark.parametrize(("verb", "said"), [("enable", "would enable"), ("disable", "would disable")])
+def test_a_dry_run_writes_nothing(store: redis.Redis, run_users: Run, verb: str, said: str) -> None:
+    assert run_users(verb, "daily_report", *MANY, "--dry-run") == (0, f"{said} daily_report for 11 users\n", "")
+    assert store.dbsize() == 0

@@ -13,6 +13,7 @@ from textwrap import dedent
 
 import pytest
 import redis
+import yaml
 
 Run = Callable[..., tuple[int, str, str]]
 
@@ -43,7 +44,7 @@ def _tasks(directory: Path) -> None:
 def on_a_terminal(*arguments: str) -> str:
     """Return what `taskqueue users` shows on a terminal of 120 columns."""
     ours, theirs = pty.openpty()
-    completed = subprocess.run(  # noqa: S603 - our own command
+    completed = subprocess.run(
         [str(Path(sys.executable).with_name("taskqueue")), "users", *arguments],
         stdout=theirs,
         stderr=subprocess.PIPE,
@@ -176,6 +177,15 @@ def test_json_lines_tell_the_rule(run_users: Run) -> None:
     assert json.loads(out) == {"user_id": "bob", "task_id": "news", "enabled": False, "rule": "own_switch"}
 
 
+@pytest.mark.usefixtures("three_users")
+def test_a_list_is_a_document_of_yaml_for_each_user_on_request(run_users: Run) -> None:
+    _, out, _ = run_users("list", "--task", "news", "--disabled", "-o", "yaml")
+
+    assert list(yaml.safe_load_all(out)) == [
+        {"user_id": "bob", "task_id": "news", "enabled": False, "rule": "own_switch"}
+    ]
+
+
 def test_a_list_of_many_ends_at_its_limit(store: redis.Redis, run_users: Run) -> None:
     pipeline = store.pipeline(transaction=False)
     for number in range(3000):
@@ -233,9 +243,9 @@ def test_wrong_usage_is_exit_2(run_users: Run, arguments: list[str], problem: st
 
 
 @pytest.mark.parametrize("arguments", [["show", "ada"], ["list"]])
-def test_without_redis_there_is_one_line_and_exit_1(run_users: Run, arguments: list[str]) -> None:
+def test_without_redis_there_is_one_line_and_exit_5(run_users: Run, arguments: list[str]) -> None:
     code, out, err = run_users(*arguments)
 
-    assert (code, out) == (1, "")
+    assert (code, out) == (5, "")
     assert err.startswith("Redis: ")
     assert len(err.splitlines()) == 1

@@ -53,9 +53,9 @@ async def test_a_round_queues_what_is_due_and_tells_of_it(
 async def test_a_round_takes_a_bounded_number_and_says_that_there_may_be_more(
     loop: ApiTasks, tasks: ApiTaskStore, redis: Redis
 ) -> None:
-    await tasks.create_many([a_new_task(number) for number in range(1, 251)])
+    await tasks.create_many([a_new_task(number) for number in range(1, 601)])
     assert [await loop.round(), await loop.round(), await loop.round()] == [True, False, False]
-    assert await redis.zcard(keys.DELAYED) == 250
+    assert await redis.zcard(keys.DELAYED) == 600
 
 
 async def test_a_task_that_cannot_be_read_keeps_out_no_other_and_is_told(
@@ -67,6 +67,23 @@ async def test_a_task_that_cannot_be_read_keeps_out_no_other_and_is_told(
     assert [event.task for event in events.of(ApiTaskUnreadable)] == [ONE]
     assert await redis.zcard(keys.DELAYED) == 1
     assert await redis.zscore(keys.API_DUE, ONE) == to_unix_ms(clock() + timedelta(minutes=1))
+
+
+async def test_a_task_of_two_revisions_keeps_out_no_other_and_is_told_with_the_remedy(
+    loop: ApiTasks, tasks: ApiTaskStore, redis: Redis, events: EventLog, clock: Clock
+) -> None:
+    await tasks.create_many([a_new_task(1), a_new_task(2)])
+    await redis.hset(keys.api_task(ONE), "rev", 7)
+    await loop.round()
+    (told,) = events.of(ApiTaskUnreadable)
+    assert told.task == ONE
+    assert told.error.endswith(f"redis-cli HSET {keys.api_task(ONE)} rev 1")
+    assert await redis.zcard(keys.DELAYED) == 1
+
+    await redis.hset(keys.api_task(ONE), "rev", 1)
+    clock.time += timedelta(minutes=1)
+    await loop.round()
+    assert await redis.zcard(keys.DELAYED) == 2
 
 
 @pytest.mark.parametrize("payload", ["NaN", '"\\ud800"', '"' + "y" * 70_000 + '"'])

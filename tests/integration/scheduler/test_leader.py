@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Mapping, Sequence
 
 import pytest
@@ -30,6 +31,7 @@ from tests.support.scheduling import NewScheduler, TasksFile, task_type
 from tests.support.tcp_proxy import TcpProxy
 
 LEASE = "taskqueue:distribution:lock"
+STATUS = "taskqueue:fleet:schedulers:status"
 
 
 @pytest.fixture(autouse=True)
@@ -46,6 +48,15 @@ async def test_of_two_schedulers_one_leads(new_scheduler: NewScheduler, redis: R
     assert (await redis.get(LEASE)).startswith("first:")
     assert [event.leading for event in first.events.of(LeaderChanged)] == [False, True]
     assert [event.leading for event in second.events.of(LeaderChanged)] == [False]
+
+    async def told() -> dict[str, bool]:
+        said = [json.loads(status) for status in (await redis.hgetall(STATUS)).values()]
+        return {status["instance_id"]: status["leading_since"] is not None for status in said}
+
+    async def both_have_told() -> bool:
+        return await told() == {"first": True, "second": False}
+
+    await eventually(both_have_told)
 
 
 async def test_a_clean_stop_hands_over_within_two_seconds(new_scheduler: NewScheduler) -> None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from datetime import timedelta
 from functools import partial
 
 import pytest
 
 from taskqueue.assets import asset_dir
 from taskqueue.core.occurrence import Progress
+from taskqueue.core.skipped import SkippedInstants
 from taskqueue.errors import DamagedKeyError, LeaseLostError
 from taskqueue.store import keys
 from taskqueue.store.api_runs import ApiRuns
@@ -51,6 +53,11 @@ class Writes:
 
     async def due_sync(self, token: str) -> None:
         await self.plan.due.sync(token, remove=["gone"], keep=[(ENTRY.member, "another rule", TEN_O_CLOCK)])
+
+    async def due_skipped(self, token: str) -> None:
+        until = TEN_O_CLOCK + timedelta(hours=1)
+        skipped = SkippedInstants(first=TEN_O_CLOCK, until=until, reason="missed", noted_at=until)
+        await self.plan.due.note_skipped(token, [(ENTRY.member, skipped)])
 
     async def due_hold(self, token: str) -> None:
         await self.plan.due.hold(token, ENTRY)

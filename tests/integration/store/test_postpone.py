@@ -8,12 +8,13 @@ import pytest
 from taskqueue.core.instants import to_unix_ms
 from taskqueue.core.job import Job
 from taskqueue.core.state import Status
+from taskqueue.core.wait import WaitRecord
 from taskqueue.store import keys
 from taskqueue.store.connection import RedisStore
 from taskqueue.store.delayed import WAITING_KEPT
 from taskqueue.store.jobs import Claimant, JobStore, Verdict
 from tests.support.claims import AGAIN, FIRST, KEPT, OTHER, due_job, terms
-from tests.support.values import a_record
+from tests.support.values import a_record, a_wait
 
 A_MINUTE = timedelta(minutes=1)
 MILLISECOND = timedelta(milliseconds=1)
@@ -169,3 +170,58 @@ async def test_a_job_put_back_into_the_past_is_kept_from_now(jobs: JobStore, sto
     job = due_job()
     await postpone(jobs, job, next_attempt=1, until=datetime(1970, 1, 2, tzinfo=UTC))
     assert await store.command("PTTL", keys.delayed_job(job.id)) > (KEPT - A_MINUTE) // MILLISECOND
+
+
+async def park(jobs: JobStore, job: Job, wait: WaitRecord) -> str:
+    return await jobs.postpone(
+        job, FIRST, next_attempt=job.attempt, until=wait.since, body=b"message", record=None, kept=KEPT, wait=wait
+    )
+
+
+async def test_a_park_leaves_what_it_waits_for_beside_the_record(jobs: JobStore, store: RedisStore) -> None:
+    job, wait = due_job(), a_wait("task:daily_report")
+
+    await park(jobs, job, wait)
+
+    assert [WaitRecord.from_json(text) for text in await waits(store, job)] == [wait]
+    assert 0 < int(await store.command("PTTL", keys.waits(job.id))) <= timedelta(days=7) // MILLISECOND
+
+
+async def test_a_park_asked_again_leaves_its_wait_once(jobs: JobStore, store: RedisStore) -> None:
+    job, wait = due_job(), a_wait()
+
+    for _ in range(2):
+        await park(jobs, job, wait)
+
+    assert len(await waits(store, job)) == 1
+
+
+async def test_of_many_waits_the_latest_fifty_stay(jobs: JobStore, store: RedisStore) -> None:
+    job, since = due_job(), datetime(2024, 1, 15, 10, tzinfo=UTC)
+
+    for number in range(53):
+        await park(jobs, job, a_wait(since=since + number * A_MINUTE))
+
+    found = [WaitRecord.from_json(text).since for text in await waits(store, job)]
+    assert (len(found), found[0]) == (50, since + 3 * A_MINUTE)
+
+
+async def test_a_retry_and_a_job_that_nothing_held_back_leave_no_wait(jobs: JobStore, store: RedisStore) -> None:
+    job = due_job()
+    await jobs.admit(job, FIRST, terms())
+
+    await postpone(jobs, job, next_attempt=2)
+
+    assert await waits(store, job) == []
+
+
+async def test_a_key_of_another_type_keeps_no_job_from_being_parked(jobs: JobStore, store: RedisStore) -> None:
+    job = due_job()
+    await store.command("SET", keys.waits(job.id), "nonsense")
+
+    assert await park(jobs, job, a_wait()) == "stored"
+
+
+async def waits(store: RedisStore, job: Job) -> list[bytes]:
+    found: list[bytes] = await store.command("LRANGE", keys.waits(job.id), 0, -1)
+    return found

@@ -230,7 +230,7 @@ def test_the_file_runs_by_itself_with_redis_cli(redis_server: Redis, redis_db: i
     password = {"REDISCLI_AUTH": redis_server.password} if redis_server.password else {}
     command += ["--eval", str(asset_dir("lua") / "rate_limit.lua"), BUCKET, ",", "1", "1", "1", "1000"]
     answers = [
-        subprocess.run(  # noqa: S603  # redis-cli as installed, with our own arguments
+        subprocess.run(  # redis-cli as installed, with our own arguments
             command,
             capture_output=True,
             text=True,

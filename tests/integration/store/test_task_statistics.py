@@ -104,6 +104,19 @@ async def test_of_a_file_task_the_calls_of_35_days_are_counted(stats: TaskStatsS
     assert found.last_days == Ends(total=2, success=1, failed=1)
 
 
+async def test_a_call_that_was_cancelled_is_no_success_and_no_failure_of_a_file_task(
+    stats: TaskStatsStore, jobs: JobStore
+) -> None:
+    ended = Ended(jobs, "daily_report", "user-1")
+    for status in (Status.CANCELLED, Status.SUCCESS, Status.CANCELLED, Status.FAILED):
+        await ended(status, NOON)
+
+    found = await stats.of_file_task("daily_report", NOON)
+
+    assert found.ends == found.last_days == Ends(total=4, success=1, failed=1)
+    assert found.ends.success_rate == 0.5
+
+
 async def test_a_task_that_never_ran_has_counts_of_nothing(stats: TaskStatsStore, task_id: str) -> None:
     found = await stats.of_api_task(task_id, NOON)
 

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from taskqueue.core.token import Scope, TokenState, read_token
-from taskqueue.errors import DamagedKeyError, InvalidValueError
+from taskqueue.errors import DamagedKeyError, NotFoundError, RefusedError
 from taskqueue.store import keys
 from taskqueue.store.connection import RedisStore
 from taskqueue.store.scripts import Scripts
@@ -129,14 +129,14 @@ async def test_a_revoked_token_gets_no_new_secret(tokens: TokenStore) -> None:
     made = await create(tokens)
     await tokens.revoke(made.token.token_id, NOW)
 
-    with pytest.raises(InvalidValueError, match="is revoked"):
+    with pytest.raises(RefusedError, match="is revoked"):
         await tokens.rotate(made.token.token_id, now=NOW, overlap=HOUR)
 
 
 async def test_an_expired_token_gets_a_new_secret_only_with_a_new_end(tokens: TokenStore) -> None:
     made = await create(tokens, expires_at=NOW)
 
-    with pytest.raises(InvalidValueError, match="has expired; say with --expires"):
+    with pytest.raises(RefusedError, match="has expired; say with --expires"):
         await tokens.rotate(made.token.token_id, now=NOW, overlap=HOUR)
     renewed = await tokens.rotate(made.token.token_id, now=NOW, overlap=HOUR, expires_at=NOW + HOUR)
 
@@ -144,9 +144,9 @@ async def test_an_expired_token_gets_a_new_secret_only_with_a_new_end(tokens: To
 
 
 async def test_what_does_not_exist_can_be_neither_revoked_nor_rotated(tokens: TokenStore) -> None:
-    with pytest.raises(InvalidValueError, match="no token aaaaaaaaaa"):
+    with pytest.raises(NotFoundError, match="no token aaaaaaaaaa"):
         await tokens.revoke("aaaaaaaaaa", NOW)
-    with pytest.raises(InvalidValueError, match="no token aaaaaaaaaa"):
+    with pytest.raises(NotFoundError, match="no token aaaaaaaaaa"):
         await tokens.rotate("aaaaaaaaaa", now=NOW, overlap=HOUR)
     assert await tokens.all() == []
 

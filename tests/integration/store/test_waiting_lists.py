@@ -8,6 +8,7 @@ import pytest
 
 from taskqueue.core.instants import from_unix_ms, to_unix_ms
 from taskqueue.core.task import Priority
+from taskqueue.core.wait import WaitReason, WaitRecord
 from taskqueue.errors import DamagedKeyError, LeaseLostError
 from taskqueue.store import keys
 from taskqueue.store.connection import RedisStore
@@ -15,6 +16,7 @@ from taskqueue.store.delayed import WAITING_KEPT, DelayedStore
 from taskqueue.store.jobs import JobStore
 from taskqueue.store.scripts import Scripts
 from tests.support.claims import FIRST, KEPT, due_job, terms
+from tests.support.values import a_wait
 
 SECOND = timedelta(seconds=1)
 NOW = from_unix_ms(to_unix_ms(datetime.now(UTC)))
@@ -47,7 +49,7 @@ async def put(
         body=body,
         record=None,
         kept=KEPT,
-        waits_for=limit,
+        wait=None if limit is None else a_wait(limit),
     )
     assert stored == "stored"
 
@@ -327,3 +329,18 @@ async def test_a_job_without_a_place_stands_where_a_normal_one_would(
     await lists.move(token, [read], TASK)
     (moved,) = await lists.head(TASK, 1)
     assert moved.due == SOON
+
+
+async def test_a_job_that_the_leader_lets_wait_for_a_limit_has_that_on_record(
+    jobs: JobStore, lists: DelayedStore, store: RedisStore, token: str
+) -> None:
+    await put(jobs, "retry", None, attempt=1, next_attempt=2)
+    before = datetime.now(UTC) - timedelta(seconds=1)
+
+    await lists.move(token, await lists.due_until(SOON, 10), "host:http%3A%2F%2Fa%3A80")
+
+    (text,) = await store.command("LRANGE", keys.waits("retry"), 0, -1)
+    wait = WaitRecord.from_json(text)
+    assert (wait.limit, wait.reason, wait.attempt) == ("host:http%3A%2F%2Fa%3A80", WaitReason.HOST, 2)
+    assert before < wait.since < before + timedelta(minutes=1)
+    assert 0 < int(await store.command("PTTL", keys.waits("retry"))) <= timedelta(days=7) // timedelta(milliseconds=1)

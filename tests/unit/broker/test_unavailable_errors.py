@@ -2,7 +2,7 @@ import asyncio
 
 import pytest
 
-from taskqueue.broker.connection import unavailable_errors
+from taskqueue.broker.client_errors import unavailable_errors
 from taskqueue.errors import BrokerUnavailableError
 
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from shutil import copy
 
@@ -93,3 +94,54 @@ def test_the_environment_is_checked_too(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setenv("TASKQUEUE_REDIS__DBB", "1")
     code, _, stderr = validate("worker.yaml")
     assert (code, stderr) == (2, "TASKQUEUE_REDIS__DBB: unknown variable; did you mean TASKQUEUE_REDIS__DB?\n")
+
+
+#: ten mistakes, some of them twice in one task
+TEN_MISTAKES = """\
+tasks:
+  - id: "a b"
+    name: One
+    interval: {type: daily, value: 1}
+    config: {endpoint: "ftp://example.com/"}
+  - id: two
+    nam: Two
+    interval: {type: dayly, value: 1}
+    config: {endpoint: "http://example.com/", timeout: soon}
+  - id: three
+    name: Three
+    priority: urgent
+    default_enabled: perhaps
+    interval: {type: cron, expression: "61 * * * *"}
+    config: {endpoint: "http://example.com/", retries: -1}
+"""
+
+
+def test_ten_mistakes_in_one_file_are_all_told_with_their_places(files: Path) -> None:
+    (files / "tasks.yaml").write_text(TEN_MISTAKES)
+
+    code, stdout, stderr = validate("tasks.yaml")
+
+    assert (code, stdout) == (2, "")
+    assert [line.split(": ")[:2] for line in stderr.splitlines()] == [
+        ["tasks.yaml:2:9", "tasks[0].id"],
+        ["tasks.yaml:5:24", "tasks[0].config.endpoint"],
+        ["tasks.yaml:7:5", "tasks[1].nam"],
+        ["tasks.yaml:8:22", "tasks[1].interval.type"],
+        ["tasks.yaml:9:47", "tasks[1].config.timeout"],
+        ["tasks.yaml:12:15", "tasks[2].priority"],
+        ["tasks.yaml:13:22", "tasks[2].default_enabled"],
+        ["tasks.yaml:14:15", "tasks[2].interval.cron"],
+        ["tasks.yaml:14:28", "tasks[2].interval.expression"],
+        ["tasks.yaml:15:47", "tasks[2].config.retries"],
+    ]
+
+
+def test_programs_get_an_object_for_each_file(files: Path) -> None:
+    (files / "worker.yaml").write_text("worker: {pool_size: 0}\n")
+
+    code, stdout, stderr = validate("tasks.yaml", "worker.yaml", "-o", "json")
+
+    good, bad = json.loads(stdout)["files"]
+    assert (code, stderr) == (2, "")
+    assert good == {"file": "tasks.yaml", "ok": True, "problems": [], "warnings": []}
+    assert (bad["ok"], bad["problems"][0].split(": ")[0]) == (False, "worker.yaml:1:21")

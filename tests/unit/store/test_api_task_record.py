@@ -114,7 +114,7 @@ def test_what_is_no_definition_is_refused(text: bytes) -> None:
 
 
 def test_a_record_of_another_task_is_damaged() -> None:
-    values = [task_to_json(an_api_task(1)), b"scheduled", None, None, None, None, None]
+    values = [task_to_json(an_api_task(1)), b"1", b"scheduled", *[None] * 5]
     with pytest.raises(DamagedKeyError, match="its id is"):
         row(numbered_id(2), values)
 
@@ -122,7 +122,7 @@ def test_a_record_of_another_task_is_damaged() -> None:
 def test_a_state_is_read_from_its_fields() -> None:
     task = an_api_task()
     at = str(int(NOON.timestamp() * 1000)).encode()
-    found = row(task.task_id, [task_to_json(task), b"paused", at, at, b"3", b"execution", at])
+    found = row(task.task_id, [task_to_json(task), b"1", b"paused", at, at, b"3", b"execution", at])
     state = ApiTaskState(
         status=TaskStatus.PAUSED,
         next_at=NOON,
@@ -134,10 +134,17 @@ def test_a_state_is_read_from_its_fields() -> None:
     assert found == (task, state)
 
 
+@pytest.mark.parametrize("revision", [b"2", b"", b"one", None])
+def test_a_revision_that_is_not_that_of_the_definition_is_named_with_its_remedy(revision: bytes | None) -> None:
+    task = an_api_task()
+    with pytest.raises(DamagedKeyError, match=rf"revision 1 beside .*HSET taskqueue:api:task:{task.task_id} rev 1$"):
+        row(task.task_id, [task_to_json(task), revision, b"paused", *[None] * 5])
+
+
 @pytest.mark.parametrize("empty", [None, b""])
 def test_fields_that_say_nothing_are_none(empty: bytes | None) -> None:
     task = an_api_task()
-    found = row(task.task_id, [task_to_json(task), b"completed", *[empty] * 5])
+    found = row(task.task_id, [task_to_json(task), b"1", b"completed", *[empty] * 5])
     assert found == (task, ApiTaskState(status=TaskStatus.COMPLETED))
 
 
@@ -147,7 +154,7 @@ def test_fields_that_say_nothing_are_none(empty: bytes | None) -> None:
 )
 def test_a_state_of_another_hand_is_damaged(state: list[bytes | None]) -> None:
     task = an_api_task()
-    values = [task_to_json(task), *state, *[None] * 6][:7]
+    values = [task_to_json(task), b"1", *state, *[None] * 6][:8]
     with pytest.raises(DamagedKeyError, match="redis-cli DEL"):
         row(task.task_id, values)
 

@@ -1,0 +1,43 @@
+package com.example;
+
+import java.net.URI;
+import java.net.URISyntaxException;
+
+/** The address of an API: scheme, host, and perhaps a port and a prefix of the path. */
+final class BaseUrl {
+    private BaseUrl() {
+    }
+
+    /**
+     * The address without a slash at its end.
+     *
+     * @throws IllegalArgumentException where it is none; it says no user name, password or query that was given
+     */
+    static String checked(String given) {
+        if (given == null) {
+            throw new IllegalArgumentException("baseUrl is missing; give one as in https://api.example.com");
+        }
+        URI url = parsed(given);
+        boolean http = "http".equalsIgnoreCase(url.getScheme()) || "https".equalsIgnoreCase(url.getScheme());
+        if (!http || url.getHost() == null) {
+            throw new IllegalArgumentException(
+                "baseUrl is no http or https URL; give one as in https://api.example.com");
+        }
+        if (url.getRawUserInfo() != null || url.getRawQuery() != null || url.getRawFragment() != null) {
+            throw new IllegalArgumentException(
+                "baseUrl of " + url.getHost()
+                    + " has a user, a query or a fragment; give scheme, host, port and path alone");
+        }
+        return given.replaceAll("/+$", "");
+    }
+
+    private static URI parsed(String given) {
+        try {
+            return new URI(given);
+        } catch (URISyntaxException error) {
+            // Neither its message nor its cause: both quote what was given, which may hold a password.
+            throw new IllegalArgumentException(
+                "baseUrl is no URL (at character " + error.getIndex() + "); give one as in https://api.example.com");
+        }
+    }
+}

@@ -1,0 +1,1 @@
+"""What the API has: its operations, what they take, and what they answer."""

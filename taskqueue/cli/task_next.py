@@ -1,0 +1,153 @@
+"""`taskqueue task next`: when a task runs next, with what clock changes do to it."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import pairwise
+from pathlib import Path
+from typing import Annotated
+from zoneinfo import ZoneInfo
+
+import typer
+
+from taskqueue.assets import asset_dir
+from taskqueue.cli.output import Output, OutputFormat, chosen, print_data
+from taskqueue.cli.plan_view import local_text
+from taskqueue.cli.tables import print_table
+from taskqueue.cli.terminal import printable
+from taskqueue.config.catalog import load_catalog
+from taskqueue.config.problems import did_you_mean
+from taskqueue.config.sections import RedisSettings
+from taskqueue.config.settings import load_scheduler_settings
+from taskqueue.core.api_task import OVER
+from taskqueue.core.clock_changes import marks, offset_marks, zone_of
+from taskqueue.core.forecast import next_instants
+from taskqueue.core.instants import parse_rfc3339, rfc3339
+from taskqueue.core.task import Interval
+from taskqueue.core.zones import load_zone
+from taskqueue.errors import ConfigError, InvalidValueError, NotFoundError
+from taskqueue.runtime import utc_now
+from taskqueue.store.api_tasks import ApiTaskStore
+from taskqueue.store.catalog import CatalogStore
+from taskqueue.store.clock import ServerClock
+from taskqueue.store.connection import RedisStore
+from taskqueue.store.scripts import Scripts
+
+_MOST = 10_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Found:
+    """A task's rule, the present instant, and why the task does not run by its rule now; empty where it does."""
+
+    rule: Interval
+    now: datetime
+    held: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Run:
+    """A run to come: on the task's own clock and, where one was asked for, on another."""
+
+    at: datetime
+    local: str
+    elsewhere: str
+    marks: tuple[str, ...]
+
+
+def next_runs(
+    task: Annotated[str, typer.Argument(metavar="ID", help="A task of tasks.yaml, or the id of a task of the API.")],
+    count: Annotated[int, typer.Option(min=1, max=_MOST, help="How many.")] = 10,
+    tz: Annotated[
+        str | None, typer.Option("--tz", metavar="ZONE", help="Also on the clock of this zone, such as Europe/Paris.")
+    ] = None,
+    file: Annotated[
+        Path | None, typer.Option(help="Take the task from this tasks file, and not from what runs.")
+    ] = None,
+    after: Annotated[
+        str | None, typer.Option(metavar="TIME", help="Those after then, RFC 3339; after now when left out.")
+    ] = None,
+    config: Annotated[Path, typer.Option(help="Names Redis, with the environment's overrides.")] = Path(
+        "config/scheduler.yaml"
+    ),
+    output: Output = None,
+) -> None:
+    """Show when a task runs next, in UTC and on its own clock, with what happens where clocks change.
+
+    Users' own intervals are left aside. Exit 3 when there is no such task, 5 when Redis does not answer.
+    """
+    try:
+        zone = None if tz is None else load_zone(tz)
+        since = None if after is None else parse_rfc3339(after)
+    except InvalidValueError as error:
+        raise ConfigError(f"{'--tz' if 'timezone' in str(error) else '--after'}: {error}") from None
+    found = _in_file(task, file) if file else asyncio.run(_running(load_scheduler_settings(config).redis, task))
+    runs = _runs(found, since or found.now, count, zone)
+    _show(task, found, runs, tz, output)
+
+
+def _in_file(task_id: str, file: Path) -> _Found:
+    tasks = load_catalog(file).tasks
+    if task_id not in tasks:
+        raise NotFoundError(f"{file.name}: no task {printable(task_id)}; {did_you_mean(task_id, tasks)}")
+    task = tasks[task_id]
+    return _Found(rule=task.rule(), now=utc_now(), held="" if task.enabled else "disabled in the file")
+
+
+async def _running(settings: RedisSettings, task_id: str) -> _Found:
+    store = RedisStore(settings, client_name="taskqueue-task-next")
+    try:
+        scripts, clock = Scripts(store, asset_dir("lua")), ServerClock(store)
+        await clock.sync()
+        tasks = (await CatalogStore(store, scripts).standing()).tasks
+        if task_id in tasks:
+            task = tasks[task_id]
+            held = "" if task.enabled else "disabled, or paused through the API"
+            return _Found(rule=task.rule(), now=clock(), held=held)
+        row = await ApiTaskStore(store, scripts).get(task_id)
+    finally:
+        await store.close()
+    if row is None:
+        remedy = did_you_mean(task_id, tasks) if tasks else "no task of a file runs yet; name one with --file"
+        raise NotFoundError(f"no task {printable(task_id)} runs; {remedy}")
+    api_task, state = row
+    held = str(state.status) if state.status in OVER or not api_task.enabled else ""
+    return _Found(rule=api_task.rule(), now=clock(), held=held)
+
+
+def _runs(found: _Found, after: datetime, count: int, other: ZoneInfo | None) -> list[_Run]:
+    instants, zone = next_instants(found.rule, after, count), zone_of(found.rule)
+    shown = marks(found.rule, instants, after)
+    return [
+        _Run(
+            at=at,
+            local=local_text(at, zone),
+            elsewhere="" if other is None else local_text(at, other.key),
+            marks=(*said, *_marks_elsewhere(before, at, other)),
+        )
+        for (before, at), said in zip(pairwise([after, *instants]), shown, strict=True)
+    ]
+
+
+def _marks_elsewhere(before: datetime, at: datetime, other: ZoneInfo | None) -> list[str]:
+    return [] if other is None else [f"{mark} in {other.key}" for mark in offset_marks(before, at, other)]
+
+
+def _show(task_id: str, found: _Found, runs: list[_Run], tz: str | None, output: Output) -> None:
+    zone = zone_of(found.rule)
+    form = chosen(output)
+    if form is not OutputFormat.TABLE:
+        data = [{"at": run.at, "local": run.local, "in": run.elsewhere or None, "marks": run.marks} for run in runs]
+        head = {"task_id": task_id, "timezone": zone, "tz": tz, "interval": found.rule.as_dict()}
+        print_data({**head, "held": found.held or None, "next": data}, form)
+        return
+    if not runs:
+        typer.echo(f"{printable(task_id)}: never again{f', {found.held}' if found.held else ''}")
+        return
+    if found.held:
+        typer.echo(f"{printable(task_id)}: {found.held}; it would run:")
+    headings = ("UTC", zone, *((tz,) if tz else ()), "")
+    rows = [(rfc3339(run.at), run.local, *((run.elsewhere,) if tz else ()), "; ".join(run.marks)) for run in runs]
+    print_table(headings, rows)

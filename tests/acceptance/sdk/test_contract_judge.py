@@ -1,0 +1,130 @@
+"""Whether the judge of the contract sees what an SDK gets wrong."""
+
+from __future__ import annotations
+
+import copy
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from tests.support.sdk_recorder import Exchange
+from tests.support.sdk_schema import differences, error_differences, operation_of, schema_of
+
+RAW: dict[str, Any] = {
+    "task_id": "t",
+    "task_name": "n",
+    "task_type": "interval",
+    "schedule_expression": None,
+    "timezone": "UTC",
+    "next_execution_time": "2026-11-22T10:00:00.123999Z",
+    "last_execution_time": None,
+    "status": "scheduled",
+    "enabled": True,
+    "payload": {"someKey": [1, 2.5, True, None, {"other_key": 2**60 + 1}]},
+    "timeout_seconds": 300,
+    "max_retries": 1,
+    "retry_count": 0,
+    "priority": "high",
+    "created_at": "2026-11-22T12:00:00+02:00",
+    "updated_at": "2026-11-22T10:00:00Z",
+    "interval": {"type": "daily", "at_time": "08:00"},
+    "tags": {"Team": "a"},
+    "config": {"endpoint": "http://e", "method": "POST", "headers": {"X-A": "***"}, "max_duration": None},
+    "source": "api",
+}
+
+
+def exchange(target: str, body: object, status: int = 200, method: str = "GET") -> Exchange:
+    text = json.dumps(body).encode()
+    sent: dict[str, Any] = {"request_headers": {}, "request_body": b"", "headers": {}}
+    return Exchange(method=method, target=target, status=status, body=text, **sent)
+
+
+def decoded() -> dict[str, Any]:
+    """Return what an SDK has to make of RAW."""
+    instants = {"next_execution_time": "2026-11-22T10:00:00.123Z"}
+    instants |= dict.fromkeys(("created_at", "updated_at"), "2026-11-22T10:00:00.000Z")
+    value = copy.deepcopy(RAW) | {name: {"$instant": text} for name, text in instants.items()}
+    return value | {"etag": '"3"'}
+
+
+def found(value: dict[str, Any], *, doubles: bool = False) -> list[str]:
+    schema = schema_of(exchange("/api/v1/tasks/t", RAW))
+    assert schema is not None
+    return list(differences(schema, RAW, value, etag='"3"', doubles=doubles))
+
+
+def test_what_is_right_is_let_through() -> None:
+    assert found(decoded()) == []
+
+
+def renamed(value: dict[str, Any]) -> None:
+    value["payload"] = {"some_key": value["payload"]["someKey"]}
+
+
+WRONG: dict[str, Callable[[dict[str, Any]], object]] = {
+    "a key of the user that was converted": renamed,
+    "a key deep inside that was converted": lambda v: v["payload"]["someKey"].__setitem__(4, {"otherKey": 2**60 + 1}),
+    "a number that lost digits": lambda v: v["payload"]["someKey"][4].update(other_key=2**60),
+    "a truth that became a number": lambda v: v["payload"]["someKey"].__setitem__(2, 1),
+    "an instant that was rounded": lambda v: v.update(next_execution_time={"$instant": "2026-11-22T10:00:00.124Z"}),
+    "an instant in another zone": lambda v: v.update(created_at={"$instant": "2026-11-22T12:00:00.000Z"}),
+    "an instant that stayed a text": lambda v: v.update(created_at=RAW["created_at"]),
+    "a field that is missing": lambda v: v.pop("retry_count"),
+    "a null that became nothing": lambda v: v.pop("last_execution_time"),
+    "a null that became a text": lambda v: v.update(schedule_expression=""),
+    "a member of a model in a model": lambda v: v["config"].update(method="GET"),
+    "a header name that was converted": lambda v: v["config"].update(headers={"x_a": "***"}),
+    "a field out of nothing": lambda v: v.update(mood="good"),
+    "the etag of another version": lambda v: v.update(etag='"2"'),
+    "no etag": lambda v: v.update(etag=None),
+}
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_what_is_wrong_is_seen(name: str) -> None:
+    value = decoded()
+
+    WRONG[name](value)
+
+    assert len(found(value)) == 1
+
+
+def test_a_double_is_enough_where_there_are_no_other_numbers() -> None:
+    value = decoded()
+    value["payload"]["someKey"][4]["other_key"] = float(2**60)
+
+    assert len(found(value)) == 1
+    assert found(value, doubles=True) == []
+
+
+def test_what_the_answer_left_out_is_the_default() -> None:
+    page: dict[str, Any] = {"tasks": [], "total": 0, "limit": 20, "offset": 0}
+    schema = schema_of(exchange("/api/v1/tasks?limit=20", page))
+    assert schema is not None
+
+    assert list(differences(schema, page, page | {"total_is_exact": True})) == []
+    assert list(differences(schema, page, page | {"total_is_exact": None})) != []
+
+
+@pytest.mark.parametrize(
+    ("method", "target", "operation"),
+    [
+        ("POST", "/api/v1/tasks/bulk", "create_tasks"),
+        ("GET", "/api/v1/tasks/a%2Fb?x=/y", "get_task"),
+        ("DELETE", "/api/v1/tasks/t/dependencies/d", "remove_dependency"),
+    ],
+)
+def test_a_request_is_known_by_its_method_and_path(method: str, target: str, operation: str) -> None:
+    assert operation_of(exchange(target, {}, method=method)) == operation
+
+
+def test_an_error_that_lost_a_member_is_seen() -> None:
+    raw = {"title": "T", "status": 409, "code": "c", "detail": "d", "request_id": "r", "cycle": ["a"]}
+    error = raw | {"errors": None, "extensions": {"cycle": ["a"]}, "retry_after": None}
+
+    assert list(error_differences(exchange("/x", raw, 409), error)) == []
+    for name in ("title", "status", "code", "detail", "request_id", "extensions"):
+        assert len(list(error_differences(exchange("/x", raw, 409), error | {name: None}))) == 1

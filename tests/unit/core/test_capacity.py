@@ -1,0 +1,132 @@
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from taskqueue.core.capacity import Finding, RateLimit, Severity, judge, judge_together, number, of_calls, said
+from taskqueue.core.forecast import Fire, Load
+from taskqueue.core.slots import Spread
+
+AT = datetime(2026, 3, 2, tzinfo=UTC)
+SECOND, MINUTE, HOUR, DAY = timedelta(seconds=1), timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
+
+
+def judged(
+    users: int, limit: RateLimit, window: timedelta = 10 * MINUTE, interval: timedelta | None = DAY
+) -> list[Finding]:
+    fire = Fire(at=AT, window=window, interval=interval)
+    return list(judge("report", users, fire, [limit], DAY))
+
+
+def load_of(*occurrences: tuple[timedelta, timedelta, int]) -> Load:
+    load = Load(begins=AT)
+    for after, window, users in occurrences:
+        load.add(AT + after, Spread(window=window, users=users))
+    return load
+
+
+def test_jobs_that_cannot_leave_within_their_window_are_refused_with_the_number_that_breaks() -> None:
+    (finding,) = judged(12_000, RateLimit(name="rate_limit", rate=10, burst=10))
+    assert finding == Finding(
+        severity=Severity.REFUSED,
+        task_id="report",
+        text="12,000 users / 600 s = 20/s > rate_limit 10/s: needs 20 min, the window is 10 min",
+        limit="rate_limit",
+    )
+
+
+def test_a_rate_of_just_users_by_window_suffices() -> None:
+    assert judged(6000, RateLimit(name="rate_limit", rate=10)) == []
+
+
+def test_what_leaves_at_once_needs_no_rate() -> None:
+    limit = RateLimit(name="rate_limit", rate=10, burst=50)
+    assert judged(6050, limit) == []
+    assert len(judged(6051, limit)) == 1
+
+
+def test_where_nothing_is_spread_the_next_occurrence_is_the_deadline() -> None:
+    limit = RateLimit(name="rate_limit", rate=1)
+    assert judged(3600, limit, window=timedelta(0), interval=HOUR) == []
+    (finding,) = judged(7200, limit, window=timedelta(0), interval=HOUR)
+    assert finding.text == "7,200 users / 3,600 s = 2/s > rate_limit 1/s: needs 2 h, the interval is 1 h"
+
+
+def test_an_only_occurrence_that_is_not_spread_has_no_deadline() -> None:
+    assert judged(10**6, RateLimit(name="rate_limit", rate=1), window=timedelta(0), interval=None) == []
+
+
+def test_a_task_without_users_needs_nothing() -> None:
+    assert judged(0, RateLimit(name="rate_limit", rate=0)) == []
+
+
+def test_jobs_that_wait_for_longer_than_max_age_are_said_to_expire() -> None:
+    (finding,) = judged(2_000_000, RateLimit(name="rate_limit", rate=10))
+    assert finding.text.endswith(
+        "needs 2 d 7 h, the window is 10 min; jobs that wait for longer than max_age, 1 d, fail as expired"
+    )
+
+
+def test_a_limit_of_zero_lets_nothing_leave() -> None:
+    (finding,) = judged(5, RateLimit(name="rate_limit", rate=0, burst=10))
+    assert "> rate_limit 0/s: never ends, the window is 10 min" in finding.text
+
+
+def test_a_limit_that_passes_only_warns_and_says_why() -> None:
+    (finding,) = judged(12_000, RateLimit(name="rate_limit", rate=10, reason="set until noon", passing=True))
+    assert finding.severity is Severity.WARNING
+    assert "rate_limit 10/s (set until noon)" in finding.text
+
+
+def test_calls_at_a_time_are_a_rate_by_how_long_one_takes() -> None:
+    limit = of_calls("max_concurrency", 5, 2 * SECOND)
+    assert (limit.rate, limit.burst) == (2.5, 5)
+    assert limit.said == "max_concurrency 2.5/s (5 at a time, 2 s each)"
+
+
+def test_tasks_that_fit_in_one_by_one_are_too_many_together() -> None:
+    load = load_of((HOUR, 10 * MINUTE, 6000), (HOUR, 10 * MINUTE, 6000))
+    finding = judge_together(None, load, RateLimit(name="rate_limit.global", rate=10, burst=10), "all tasks")
+    assert finding is not None
+    assert finding.severity is Severity.WARNING
+    assert finding.text == (
+        "all tasks: together more than rate_limit.global 10/s: up to 9 min 59 s late, worst at 2026-03-02T01:09:50Z"
+    )
+
+
+def test_what_the_day_has_no_room_for_is_refused() -> None:
+    load = load_of(*((number * HOUR, HOUR, 36_000) for number in range(24)))
+    finding = judge_together(None, load, RateLimit(name="rate_limit.global", rate=5), "all tasks")
+    assert finding is not None
+    assert finding.severity is Severity.REFUSED
+    assert finding.text == "all tasks: 864,000 calls in 24 h > rate_limit.global 5/s, which lets 432,000 start"
+
+
+@pytest.mark.parametrize("rate", [10.0, 0.0])
+def test_nothing_is_said_of_what_fits_or_was_told_of_each_task(rate: float) -> None:
+    load = load_of((HOUR, 10 * MINUTE, 6000))
+    assert judge_together(None, load, RateLimit(name="rate_limit.global", rate=rate, burst=10), "all tasks") is None
+
+
+@pytest.mark.parametrize(
+    ("value", "text"), [(20.0, "20"), (2.5, "2.5"), (1234.5, "1,234"), (0.25, "0.25"), (0.0033333, "0.00333")]
+)
+def test_numbers_have_the_digits_that_matter(value: float, text: str) -> None:
+    assert number(value) == text
+
+
+@pytest.mark.parametrize(
+    ("duration", "text"),
+    [
+        (timedelta(0), "0 s"),
+        (1.5 * SECOND, "1.5 s"),
+        (45 * SECOND, "45 s"),
+        (20 * MINUTE, "20 min"),
+        (2 * HOUR + 5 * MINUTE + SECOND, "2 h 5 min"),
+        (DAY + 5 * MINUTE, "1 d"),
+        (59.9 * SECOND, "1 min"),
+    ],
+)
+def test_durations_have_two_units_at_most(duration: timedelta, text: str) -> None:
+    assert said(duration) == text
