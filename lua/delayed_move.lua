@@ -44,8 +44,8 @@ local MOST_WAITS = 50
 -- job from waiting.
 local function note_wait(waits, text, milliseconds)
   if redis.pcall('LINDEX', waits, -1) == text then return end
-  redis.pcall('RPUSH', waits, text)
-  redis.pcall('LTRIM', waits, -MOST_WAITS, -1)
+  if type(redis.pcall('RPUSH', waits, text)) ~= 'number' then return end
+  redis.call('LTRIM', waits, -MOST_WAITS, -1)
   redis.call('PEXPIRE', waits, milliseconds)
 end
 -- waits]

@@ -11,9 +11,8 @@ require_lease(KEYS[1], ARGV[1])
 for index = 2, #KEYS do
   local list, entry = KEYS[index], ARGV[index + 2]
   -- A key that holds another type must not keep the leader from its work.
-  if redis.pcall('LINDEX', list, -1) ~= entry then
-    redis.pcall('RPUSH', list, entry)
-    redis.pcall('LTRIM', list, -tonumber(ARGV[3]), -1)
+  if redis.pcall('LINDEX', list, -1) ~= entry and type(redis.pcall('RPUSH', list, entry)) == 'number' then
+    redis.call('LTRIM', list, -tonumber(ARGV[3]), -1)
     redis.call('PEXPIRE', list, ARGV[2])
   end
 end

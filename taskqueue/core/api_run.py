@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import lru_cache
 
 from taskqueue.core.api_task import API_USER, ApiTask, TaskType
@@ -15,6 +15,9 @@ from taskqueue.core.instants import rfc3339
 from taskqueue.core.interval import Every
 from taskqueue.core.job import Job, JobMessage, JobSource, Metadata
 from taskqueue.core.occurrence import DEFAULT_COHORT, scheduled_occurrence_id
+
+#: the latest instant of a rule is looked for so far back: leap days are at most eight years apart
+_LOOK_BACK = timedelta(days=3660)
 
 _TASK_ID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.ASCII)
 
@@ -68,6 +71,15 @@ def due_run(task: ApiTask, due: datetime, now: datetime) -> DueRun:
             following = _following(task, now)
     job_id = _due_job_id(task, scheduled_at)
     return DueRun(task=task, due=due, scheduled_at=scheduled_at, following=following, job_id=job_id)
+
+
+def scheduled_run_id(task: ApiTask, queued_at: datetime) -> str | None:
+    """Return the id of the run that `task`, as it is, had queued then by its schedule; None before its first instant.
+
+    It is that of the latest instant until then: of several that have passed only the latest is made up for.
+    """
+    instant = latest_until(task.rule(), queued_at, _LOOK_BACK)
+    return None if instant is None else _due_job_id(task, instant)
 
 
 def _due_job_id(task: ApiTask, scheduled_at: datetime) -> str:

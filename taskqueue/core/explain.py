@@ -6,9 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from math import sqrt
-from shlex import quote
 
-from taskqueue.core.explain_texts import reason_of
+from taskqueue.core.explain_texts import job_values, reason_of, task_values, text_of
 from taskqueue.core.explanation import (
     DependencyFacts,
     Explanation,
@@ -35,9 +34,6 @@ KEPT = timedelta(days=7)
 
 #: the release looks four times a second: what is due for longer than this is held back
 _RELEASED_WITHIN = timedelta(seconds=2)
-
-#: a job that nothing tells of may stand in RabbitMQ; after so long it is told that it may be lost
-_QUEUE_PATIENCE = timedelta(minutes=10)
 
 #: 99 of 100 draws of a normal distribution lie within so many standard deviations
 _DEVIATIONS = 2.576
@@ -85,6 +81,22 @@ class Share:
     waited: bool = False
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    """The latest run of a task of the API, as far as Redis tells of it: `job`, which was `queued_at`.
+
+    One that is `waiting_since` for another task, or has been `due_since` without being queued, comes before it. `over`
+    is whether the task was to run once and has, `missing` what is told where there is no run.
+    """
+
+    over: bool = False
+    waiting_since: datetime | None = None
+    due_since: datetime | None = None
+    queued_at: datetime | None = None
+    job: JobFacts | None = None
+    missing: Verdict = Verdict.NEVER_RAN
+
+
 def presumed_slot(occurrence: Occurrence, user_id: str) -> SlotFacts | None:
     """Return when it is about the user's turn; None without users.
 
@@ -116,11 +128,12 @@ def explain_share(
 ) -> Explanation:
     """Explain what became of the `latest` occurrence for the user, and of the one `following` it."""
     blockers = _blockers(task, preference)
-    values = _values(task, now, user_id)
+    values = task_values(task, now, user_id)
     if latest is None:
         reasons = tuple(reason_of(code, values) for code in (blockers or (_never(task, now, following),)))
     else:
-        reasons = _reasons(latest, blockers, values, task, now)
+        after = None if following is None else following.scheduled_at
+        reasons = _reasons(latest, blockers, values, task, now, after)
     job = _job_facts(latest, reasons[0].code)
     return Explanation(
         now=now,
@@ -138,29 +151,28 @@ def explain_run(
     *,
     now: datetime,
     task: TaskFacts,
-    over: bool,
-    waiting_since: datetime | None,
-    queued_at: datetime | None,
-    job: JobFacts | None,
+    run: Run,
     following: datetime | None,
     dependencies: tuple[DependencyFacts, ...],
 ) -> Explanation:
-    """Explain the latest run of a task of the API, `job`, which was `queued_at`; or the one that is `waiting_since`.
-
-    `over` is whether it was to run once and has; `following` is when it is due next.
-    """
-    values = _values(task, now, "")
+    """Explain the latest `run` of a task of the API, which is due next at `following`."""
+    values = task_values(task, now, "")
     blockers = _blockers(task, None)
-    occurrence, codes = None, (blockers or ((Verdict.TASK_OVER if over else Verdict.NEVER_RAN),))
-    if waiting_since is not None:
-        occurrence = OccurrenceFacts(scheduled_at=waiting_since, state=OccurrenceState.HELD)
+    job = None if run.due_since or run.waiting_since else run.job
+    occurrence, codes = None, (blockers or ((Verdict.TASK_OVER if run.over else run.missing),))
+    if run.due_since is not None:
+        occurrence = OccurrenceFacts(scheduled_at=run.due_since, state=OccurrenceState.UNPLANNED)
+        codes = (*blockers, Verdict.NOT_PLANNED_YET)
+    elif run.waiting_since is not None:
+        occurrence = OccurrenceFacts(scheduled_at=run.waiting_since, state=OccurrenceState.HELD)
         parents = ", ".join(f"{each.task_name} ({each.task_id})" for each in dependencies if not each.satisfied)
-        values |= {"at": rfc3339(waiting_since), "parents": parents or "another task"}
-        codes, job = (Verdict.DEPENDENCY_OPEN,), None
-    elif job is not None and queued_at is not None:
-        occurrence = OccurrenceFacts(scheduled_at=queued_at, state=OccurrenceState.RELEASED)
-        values |= _job_values(job)
-        codes = (job_verdict(job), *(() if _is_over(job) else blockers))
+        values |= {"at": rfc3339(run.waiting_since), "parents": parents or "another task"}
+        codes = (Verdict.DEPENDENCY_OPEN,)
+    elif job is not None and run.queued_at is not None:
+        occurrence = OccurrenceFacts(scheduled_at=run.queued_at, state=OccurrenceState.RELEASED)
+        values |= job_values(job)
+        codes = (_run_verdict(job, run.queued_at, now), *(() if _is_over(job) else blockers))
+        job = job if job.known else None
     return Explanation(
         now=now,
         user_id=None,
@@ -168,7 +180,7 @@ def explain_run(
         task=task,
         occurrence=occurrence,
         job=job,
-        next=NextFacts(scheduled_at=following, reasons=_next_run(following, blockers, over, values, now)),
+        next=NextFacts(scheduled_at=following, reasons=_next_run(following, blockers, run.over, values, now)),
         dependencies=dependencies,
     )
 
@@ -190,6 +202,13 @@ def job_verdict(job: JobFacts) -> Verdict:
             return Verdict.WORKER_LOST if job.worker_lost else Verdict.IN_QUEUE
 
 
+def _run_verdict(job: JobFacts, queued_at: datetime, now: datetime) -> Verdict:
+    # Whoever queues a run writes its record with it: one without was forgotten, or deleted.
+    if job.known:
+        return job_verdict(job)
+    return Verdict.FORGOTTEN if now - queued_at > KEPT else Verdict.NO_TRACE
+
+
 def _end(job: JobFacts) -> Verdict:
     match job.status:
         case Status.SUCCESS:
@@ -206,26 +225,42 @@ def _end(job: JobFacts) -> Verdict:
 
 
 def _reasons(
-    share: Share, blockers: tuple[Verdict, ...], values: Mapping[str, object], task: TaskFacts, now: datetime
+    share: Share,
+    blockers: tuple[Verdict, ...],
+    values: Mapping[str, object],
+    task: TaskFacts,
+    now: datetime,
+    following: datetime | None,
 ) -> tuple[Reason, ...]:
-    values = {**values, **_share_values(share), **_job_values(share.job)}
+    values = {**values, **_share_values(share), **job_values(share.job)}
     if share.job.known:
         codes = (job_verdict(share.job), *(() if _is_over(share.job) else blockers))
     elif share.in_slot and share.slot is not None:
         held_back = share.slot.planned_at < now - _RELEASED_WITHIN
         codes = (*blockers, Verdict.HELD_BACK if held_back else Verdict.PLANNED)
     else:
-        code = _without_job(share, task, now)
+        code = _without_job(share, task, now, following)
         codes = (code, *blockers) if code in _HISTORY else blockers or (code,)
     return tuple(reason_of(code, values) for code in dict.fromkeys(codes))
 
 
-def _without_job(share: Share, task: TaskFacts, now: datetime) -> Verdict:
+def _without_job(share: Share, task: TaskFacts, now: datetime, following: datetime | None) -> Verdict:
     if share.skipped is not None:
-        too_old = share.skipped.noted_at - share.scheduled_at > task.max_age
         code = _WORD_OF_SKIP.get(share.skipped.reason, Verdict.NOT_PLANNED)
-        return Verdict.TOO_OLD if code is Verdict.MISSED and too_old else code
-    return _without_record(share, now) if share.planned is None else _with_record(share, share.planned, now)
+        too_old = code is Verdict.MISSED and _kept_out_by_age(share.scheduled_at, share.skipped, task, following)
+        return Verdict.TOO_OLD if too_old else code
+    if share.planned is None:
+        return _without_record(share, now)
+    return _with_record(share, share.planned, task.max_age, now)
+
+
+def _kept_out_by_age(instant: datetime, skipped: SkippedInstants, task: TaskFacts, following: datetime | None) -> bool:
+    """Return whether a longer max_age would have let `instant` be made up for, `following` the rule's next one."""
+    if skipped.noted_at - instant <= task.max_age:
+        return False
+    # Of those that were missed `latest` makes up for the last one alone.
+    last = skipped.until > skipped.noted_at and (following is None or following >= skipped.until)
+    return task.catch_up == "all" or (task.catch_up == "latest" and last)
 
 
 def _without_record(share: Share, now: datetime) -> Verdict:
@@ -236,7 +271,7 @@ def _without_record(share: Share, now: datetime) -> Verdict:
     return Verdict.FORGOTTEN if now - share.scheduled_at > KEPT else Verdict.NOT_PLANNED
 
 
-def _with_record(share: Share, planned: tuple[Occurrence, Progress], now: datetime) -> Verdict:
+def _with_record(share: Share, planned: tuple[Occurrence, Progress], max_age: timedelta, now: datetime) -> Verdict:
     occurrence, progress = planned
     if share.behind_cursor and not progress.complete:
         return Verdict.PLANNING
@@ -244,7 +279,8 @@ def _with_record(share: Share, planned: tuple[Occurrence, Progress], now: dateti
     if share.in_slot is False or all_ended or (progress.complete and progress.planned == 0):
         return Verdict.NOT_IN_AUDIENCE
     due_by = occurrence.starts_at if share.slot is None else share.slot.planned_at + share.slot.margin
-    return Verdict.IN_QUEUE if now < due_by + _QUEUE_PATIENCE else Verdict.NO_TRACE
+    # It may stand in RabbitMQ as long as workers are away, and until then whichever gets it calls.
+    return Verdict.IN_QUEUE if now <= due_by + max_age else Verdict.NO_TRACE
 
 
 def _blockers(task: TaskFacts, preference: PreferenceFacts | None) -> tuple[Verdict, ...]:
@@ -275,7 +311,7 @@ def _next(
     if share is None:
         codes = blockers or (_never(task, now, None),)
         return NextFacts(scheduled_at=None, reasons=tuple(reason_of(code, values) for code in codes))
-    reasons = _reasons(share, blockers, values, task, now)
+    reasons = _reasons(share, blockers, values, task, now, None)
     if task.start_at is not None and task.start_at > now and not blockers:
         reasons = (*reasons, reason_of(Verdict.BEFORE_START, values))
     return NextFacts(scheduled_at=share.scheduled_at, reasons=reasons, slot=None if blockers else share.slot)
@@ -329,49 +365,18 @@ def _job_facts(share: Share | None, verdict: Verdict) -> JobFacts | None:
         return share.job
     if share.in_slot:
         return replace(share.job, place=Place.SLOT)
-    return replace(share.job, place=Place.QUEUE) if verdict is Verdict.IN_QUEUE else None
-
-
-# --- values of the texts ----------------------------------------------------------------------------------------------
-
-
-def _values(task: TaskFacts, now: datetime, user_id: str) -> dict[str, object]:
-    return {
-        "task": task.task_id,
-        "user": quote(user_id),
-        "now": rfc3339(now),
-        "max_age": task.max_age,
-        "catch_up": task.catch_up,
-        "start_at": _text(task.start_at),
-        "end_at": _text(task.end_at),
-    }
+    return share.job if verdict is Verdict.IN_QUEUE else None
 
 
 def _share_values(share: Share) -> dict[str, object]:
+    created = None if share.planned is None or share.job.known else rfc3339(share.planned[0].created_at)
     return {
+        "presumed": "" if created is None else f", if the user was switched on by {created} (nothing tells whether),",
+        "untraced": "it was released longer ago than max_age, and nothing is known of a job of this user: most likely "
+        "the task was switched on later, or ",
         "at": rfc3339(share.scheduled_at),
         "users": 0 if share.planned is None else share.planned[0].users,
         "slot": 0 if share.slot is None else share.slot.number,
-        "planned_at": _text(None if share.slot is None else share.slot.planned_at),
-        "noted": _text(None if share.skipped is None else share.skipped.noted_at),
+        "planned_at": text_of(None if share.slot is None else share.slot.planned_at),
+        "noted": text_of(None if share.skipped is None else share.skipped.noted_at),
     }
-
-
-def _job_values(job: JobFacts) -> dict[str, object]:
-    attempt = job.attempt or 1
-    limit = job.waits_for or ""
-    return {
-        "job": job.job_id,
-        "worker": job.worker_id or "unknown",
-        "attempt": attempt,
-        "last_attempt": job.attempts[-1].attempt if job.attempts else max(1, attempt - 1),
-        "limit": limited_host(limit) or limit,
-        "ended": _text(job.completed_at),
-        "ended_at": "" if job.completed_at is None else f" at {rfc3339(job.completed_at)}",
-        "next_attempt": _text(job.next_attempt_at),
-        "error": job.error_code or "nothing tells why",
-    }
-
-
-def _text(instant: datetime | None) -> str:
-    return "an unknown instant" if instant is None else rfc3339(instant)

@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import datetime
+from shlex import quote
 
+from taskqueue.core.explanation import JobFacts, TaskFacts
+from taskqueue.core.instants import rfc3339
 from taskqueue.core.verdict import Reason, Verdict
+from taskqueue.core.waiting import limited_host
 
 _SHOW = "taskqueue exec show {job}"
 _LIMITS = "taskqueue limits show says what holds and how many wait; taskqueue limits set raises a rate for a while"
@@ -59,7 +64,8 @@ TEXTS: Mapping[Verdict, tuple[str, str | None]] = {
         "see `limits` for which; no leader, or no RabbitMQ, holds back as well: GET /api/v1/status",
     ),
     Verdict.IN_QUEUE: (
-        "the job was released and has not begun: it stands in RabbitMQ until it is due and a worker has a hand free",
+        "the job was released{presumed} and has not begun: it stands in RabbitMQ until it is due and a worker has a "
+        "hand free",
         "if it stays there, workers are too few or away: GET /api/v1/status",
     ),
     Verdict.PLANNING: ("the occurrence is being planned; this user's turn in it is still to come", None),
@@ -68,9 +74,8 @@ TEXTS: Mapping[Verdict, tuple[str, str | None]] = {
         "the next occurrence has the user",
     ),
     Verdict.NO_TRACE: (
-        "the occurrence ran, but nothing is known of a job of this user: most likely the task was switched on later, "
-        "or the message was lost, or written down too long ago",
-        "the next occurrence has the user; a trigger makes up for this one",
+        "{untraced}the message was lost, or what was written of it",
+        "see first that the queues are empty: taskqueue queue list; then a trigger makes up for it",
     ),
     Verdict.NOT_DUE_YET: ("it is due at {at}", None),
     Verdict.NOT_PLANNED_YET: (
@@ -87,18 +92,19 @@ TEXTS: Mapping[Verdict, tuple[str, str | None]] = {
     ),
     Verdict.MISSED: (
         "no scheduler ran at its instant, and `catch_up: {catch_up}` passed over it at {noted}",
-        "`catch_up: all` makes up for every instant",
+        "`catch_up: all` makes up for every instant that is not older than max_age",
     ),
     Verdict.TOO_OLD: (
         "no scheduler ran at its instant; at {noted} it was older than the task's max_age of {max_age}",
-        "a longer max_age lets older ones be made up for",
+        "a longer max_age lets it be made up for",
     ),
     Verdict.RULE_CHANGED: (
         "the interval, `start_at` or `end_at` was changed before it was planned",
         "the next occurrence is one of the new rule",
     ),
     Verdict.NOT_PLANNED: (
-        "nothing was planned for this instant: the task, its interval or the user's own is younger than that",
+        "nothing was planned for this instant: the task, its interval or the user's own is younger than that, or the "
+        "task was switched off then",
         None,
     ),
     Verdict.FORGOTTEN: ("it is too long ago: what became of it is kept for seven days", None),
@@ -132,3 +138,40 @@ def reason_of(code: Verdict, values: Mapping[str, object]) -> Reason:
     return Reason(
         code=code, message=message.format(**values), remedy=None if remedy is None else remedy.format(**values)
     )
+
+
+def task_values(task: TaskFacts, now: datetime, user_id: str) -> dict[str, object]:
+    """Return what the templates name of the task and the user; a share of an occurrence has more."""
+    return {
+        "task": task.task_id,
+        "user": quote(user_id),
+        "now": rfc3339(now),
+        "max_age": task.max_age,
+        "catch_up": task.catch_up,
+        "start_at": text_of(task.start_at),
+        "end_at": text_of(task.end_at),
+        "presumed": "",
+        "untraced": "it was queued, and nothing is known of its job: ",
+    }
+
+
+def job_values(job: JobFacts) -> dict[str, object]:
+    """Return what the templates name of a job."""
+    attempt = job.attempt or 1
+    limit = job.waits_for or ""
+    return {
+        "job": job.job_id,
+        "worker": job.worker_id or "unknown",
+        "attempt": attempt,
+        "last_attempt": job.attempts[-1].attempt if job.attempts else max(1, attempt - 1),
+        "limit": limited_host(limit) or limit,
+        "ended": text_of(job.completed_at),
+        "ended_at": "" if job.completed_at is None else f" at {rfc3339(job.completed_at)}",
+        "next_attempt": text_of(job.next_attempt_at),
+        "error": job.error_code or "nothing tells why",
+    }
+
+
+def text_of(instant: datetime | None) -> str:
+    """Return an instant in words."""
+    return "an unknown instant" if instant is None else rfc3339(instant)

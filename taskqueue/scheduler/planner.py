@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from itertools import islice
 
-from taskqueue.core.due import Due, due_instants
+from taskqueue.core.due import MAX_INSTANTS, Due, due_instants
 from taskqueue.core.occurrence import DEFAULT_COHORT, Occurrence, Progress, scheduled_occurrence
 from taskqueue.core.skipped import SkippedInstants
 from taskqueue.core.slots import UserOrder
@@ -32,8 +32,9 @@ _DUE_PER_TICK = 100
 #: takes the leader's token and what is damaged
 SetAside = Callable[[str, DamagedKeyError], Awaitable[None]]
 
-#: of the instants that were skipped so many are remembered until they are noted, and so many noted at a time
-_MOST_NOTES = 10_000
+#: of the instants that were skipped so many are remembered until they are noted, which is all that one look at the due
+#: work can bring, and so many noted at a time
+_MOST_NOTES = 2 * _DUE_PER_TICK * (MAX_INSTANTS + 1)
 _NOTES_PER_CALL = 200
 
 #: instants are told apart by milliseconds
@@ -95,7 +96,7 @@ class Planner:
         self._revision: str | None = None
         #: what kept entries and occurrences from being planned, by their names, until the end of a tick tells it
         self._failures: dict[str, Exception] = {}
-        #: instants that were skipped, by the names of their entries, until the end of a tick notes them
+        #: instants that were skipped, by the names of their entries, until the tick notes them
         self._notes = deque[tuple[str, SkippedInstants]](maxlen=_MOST_NOTES)
 
     async def resume(self, token: str) -> None:
@@ -120,6 +121,8 @@ class Planner:
             self._revision = revision
         for entry in await self._due_work.sync(token):
             self._skipped(entry, self._why_dropped(entry))
+            if len(self._notes) == _MOST_NOTES:
+                await self._note_skipped(token)
         await self._due_work.mend(token)
         moved = True
         while moved:
@@ -128,8 +131,8 @@ class Planner:
             for damaged in self._plan.due.take_damaged():
                 await self._set_aside(token, damaged)
                 moved = True  # it may have hidden what is behind it
+            await self._note_skipped(token)
         await self._due_work.set_back(token)
-        await self._note_skipped(token)
         self._tell_failures()
 
     async def next_wake(self) -> datetime | None:

@@ -203,7 +203,9 @@ class Explainer:
     ) -> Share:
         occurrence, progress, ended = record
         sought = Sought()
-        if not share.job.known and progress.released < progress.planned:
+        behind_cursor = _place(occurrence.task_id, user_id) > progress.cursor
+        in_a_list = progress.released < progress.planned and (progress.complete or not behind_cursor)
+        if in_a_list and not share.job.known:
             sought = await seek_user(self._store, occurrence, progress, user_id)
         return replace(
             share,
@@ -211,7 +213,7 @@ class Explainer:
             ended=ended,
             slot=share.slot or sought.slot or presumed_slot(occurrence, user_id),
             in_slot=True if sought.slot is not None else (False if sought.absent else None),
-            behind_cursor=_place(occurrence.task_id, user_id) > progress.cursor,
+            behind_cursor=behind_cursor,
             skipped=None,
         )
 

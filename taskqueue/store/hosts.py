@@ -39,8 +39,8 @@ class HostStore:
         ):
             checked(reply)
 
-    async def read(self, now: datetime) -> HostReports:
-        """Return what is said about each host now; what a lost worker said is removed."""
+    async def read(self, now: datetime, *, prune: bool = False) -> HostReports:
+        """Return what is said about each host now; with `prune`, what a lost worker said is removed."""
         flat = await self._store.command("HGETALL", keys.HOSTS)
         found = defaultdict[str, dict[str, HostReport]](dict)
         lapsed: list[bytes] = []
@@ -51,7 +51,7 @@ class HostStore:
                 continue
             for host, report in hosts.items():
                 found[host][field.decode(errors="replace")] = report
-        if lapsed:
+        if lapsed and prune:
             # A worker that lives on says it again with its next report.
             await self._store.command("HDEL", keys.HOSTS, *lapsed)
         return found

@@ -106,7 +106,7 @@ def write_tasks(system: System, *, removed: bool = False) -> None:
         system.task("down", config={"endpoint": NOBODY}, retries=50, **common),
         system.task("spread", **{**common, "distribution_window": "2h"}),
         system.task("hanging", "/hang", overlap="skip", catch_up="all", interval=DAILY, max_age="30h", timeout="100s"),
-        system.task("young", interval=DAILY),
+        system.task("young", interval=DAILY, catch_up="all"),
         system.task("never", end_at="2030-01-01T00:00:00Z"),
         system.task("gone", **common),
     ]

@@ -89,7 +89,7 @@ class _Reports:
     async def tell(self, incarnation: str, hosts: Mapping[str, HostReport], _now: datetime) -> None:
         self._said[incarnation] = hosts
 
-    async def read(self, _now: datetime) -> HostReports:
+    async def read(self, _now: datetime, *, prune: bool = False) -> HostReports:
         found = defaultdict[str, dict[str, HostReport]](dict)
         for incarnation, hosts in self._said.items():
             for host, report in hosts.items():

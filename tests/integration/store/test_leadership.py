@@ -13,6 +13,7 @@ from taskqueue.core.occurrence import Progress
 from taskqueue.core.skipped import SkippedInstants
 from taskqueue.errors import DamagedKeyError, LeaseLostError
 from taskqueue.store import keys
+from taskqueue.store.api_indexes import ApiIndexes
 from taskqueue.store.api_runs import ApiRuns
 from taskqueue.store.api_tasks import ApiTaskStore
 from taskqueue.store.catalog import CatalogStore
@@ -49,6 +50,7 @@ class Writes:
         self.file_tasks = FileTaskList(store, scripts)
         self._api_tasks = ApiTaskStore(store, scripts)
         self._api_runs = ApiRuns(store, scripts)
+        self._api_indexes = ApiIndexes(store, scripts)
         self.scripts = scripts
 
     async def due_sync(self, token: str) -> None:
@@ -108,6 +110,9 @@ class Writes:
     async def api_due_again(self, token: str) -> None:
         await self._api_runs.put_back(token)
 
+    async def api_relist(self, token: str) -> None:
+        await self._api_indexes.put_back(token, rest_s=0)
+
     async def lease(self, token: str) -> None:
         await self.scripts.call("lease", [keys.LEASE], [token, 0])
 
@@ -136,6 +141,7 @@ async def writes(store: RedisStore, scripts: Scripts, token: str) -> Writes:
     for number in (1, 2):
         assert await ApiTaskStore(store, scripts).create(*a_new_task(number))
     await store.command("ZREM", keys.API_DUE, numbered_id(2))
+    await store.command("ZREM", keys.API_NAMES, *await store.command("ZRANGE", keys.API_NAMES, 0, 0))
     await JobStore(store, scripts).postpone(
         due_job(id="waiting"), FIRST, next_attempt=1, until=TEN_O_CLOCK, body=b"message", record=None, kept=KEPT
     )

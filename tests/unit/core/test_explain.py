@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from taskqueue.core.dependency import DependencyType
-from taskqueue.core.explain import Share, explain_run, explain_share, job_verdict, presumed_slot
+from taskqueue.core.explain import KEPT, Run, Share, explain_run, explain_share, job_verdict, presumed_slot
 from taskqueue.core.explain_texts import TEXTS
 from taskqueue.core.explanation import (
     DependencyFacts,
@@ -78,19 +78,9 @@ def explained(
     return explain_share(user_id=USER, now=now, task=task, preference=preference, latest=share, following=following)
 
 
-def run(**changes: Any) -> Explanation:
-    facts: dict[str, Any] = {
-        "now": NOW,
-        "task": replace(TASK, source=TaskSource.API),
-        "over": False,
-        "waiting_since": None,
-        "queued_at": None,
-        "job": None,
-        "following": TEN_O_CLOCK + HOUR,
-        "dependencies": (),
-        **changes,
-    }
-    return explain_run(**facts)
+def run(*, following: Any = TEN_O_CLOCK + HOUR, dependencies: Any = (), **facts: Any) -> Explanation:
+    task = replace(TASK, source=TaskSource.API)
+    return explain_run(now=NOW, task=task, run=Run(**facts), following=following, dependencies=dependencies)
 
 
 #: what a job comes to by itself
@@ -111,6 +101,9 @@ JOBS: Mapping[Verdict, JobFacts] = {
     Verdict.WAITS_FOR_TIME: a_job(Status.PENDING, Place.DELAYED, next_attempt_at=NOW),
 }
 
+#: it was the last instant before it was passed over
+TOO_OLD = replace(skipped("missed", noted_after=25 * HOUR), until=TEN_O_CLOCK + 26 * HOUR)
+
 #: what an occurrence comes to in which nothing is known of the user's job
 SHARES: Mapping[Verdict, Share] = {
     Verdict.PLANNED: a_share(in_slot=True, slot=replace(DUE, planned_at=NOW + MINUTE), planned=(OCCURRENCE, OPEN)),
@@ -118,13 +111,13 @@ SHARES: Mapping[Verdict, Share] = {
     Verdict.IN_QUEUE: a_share(slot=DUE, planned=(OCCURRENCE, OPEN)),
     Verdict.PLANNING: a_share(behind_cursor=True, planned=(OCCURRENCE, replace(OPEN, complete=False))),
     Verdict.NOT_IN_AUDIENCE: a_share(in_slot=False, planned=(OCCURRENCE, OPEN)),
-    Verdict.NO_TRACE: a_share(slot=replace(DUE, planned_at=NOW - HOUR), planned=(OCCURRENCE, OPEN)),
+    Verdict.NO_TRACE: a_share(slot=replace(DUE, planned_at=NOW - 25 * HOUR), planned=(OCCURRENCE, OPEN)),
     Verdict.NOT_DUE_YET: a_share(scheduled_at=NOW + HOUR, due_at=NOW + HOUR),
     Verdict.NOT_PLANNED_YET: a_share(due_at=TEN_O_CLOCK),
     Verdict.WAITS_FOR_PREVIOUS: a_share(due_at=TEN_O_CLOCK, waited=True),
     Verdict.OVERLAP_SKIPPED: a_share(skipped=skipped("overlap")),
     Verdict.MISSED: a_share(skipped=skipped("missed")),
-    Verdict.TOO_OLD: a_share(skipped=skipped("missed", noted_after=25 * HOUR)),
+    Verdict.TOO_OLD: a_share(skipped=TOO_OLD),
     Verdict.RULE_CHANGED: a_share(skipped=skipped("rule_changed")),
     Verdict.NOT_PLANNED: a_share(due_at=TEN_O_CLOCK + HOUR),
     Verdict.FORGOTTEN: a_share(scheduled_at=NOW - timedelta(days=8)),
@@ -188,6 +181,59 @@ def test_a_run_of_an_api_task_is_told_as_a_job_of_a_user_is(job: JobFacts) -> No
     assert run(job=job, queued_at=TEN_O_CLOCK).verdict is job_verdict(job)
 
 
+def test_a_run_that_is_due_and_not_queued_comes_before_the_one_that_ended() -> None:
+    found = run(due_since=TEN_O_CLOCK, job=JOBS[Verdict.SUCCEEDED], queued_at=TEN_O_CLOCK - HOUR)
+
+    assert (found.verdict, found.job) == (Verdict.NOT_PLANNED_YET, None)
+    assert found.occurrence is not None
+    assert (found.occurrence.scheduled_at, found.occurrence.state) == (TEN_O_CLOCK, OccurrenceState.UNPLANNED)
+
+
+@pytest.mark.parametrize(("ago", "verdict"), [(KEPT + HOUR, Verdict.FORGOTTEN), (HOUR, Verdict.NO_TRACE)])
+def test_a_run_without_a_record_is_in_no_queue(ago: timedelta, verdict: Verdict) -> None:
+    found = run(job=NOTHING, queued_at=NOW - ago)
+
+    assert (found.verdict, found.job) == (verdict, None)
+    assert "user" not in found.reasons[0].message
+
+
+def test_a_job_that_may_stand_in_rabbitmq_is_not_taken_for_lost_before_its_max_age() -> None:
+    share = a_share(slot=DUE, planned=(OCCURRENCE, OPEN))
+
+    assert explained(share, now=DUE.planned_at + 24 * HOUR).verdict is Verdict.IN_QUEUE
+    assert explained(share, now=DUE.planned_at + 24 * HOUR + SECOND).verdict is Verdict.NO_TRACE
+
+
+def test_of_a_job_that_only_the_plan_tells_of_it_is_said_when_there_is_none() -> None:
+    condition = "if the user was switched on by 2024-01-15T09:59:00Z"
+
+    assert condition in explained(SHARES[Verdict.IN_QUEUE]).reasons[0].message
+    assert condition not in explained(a_share(job=a_job(Status.PENDING, Place.QUEUE))).reasons[0].message
+
+
+@pytest.mark.parametrize(
+    ("catch_up", "until", "verdict"),
+    [
+        ("all", 1, Verdict.TOO_OLD),
+        ("latest", 26, Verdict.TOO_OLD),
+        ("latest", 24, Verdict.MISSED),  # a later one was made up for
+        ("none", 26, Verdict.MISSED),
+    ],
+)
+def test_an_instant_is_too_old_only_where_a_longer_max_age_would_have_helped(
+    catch_up: str, until: int, verdict: Verdict
+) -> None:
+    share = a_share(skipped=replace(TOO_OLD, until=TEN_O_CLOCK + until * HOUR))
+
+    assert explained(share, task=replace(TASK, catch_up=catch_up)).verdict is verdict
+
+
+def test_of_several_instants_that_are_too_old_latest_makes_up_for_the_last_alone() -> None:
+    following = a_share(scheduled_at=TEN_O_CLOCK + HOUR)
+
+    assert explained(a_share(skipped=TOO_OLD), following=following).verdict is Verdict.MISSED
+
+
 def test_a_task_that_waits_names_what_it_waits_for() -> None:
     assert "parent (parent-id)" in RUNS[Verdict.DEPENDENCY_OPEN].reasons[0].message
 
@@ -245,7 +291,7 @@ def test_an_occurrence_says_how_far_it_has_got(share: Share, state: OccurrenceSt
     ("share", "place"),
     [
         (SHARES[Verdict.PLANNED], Place.SLOT),
-        (SHARES[Verdict.IN_QUEUE], Place.QUEUE),
+        (SHARES[Verdict.IN_QUEUE], Place.NOWHERE),
         (SHARES[Verdict.NOT_IN_AUDIENCE], None),
         (SHARES[Verdict.OVERLAP_SKIPPED], None),
     ],

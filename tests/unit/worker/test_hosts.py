@@ -228,7 +228,7 @@ class FakeStore:
     def __init__(self) -> None:
         self.read_once, self.told = asyncio.Event(), asyncio.Event()
 
-    async def read(self, now: datetime) -> HostReports:
+    async def read(self, now: datetime, *, prune: bool) -> HostReports:
         self.read_once.set()
         return {}
 
