@@ -19,8 +19,10 @@ from taskqueue.cli.plan_view import print_report, report_data
 from taskqueue.cli.terminal import printable
 from taskqueue.config.catalog import Catalog, load_catalog
 from taskqueue.config.settings import SchedulerSettings, load_scheduler_settings
-from taskqueue.core.instants import parse_rfc3339
+from taskqueue.core.clock_changes import YEAR
+from taskqueue.core.instants import parse_rfc3339, rfc3339
 from taskqueue.core.task import Removed
+from taskqueue.core.zones import FIRST_INSTANT, LAST_INSTANT
 from taskqueue.errors import ConfigError, InvalidValueError, RefusedError, StoreUnavailableError
 from taskqueue.runtime import utc_now
 from taskqueue.scheduler.planner import PlanDefaults
@@ -62,9 +64,15 @@ def plan(
 
 def _instant(text: str) -> datetime:
     try:
-        return parse_rfc3339(text)
+        instant = parse_rfc3339(text)
     except InvalidValueError as error:
         raise ConfigError(f"--at: {error}") from None
+    if not FIRST_INSTANT <= instant <= LAST_INSTANT - YEAR:
+        last = f"{LAST_INSTANT - YEAR:%Y}"
+        raise ConfigError(
+            f"--at: time {rfc3339(instant)!r}: out of range; use a year from {FIRST_INSTANT:%Y} to {last}"
+        )
+    return instant
 
 
 def _report(catalog: Catalog, settings: SchedulerSettings, at: datetime | None, *, offline: bool) -> PlanReport:
@@ -76,7 +84,8 @@ def _report(catalog: Catalog, settings: SchedulerSettings, at: datetime | None, 
     )
     running = Running(now=utc_now()) if offline else _running(catalog, settings)
     begins = at or running.now.replace(microsecond=0)
-    with _progress("looking ahead", len(catalog.tasks)) as advance:
+    steps = sum(map(running.most_schedules, catalog.tasks.values()))
+    with _progress("looking ahead", steps) as advance:
         return make_report(
             catalog,
             running,
@@ -92,7 +101,8 @@ def _running(catalog: Catalog, settings: SchedulerSettings) -> Running:
         with _progress("reading preferences", None) as advance:
             return asyncio.run(read_running(settings.redis, catalog.tasks, advance))
     except StoreUnavailableError as error:
-        raise StoreUnavailableError(f"{error}; --offline plans without it, comparing with nothing") from None
+        # The remedy that every verb names follows on the text.
+        raise StoreUnavailableError(f"nothing to compare with, which only --offline does without: {error}") from None
 
 
 @contextmanager

@@ -36,6 +36,12 @@ def limits_of_all(running: Running) -> list[RateLimit]:
     return [*_told(_GLOBAL, running.limits.global_), *_overridden(_GLOBAL, GLOBAL, running)]
 
 
+def nothing_known() -> Finding:
+    """Return that there are no limits to hold users against."""
+    text = "no limits are known, for no worker has told any within the last hour: users are held against none"
+    return Finding(severity=Severity.WARNING, task_id=None, text=text)
+
+
 def findings_of_host(host: str, report: HostReport) -> Finding:
     """Return that a host is in trouble now, which nobody can plan for."""
     if report.closed_until is None:

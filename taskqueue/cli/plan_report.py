@@ -5,18 +5,19 @@ from __future__ import annotations
 import json
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 from math import inf, isfinite
 
-from taskqueue.cli.plan_limits import findings_of_host, limits_of_all, limits_of_task
+from taskqueue.cli.plan_limits import findings_of_host, limits_of_all, limits_of_task, nothing_known
 from taskqueue.cli.plan_running import JobsOnTheirWay, Running
 from taskqueue.config.catalog import Catalog, task_to_json
-from taskqueue.core.capacity import Finding, Severity, judge, judge_together
+from taskqueue.core.capacity import Demand, Finding, RateLimit, Severity, judge, judge_together, not_judged
 from taskqueue.core.catalog_change import FieldChange, changed_fields, mass_delete
-from taskqueue.core.clock_changes import YEAR, ClockChange, clock_changes, touched, zone_of
+from taskqueue.core.clock_changes import YEAR, ClockChange, clock_changes, follows_real_time, touched, zone_of
 from taskqueue.core.forecast import Load, Outlook, Peak, Schedule, outlook
 from taskqueue.core.host_limit import host_of
+from taskqueue.core.occurrence import DEFAULT_COHORT
 from taskqueue.core.task import Removed, Task
 from taskqueue.scheduler.planner import PlanDefaults
 
@@ -58,14 +59,14 @@ class RemovedTask:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HostPlan:
-    """The calls that are due at one host within the horizon, and the most of them in a second.
+    """The calls that are due at one host within the horizon, at least one, and the most of them in a second.
 
     `allowed` is how many the limits of its tasks let start in a second; None without any.
     """
 
     host: str
     calls: int
-    peak: Peak | None
+    peak: Peak
     allowed: float | None
 
 
@@ -110,12 +111,12 @@ def make_report(
     allow_mass_delete: bool,
     advance: Advance,
 ) -> PlanReport:
-    """Compare `new` with what runs, and look ahead from `at`; tell `advance` of each task that is done."""
-    drawn = _Drawing(running, defaults, at)
-    tasks = []
-    for task in new.tasks.values():
-        tasks.append(drawn.task_plan(task))
-        advance(1)
+    """Compare `new` with what runs, and look ahead from `at`.
+
+    `advance` is told of each schedule that is done, in all as many as Running.most_schedules says of the tasks.
+    """
+    drawn = _Drawing(running, defaults, at, advance)
+    tasks = [drawn.task_plan(task) for task in new.tasks.values()]
     removed = running.known - new.tasks.keys()
     refusal = None if allow_mass_delete else mass_delete(running.known, new.tasks.keys())
     guard = [] if refusal is None else [Finding(severity=Severity.REFUSED, task_id=None, text=f"reload: {refusal}")]
@@ -134,11 +135,13 @@ def make_report(
 class _Drawing:
     """Draws up the tasks' parts, and adds up what they come to together."""
 
-    def __init__(self, running: Running, defaults: PlanDefaults, at: datetime) -> None:
+    def __init__(self, running: Running, defaults: PlanDefaults, at: datetime, advance: Advance) -> None:
         self._running = running
         self._defaults = defaults
         self._at = at
+        self._advance = advance
         self._all = Load(begins=at)
+        self._by_max_age = dict[timedelta, Load]()
         self._hosts = dict[str, Load]()
         #: what the limits of each host's tasks let start in a second
         self._allowed = defaultdict[str, float](float)
@@ -151,6 +154,7 @@ class _Drawing:
         load = Load(begins=self._at)
         schedules = running.schedules(task)
         outlooks = [self._outlook(task, schedule, load) for schedule in schedules]
+        self._advance(running.most_schedules(task) - len(schedules))
         self._judge(task, list(zip(schedules, outlooks, strict=True)), load)
         self._add(task, load)
         fields = _changed(before, task, running)
@@ -172,31 +176,51 @@ class _Drawing:
         host = host_of(task.target.endpoint)
         self._hosts.setdefault(host, Load(begins=self._at)).merge(load)
         self._all.merge(load)
+        self._by_max_age.setdefault(task.max_age, Load(begins=self._at)).merge(load)
         if load.calls:
             limits = limits_of_task(task, self._running)
             self._allowed[host] += min((limit.rate for limit in limits if not limit.passing), default=inf)
 
     def _outlook(self, task: Task, schedule: Schedule, load: Load) -> Outlook:
-        return outlook(schedule, self._defaults.window_of(task), at=self._at, shown=SHOWN_FIRES, load=load)
+        found = outlook(schedule, self._defaults.window_of(task), at=self._at, shown=SHOWN_FIRES, load=load)
+        self._advance(1)
+        return found
 
     def _judge(self, task: Task, outlooks: Sequence[tuple[Schedule, Outlook]], load: Load) -> None:
+        demands = [
+            (schedule, Demand(users=schedule.users, fire=found.tightest, max_age=task.max_age))
+            for schedule, found in outlooks
+            if found.tightest is not None and schedule.users
+        ]
+        # The worst comes first, and speaks for the others: users may have thousands of intervals.
+        demands.sort(key=lambda each: -each[1].per_second)
         limits = limits_of_task(task, self._running)
-        for schedule, found in outlooks:
-            if found.tightest is not None:
-                self.findings += judge(task.id, schedule.users, found.tightest, limits, task.max_age)
+        for limit in limits:
+            self.findings += _worst(task, demands, limit)
+        most = task.max_concurrency
+        if demands and most is not None and most < demands[0][1].users and task.id not in self._running.means:
+            schedule, demand = demands[0]
+            self.findings.append(_of_schedule(schedule, not_judged(task.id, demand, most)))
         if len(outlooks) > 1:
             for limit in limits:
-                finding = judge_together(task.id, load, limit, "all intervals of its users")
-                if finding is not None and not self._is_told(limit.name, task.id):
+                finding = judge_together(task.id, load, limit, "all intervals of its users", {task.max_age: load})
+                if finding is not None and not self._is_told(finding):
                     self.findings.append(finding)
 
-    def _is_told(self, limit: str, task_id: str) -> bool:
-        return any((finding.limit, finding.task_id) == (limit, task_id) for finding in self.findings)
+    def _is_told(self, finding: Finding) -> bool:
+        """Return whether the same is said of the same limit already, and no less sternly."""
+        return any(
+            (told.limit, told.task_id) == (finding.limit, finding.task_id)
+            and (told.severity is Severity.REFUSED or finding.severity is Severity.WARNING)
+            for told in self.findings
+        )
 
     def joint_findings(self) -> Iterator[Finding]:
         """Yield what is too much for the limits that tasks share, and which hosts are in trouble."""
+        if self._running.index is not None and not self._running.limits_known:
+            yield nothing_known()
         for limit in limits_of_all(self._running):
-            finding = judge_together(None, self._all, limit, "all tasks")
+            finding = judge_together(None, self._all, limit, "all tasks", self._by_max_age)
             if finding is not None:
                 yield finding
         for host, report in self._running.hosts.items():
@@ -204,13 +228,31 @@ class _Drawing:
                 yield findings_of_host(host, report)
 
     def host_plans(self) -> Iterator[HostPlan]:
-        """Yield the hosts that the tasks call, by name."""
+        """Yield the hosts at which calls are due, by name."""
         of_all = min((limit.rate for limit in limits_of_all(self._running) if not limit.passing), default=inf)
         for host, load in sorted(self._hosts.items()):
-            allowed = min(self._allowed[host], of_all)
-            yield HostPlan(
-                host=host, calls=load.calls, peak=load.peak(), allowed=allowed if isfinite(allowed) else None
-            )
+            peak, allowed = load.peak(), min(self._allowed[host], of_all)
+            if peak is not None:
+                yield HostPlan(host=host, calls=load.calls, peak=peak, allowed=allowed if isfinite(allowed) else None)
+
+
+def _worst(task: Task, demands: Sequence[tuple[Schedule, Demand]], limit: RateLimit) -> Iterator[Finding]:
+    """Yield the finding of the first of `demands` that has one, with how many others do."""
+    found = [
+        (schedule, finding) for schedule, demand in demands if (finding := judge(task.id, demand, limit)) is not None
+    ]
+    if not found:
+        return
+    schedule, finding = found[0]
+    more = f"; so it is with {len(found) - 1:,} more of its intervals" if len(found) > 1 else ""
+    yield _of_schedule(schedule, replace(finding, text=finding.text + more))
+
+
+def _of_schedule(schedule: Schedule, finding: Finding) -> Finding:
+    """Return the finding with the interval that it is about, where that is not the task's own."""
+    if schedule.cohort == DEFAULT_COHORT:
+        return finding
+    return replace(finding, text=f"users with {json.dumps(schedule.rule.as_dict())}: {finding.text}")
 
 
 def _changed(before: Task | None, task: Task, running: Running) -> tuple[FieldChange, ...]:
@@ -244,6 +286,8 @@ def _clocks(tasks: Iterable[Task], at: datetime) -> Iterator[ClockPlan]:
 
 
 def _effect(task: Task, change: ClockChange) -> str:
+    if follows_real_time(task.rule()):
+        return "follows real time"
     found = list(touched(task.rule(), change))
     shown = [each.said(change) for each in found[:_SHOWN_WALLS]]
     more = len(found) - len(shown)

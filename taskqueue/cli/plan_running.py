@@ -89,6 +89,15 @@ class Running:
             return None
         return self.index.count(task) if task is not None and self.in_force(task) else 0
 
+    @property
+    def limits_known(self) -> bool:
+        """Whether workers have told limits. Where they have not there are none, or nobody works."""
+        return bool(self.limits.by_name())
+
+    def most_schedules(self, task: Task) -> int:
+        """Return how many schedules the task has at most, without looking for them."""
+        return 1 + (0 if self.index is None else len(self.index.cohorts(task.id)))
+
     def schedules(self, task: Task) -> list[Schedule]:
         """Return the task's cohorts with their users: those of its own interval first, then the largest."""
         if not self.in_force(task):

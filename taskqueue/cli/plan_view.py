@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 from itertools import groupby
@@ -14,7 +15,7 @@ from taskqueue.cli.terminal import printable
 from taskqueue.config.duration import format_duration
 from taskqueue.core.capacity import Finding, number
 from taskqueue.core.clock_changes import marks, offset_text, zone_of
-from taskqueue.core.forecast import HORIZON, Fire, Outlook, Schedule
+from taskqueue.core.forecast import HORIZON, Fire, Outlook, Peak, Schedule
 from taskqueue.core.instants import rfc3339
 from taskqueue.core.task import Removed
 from taskqueue.core.zones import load_zone
@@ -45,6 +46,7 @@ def report_data(report: PlanReport) -> dict[str, object]:
         "at": report.at,
         "compared_with": None if standing is None else {"revision": running.revision, "leader": standing.written_by},
         "users_known": None if running.index is None else len(running.index),
+        "limits_known": running.limits_known,
         "preferences_ignored": running.ignored,
         "tasks": [_task_data(plan, report.at) for plan in report.tasks],
         "removed": [_removed_data(removed) for removed in report.removed],
@@ -109,9 +111,9 @@ def _host_data(plan: HostPlan) -> dict[str, object]:
     return {
         "host": plan.host,
         "calls": plan.calls,
-        "peak_per_second": None if peak is None else peak.per_second,
-        "peak_at": None if peak is None else peak.at,
-        "at_once": 0 if peak is None else peak.at_once,
+        "peak_per_second": peak.per_second,
+        "peak_at": peak.at,
+        "at_once": peak.at_once,
         "limits_allow_per_second": plan.allowed,
     }
 
@@ -157,8 +159,7 @@ def _heading(report: PlanReport, file: str) -> Iterator[tuple[str, str]]:
         f"{len(running.index):,} with switches"
         + (f"; {running.ignored:,} preferences say nothing, see docs/users.md" if running.ignored else ""),
     )
-    limits = running.limits.by_name()
-    if not limits:
+    if not running.limits_known:
         yield "limits", "none are known: no worker has told any within the last hour"
 
 
@@ -232,25 +233,29 @@ def _count(count: int | None) -> str:
 
 
 def _print_hosts(report: PlanReport) -> None:
+    unlimited = "all" if report.running.limits_known else "?"
     rows = [
-        (plan.host, f"{plan.calls:,}", _rate(plan.peak.per_second), _rate(plan.allowed), _peak_text(plan))
+        (
+            plan.host,
+            f"{plan.calls:,}",
+            _rate(plan.peak.per_second),
+            unlimited if plan.allowed is None else _rate(plan.allowed),
+            _peak_text(plan.peak),
+        )
         for plan in report.hosts
-        if plan.peak is not None
     ]
     if rows:
         typer.echo("\nHosts")
         print_table(("host", "calls due", "peak", "limits let", "at"), rows)
 
 
-def _rate(rate: float | None) -> str:
-    return "all" if rate is None else f"{number(rate)}/s"
+def _rate(rate: float) -> str:
+    return f"{number(rate)}/s"
 
 
-def _peak_text(plan: HostPlan) -> str:
-    if plan.peak is None:
-        return ""
-    at_once = f", {plan.peak.at_once:,} at once" if plan.peak.at_once else ""
-    return f"{rfc3339(plan.peak.at)}{at_once}"
+def _peak_text(peak: Peak) -> str:
+    at_once = f", {peak.at_once:,} at once" if peak.at_once else ""
+    return f"{rfc3339(peak.at)}{at_once}"
 
 
 def _print_clocks(report: PlanReport) -> None:
@@ -263,8 +268,11 @@ def _print_clocks(report: PlanReport) -> None:
             zone,
             f"{change.kind}, {offset_text(change.before)} to {offset_text(change.after)}",
         )
-        rows += [(*what, plan.task_id, plan.effect) for plan in plans if plan.effect]
-        untouched = [plan.task_id for plan in plans if not plan.effect]
+        by_effect = defaultdict[str, list[str]](list)
+        for plan in plans:
+            by_effect[plan.effect].append(plan.task_id)
+        untouched = by_effect.pop("", [])
+        rows += [(*what, _names(task_ids), effect) for effect, task_ids in by_effect.items()]
         if untouched:
             rows.append((*what, _names(untouched), "no time is skipped or comes twice"))
     if rows:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import pairwise
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, TypeVar
 from zoneinfo import ZoneInfo
 
 import typer
@@ -21,13 +22,13 @@ from taskqueue.config.catalog import load_catalog
 from taskqueue.config.problems import did_you_mean
 from taskqueue.config.sections import RedisSettings
 from taskqueue.config.settings import load_scheduler_settings
-from taskqueue.core.api_task import OVER
+from taskqueue.core.api_task import OVER, ApiTask, ApiTaskState, TaskStatus
 from taskqueue.core.clock_changes import marks, offset_marks, zone_of
 from taskqueue.core.forecast import next_instants
 from taskqueue.core.instants import parse_rfc3339, rfc3339
 from taskqueue.core.task import Interval
 from taskqueue.core.zones import load_zone
-from taskqueue.errors import ConfigError, InvalidValueError, NotFoundError
+from taskqueue.errors import ConfigError, InvalidValueError, NotFoundError, RefusedError
 from taskqueue.runtime import utc_now
 from taskqueue.store.api_tasks import ApiTaskStore
 from taskqueue.store.catalog import CatalogStore
@@ -36,6 +37,8 @@ from taskqueue.store.connection import RedisStore
 from taskqueue.store.scripts import Scripts
 
 _MOST = 10_000
+
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,14 +81,17 @@ def next_runs(
 
     Users' own intervals are left aside. Exit 3 when there is no such task, 5 when Redis does not answer.
     """
-    try:
-        zone = None if tz is None else load_zone(tz)
-        since = None if after is None else parse_rfc3339(after)
-    except InvalidValueError as error:
-        raise ConfigError(f"{'--tz' if 'timezone' in str(error) else '--after'}: {error}") from None
+    zone, since = _option("--tz", load_zone, tz), _option("--after", parse_rfc3339, after)
     found = _in_file(task, file) if file else asyncio.run(_running(load_scheduler_settings(config).redis, task))
     runs = _runs(found, since or found.now, count, zone)
     _show(task, found, runs, tz, output)
+
+
+def _option(name: str, parse: Callable[[str], _T], text: str | None) -> _T | None:
+    try:
+        return None if text is None else parse(text)
+    except InvalidValueError as error:
+        raise ConfigError(f"{name}: {error}") from None
 
 
 def _in_file(task_id: str, file: Path) -> _Found:
@@ -101,7 +107,13 @@ async def _running(settings: RedisSettings, task_id: str) -> _Found:
     try:
         scripts, clock = Scripts(store, asset_dir("lua")), ServerClock(store)
         await clock.sync()
-        tasks = (await CatalogStore(store, scripts).standing()).tasks
+        standing = await CatalogStore(store, scripts).standing()
+        tasks = standing.tasks
+        if task_id in standing.unreadable:
+            raise RefusedError(
+                f"{printable(task_id)} runs, with a definition of another version that this one cannot read; "
+                "ask with the version of the schedulers, or name the task's file with --file"
+            )
         if task_id in tasks:
             task = tasks[task_id]
             held = "" if task.enabled else "disabled, or paused through the API"
@@ -113,8 +125,15 @@ async def _running(settings: RedisSettings, task_id: str) -> _Found:
         remedy = did_you_mean(task_id, tasks) if tasks else "no task of a file runs yet; name one with --file"
         raise NotFoundError(f"no task {printable(task_id)} runs; {remedy}")
     api_task, state = row
-    held = str(state.status) if state.status in OVER or not api_task.enabled else ""
-    return _Found(rule=api_task.rule(), now=clock(), held=held)
+    return _Found(rule=api_task.rule(), now=clock(), held=_held(api_task, state))
+
+
+def _held(task: ApiTask, state: ApiTaskState) -> str:
+    if state.status in OVER or not task.enabled:
+        return str(state.status)
+    if state.status is TaskStatus.WAITING:
+        return f"waiting for a task that it depends on, see taskqueue explain {task.task_id}"
+    return ""
 
 
 def _runs(found: _Found, after: datetime, count: int, other: ZoneInfo | None) -> list[_Run]:

@@ -6,18 +6,18 @@ calls at a time; by Little's law (L = λW; J. D. C. Little, 1961) they let `call
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from enum import StrEnum
 
-from taskqueue.core.forecast import HORIZON, Fire, Load
+from taskqueue.core.forecast import HORIZON, Backlog, Fire, Load
 from taskqueue.core.instants import rfc3339
 
 _SECOND = timedelta(seconds=1)
 
 #: what is behind for no longer than this is not worth a word: limits let a second's worth out at once
-_UNNOTICED_S = 10.0
+_UNNOTICED = timedelta(seconds=10)
 
 
 class Severity(StrEnum):
@@ -74,47 +74,111 @@ def of_calls(name: str, calls: int, mean: timedelta, *, passing: bool = False) -
     )
 
 
-def judge(task_id: str, users: int, fire: Fire, limits: Sequence[RateLimit], max_age: timedelta) -> Iterator[Finding]:
-    """Yield a finding for each limit under which the `users` jobs of an occurrence cannot leave in time.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Demand:
+    """The `users` jobs of an occurrence, and the time that they have to start in.
 
-    That is within its window, or where nothing is spread before the next one.
+    That is its window; where nothing is spread, what is over first: the time to the next one, or the jobs' `max_age`.
     """
-    allowed = fire.window or fire.interval
-    if allowed is None or users == 0:
-        return
-    for limit in limits:
-        needs = limit.needs(users)
-        if needs is not None and users - limit.burst <= limit.rate * (allowed / _SECOND):
-            continue
-        what = "window" if fire.window else "interval"
-        text = (
-            f"{users:,} users / {number(allowed / _SECOND)} s = {number(users * _SECOND / allowed)}/s > {limit.said}: "
-            f"{_needs(needs)}, the {what} is {said(allowed)}"
-        )
-        if needs is None or needs > max_age:
-            text += f"; jobs that wait for longer than max_age, {said(max_age)}, fail as expired"
-        severity = Severity.WARNING if limit.passing else Severity.REFUSED
-        yield Finding(severity=severity, task_id=task_id, text=text, limit=limit.name)
+
+    users: int
+    fire: Fire
+    max_age: timedelta
+
+    @property
+    def allowed(self) -> timedelta:
+        """The time that they have."""
+        return self.fire.window or min(self.fire.interval or timedelta.max, self.max_age)
+
+    @property
+    def per_second(self) -> float:
+        """How many have to start in a second."""
+        return self.users * _SECOND / self.allowed
+
+    @property
+    def said(self) -> str:
+        """Users by time, as in `6,000 users / 600 s`."""
+        return f"{self.users:,} users / {number(self.allowed / _SECOND)} s"
+
+    def deadline(self) -> str:
+        """Return in words what ends the time that they have."""
+        if self.fire.window:
+            return f"the window is {said(self.allowed)}"
+        return f"{'the interval' if self.allowed == self.fire.interval else 'max_age'} is {said(self.allowed)}"
+
+    def expires(self, limit: RateLimit) -> bool:
+        """Return whether under `limit` some wait for longer than `max_age` from the instant they are due."""
+        if limit.rate <= 0:
+            return True
+        return self.users - limit.burst > limit.rate * ((self.fire.window + self.max_age) / _SECOND)
 
 
-def judge_together(task_id: str | None, load: Load, limit: RateLimit, whose: str) -> Finding | None:
+def judge(task_id: str, demand: Demand, limit: RateLimit) -> Finding | None:
+    """Return a finding where the jobs of an occurrence cannot leave in time under the limit."""
+    users = demand.users
+    if users == 0 or (limit.rate > 0 and users - limit.burst <= limit.rate * (demand.allowed / _SECOND)):
+        return None
+    text = (
+        f"{demand.said} = {number(demand.per_second)}/s > {limit.said}: "
+        f"{_needs(limit.needs(users))}, {demand.deadline()}"
+    )
+    if demand.expires(limit):
+        text += _expired(demand.max_age)
+    severity = Severity.WARNING if limit.passing else Severity.REFUSED
+    return Finding(severity=severity, task_id=task_id, text=text, limit=limit.name)
+
+
+def not_judged(task_id: str, demand: Demand, calls: int) -> Finding:
+    """Return that nobody knows whether `calls` at a time suffice, and how long a call may take for it."""
+    text = (
+        f"max_concurrency {calls:,} is not judged, for no call was made yet: {demand.said} need calls of at most "
+        f"{number(calls * 1000 / demand.per_second)} ms on the average"
+    )
+    return Finding(severity=Severity.WARNING, task_id=task_id, text=text, limit="max_concurrency")
+
+
+def judge_together(
+    task_id: str | None, load: Load, limit: RateLimit, whose: str, ages: Mapping[timedelta, Load]
+) -> Finding | None:
     """Return a finding where calls that are each slow enough are too many together; `whose` names them.
 
-    What catches up within the day is only a warning.
+    What catches up within the day is only a warning, unless calls wait for longer than their `max_age`; `ages` are the
+    calls of `load` by that.
     """
     if limit.rate <= 0:
         return None  # told of each
     backlog = load.backlog(limit.rate)
-    late = limit.needs(max(0.0, backlog.most - limit.burst)) or timedelta(0)
-    if late / _SECOND <= _UNNOTICED_S:
+    late = _late(backlog, limit)
+    if late <= min([_UNNOTICED, *ages]):
         return None
-    severity = Severity.WARNING
+    severity = Severity.WARNING if limit.passing else Severity.REFUSED
+    expired = _first_expired(load, limit, ages) if late > min(ages) else None
     if backlog.left > limit.burst and load.calls > (day := limit.rate * (HORIZON / _SECOND)):
-        severity = severity if limit.passing else Severity.REFUSED
         text = f"{load.calls:,} calls in 24 h > {limit.said}, which lets {day:,.0f} start"
     else:
+        severity = severity if expired else Severity.WARNING
         text = f"together more than {limit.said}: up to {said(late)} late, worst at {rfc3339(backlog.at)}"
+    if expired is not None:
+        max_age, at = expired
+        text += f"{_expired(max_age)}, most from {rfc3339(at)} on"
     return Finding(severity=severity, task_id=task_id, text=f"{whose}: {text}", limit=limit.name)
+
+
+def _first_expired(load: Load, limit: RateLimit, ages: Mapping[timedelta, Load]) -> tuple[timedelta, datetime] | None:
+    """Return the shortest max_age that calls wait for too long for, and when they wait longest."""
+    for max_age, calls in sorted(ages.items()):
+        backlog = load.backlog(limit.rate, where=calls)
+        if _late(backlog, limit) > max_age:
+            return max_age, backlog.at
+    return None
+
+
+def _late(backlog: Backlog, limit: RateLimit) -> timedelta:
+    return limit.needs(max(0.0, backlog.most - limit.burst)) or timedelta(0)
+
+
+def _expired(max_age: timedelta) -> str:
+    return f"; jobs that wait for longer than max_age, {said(max_age)}, fail as expired"
 
 
 def _needs(needs: timedelta | None) -> str:

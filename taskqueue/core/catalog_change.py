@@ -6,15 +6,20 @@ import re
 from collections.abc import Iterator, Mapping, Set
 from dataclasses import dataclass
 
-from taskqueue.core.reference import has_reference, is_reference
+from taskqueue.core.reference import REFERENCE, has_reference, is_reference
 
 #: fields whose values may be secrets: of those only the places are shown
 _HEADERS = "config.headers."
 _ENDPOINT = "config.endpoint"
 
-_USER_INFO = re.compile(r"(?<=://)[^/?#@]*@")
-_PARAMETER = re.compile(r"(?<==)[^&#]+")
 _PLACEHOLDER = re.compile(r"\{[a-z_]+\}")
+#: scheme and host, as far as the path
+_ORIGIN = re.compile(rf"(?:[A-Za-z]+://)?(?:{REFERENCE.pattern}|[^/?#])*", re.ASCII)
+_USER_INFO = re.compile(r"(?<=://).*@")
+#: what stays of a path as it is, and the pieces between
+_PATH_PIECE = re.compile(rf"{REFERENCE.pattern}|{_PLACEHOLDER.pattern}|[^/{{}}]+", re.ASCII)
+#: pieces of a path that say what it is; a token that opens it has digits among its letters, or more of either
+_WORDS = re.compile(r"(?:(?:[A-Za-z]{0,16}[0-9]{0,2}|[0-9]{0,4})(?:[-_.~]|$))+", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,10 +74,26 @@ def _shown(name: str, value: object) -> object:
 
 
 def _without_secrets(endpoint: str) -> str:
-    """Return a URL without the user before its host and the values in its query; references stay."""
-    path, mark, query = endpoint.partition("?")
-    return _USER_INFO.sub("...@", path) + mark + _PARAMETER.sub(_shown_parameter, query)
+    """Return a URL without what may open it: the user before its host, tokens in its path, the values in its query.
+
+    References and placeholders stay.
+    """
+    match = _ORIGIN.match(endpoint)
+    origin = "" if match is None else match[0]
+    path, mark, query = endpoint[len(origin) :].partition("?")
+    shown = _PATH_PIECE.sub(lambda piece: _shown_piece(piece[0]), path)
+    return _USER_INFO.sub("...@", origin) + shown + mark + "&".join(map(_shown_parameter, query.split("&")))
 
 
-def _shown_parameter(value: re.Match[str]) -> str:
-    return value[0] if has_reference(value[0]) or _PLACEHOLDER.fullmatch(value[0]) else "..."
+def _shown_piece(text: str) -> str:
+    return text if _stands_for_another(text) or _WORDS.fullmatch(text) else "..."
+
+
+def _shown_parameter(text: str) -> str:
+    # A piece without a name is as likely to be a token as a switch.
+    name, mark, value = text.partition("=") if "=" in text else ("", "", text)
+    return name + mark + (value if not value or _stands_for_another(value) else "...")
+
+
+def _stands_for_another(text: str) -> bool:
+    return has_reference(text) or _PLACEHOLDER.fullmatch(text) is not None

@@ -7,14 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import date, datetime, time, timedelta
 from enum import StrEnum
 from functools import lru_cache
 from itertools import pairwise
 from zoneinfo import ZoneInfo
 
 from taskqueue.core.cron import Cron
-from taskqueue.core.interval import Every
+from taskqueue.core.interval import Every, EveryKind
 from taskqueue.core.task import Bounded, Interval
 from taskqueue.core.zones import clamp, first_instant, last_instant, load_zone, offset_at, offset_change, wall_at
 
@@ -22,6 +22,7 @@ from taskqueue.core.zones import clamp, first_instant, last_instant, load_zone, 
 YEAR = timedelta(days=366)
 
 _DAY = timedelta(days=1)
+_SOME_DAY = datetime.combine(date(2000, 1, 1), time(0))
 _MINUTE = timedelta(minutes=1)
 _MOMENT = timedelta.resolution
 _HHMM = "%H:%M"
@@ -84,6 +85,14 @@ def zone_of(rule: Interval) -> str:
     """Return the zone on whose clock the rule lives; UTC for one instant."""
     inner = rule.interval if isinstance(rule, Bounded) else rule
     return inner.timezone if isinstance(inner, Every | Cron) else "UTC"
+
+
+def follows_real_time(rule: Interval) -> bool:
+    """Return whether the rule is hourly and names no wall times: neither gap nor fold changes when it runs."""
+    inner = rule.interval if isinstance(rule, Bounded) else rule
+    if not isinstance(inner, Every) or inner.kind is not EveryKind.HOURLY:
+        return False
+    return next(inner.walls_between(_SOME_DAY, _SOME_DAY + _DAY), None) is None
 
 
 @lru_cache(maxsize=1024)

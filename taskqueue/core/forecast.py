@@ -190,20 +190,35 @@ class Load:
             totals[second // _SLOT_S] += count
         return {self._slot_at(number): totals[number] for number in sorted(totals)}
 
-    def backlog(self, rate: float) -> Backlog:
-        """Return how far the calls fall behind where `rate` of them start in a second."""
-        behind, most, at = 0.0, -inf, self.begins
-        totals = self.by_slot()
-        previous = self._slot_at(0)
-        for slot, count in totals.items():
-            behind = max(0.0, behind - (slot - previous) / SLOT_LENGTH * _SLOT_S * rate) + count
-            previous = slot
-            left_in_slot = max(0.0, behind - _SLOT_S * rate)
-            if left_in_slot > most:
-                most, at = left_in_slot, slot
-        end = self._slot_at(len(self._slots))
-        left = max(0.0, behind - (end - previous) / SLOT_LENGTH * _SLOT_S * rate)
-        return Backlog(most=max(0.0, most), at=at, left=left)
+    def backlog(self, rate: float, *, where: Load | None = None) -> Backlog:
+        """Return how far the calls fall behind where `rate` of them start in a second.
+
+        `where`: the most is looked for only in slots in which that load, one that begins at the same time, has calls.
+        """
+        behind, most, at, previous = 0.0, -inf, self.begins, 0
+        looked_at = None if where is None else where.by_slot().keys()
+        for second, count, length in self._arrivals():
+            behind = max(0.0, behind - (second - previous) * rate) + count
+            previous = second
+            left = max(0.0, behind - length * rate)
+            if left > most and (looked_at is None or self._slot_at(second // _SLOT_S) in looked_at):
+                most, at = left, self._slot_at(0) + second * _SECOND
+        end = len(self._slots) * _SLOT_S
+        return Backlog(most=max(0.0, most), at=at, left=max(0.0, behind - (end - previous) * rate))
+
+    def _arrivals(self) -> Iterator[tuple[int, float, int]]:
+        """Yield the calls of each slot that has any, of one with calls that are not spread those of its seconds.
+
+        Each is the second at which it begins, counted from the first slot, how many calls, and over how many seconds.
+        """
+        bursts = {second // _SLOT_S for second in self._seconds}
+        for number, count in enumerate(self._slots):
+            first = number * _SLOT_S
+            if number in bursts:
+                for second in range(first, first + _SLOT_S):
+                    yield second, count / _SLOT_S + self._seconds[second], 1
+            elif count:
+                yield first, count, _SLOT_S
 
     def _add_by_seconds(self, starts_at: datetime, spread: Spread) -> None:
         first = self._since_first(starts_at) // _SECOND

@@ -93,8 +93,14 @@ def texts(found: Mapping[str, Any]) -> list[str]:
     return [f"{finding['severity']} {finding['task_id']}: {finding['text']}" for finding in found["findings"]]
 
 
+def tell_wide_limits(store: redis.Redis) -> None:
+    """Be a worker whose limits hold nobody back."""
+    store.hset("taskqueue:limits", mapping={"global": '{"rate": 1000000, "burst": 1000000}'})
+
+
 def test_the_same_file_changes_nothing(store: redis.Redis, plan: Planned) -> None:
     put_in_force(task_type("report"), task_type("other"))
+    tell_wide_limits(store)
     enable(store, 7, report=1)
 
     code, found, err = plan(task_type("report"), task_type("other"))
@@ -222,6 +228,7 @@ def test_the_global_limit_and_max_concurrency_count_as_well(store: redis.Redis, 
 
 def test_a_limit_that_is_set_for_a_while_only_warns(store: redis.Redis, plan: Planned) -> None:
     enable(store, 1200, report=1)
+    tell_wide_limits(store)
     until = to_unix_ms(datetime.fromisoformat("2100-01-01T00:00:00Z"))
     said = {"rate": 1, "burst": 1, "until": until}
     store.hset("taskqueue:limits:overrides", mapping={"task:report": json.dumps(said)})
@@ -289,7 +296,10 @@ def test_all_mistakes_of_the_file_are_listed_with_their_places(
 def test_without_redis_it_says_how_to_go_on(plan: Planned) -> None:
     code, found, err = plan(task_type("report"))
     assert (code, found) == (5, {})
-    assert "--offline plans without it, comparing with nothing" in err
+    assert err.startswith("nothing to compare with, which only --offline does without: Redis: ")
+    assert err.endswith(
+        "does it run there? The address is redis.addresses of the settings file, or TASKQUEUE_REDIS__ADDRESSES\n"
+    )
 
 
 @pytest.mark.usefixtures("directory")
@@ -301,12 +311,27 @@ def test_offline_it_compares_with_nothing_and_knows_no_users(plan: Planned) -> N
     assert (task["change"], task["users"], task["occurrences"]) == ("added", None, 1)
 
 
-@pytest.mark.usefixtures("directory")
-def test_a_time_that_is_none_is_wrong_usage(directory: Path, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize(
+    ("time", "problem"),
+    [
+        ("noon", "--at: time 'noon': use RFC 3339"),
+        ("9999-12-31T23:59:59Z", "--at: time '9999-12-31T23:59:59Z': out of range; use a year from 1970 to 9997"),
+        ("9998-12-31T00:00:00Z", "--at: time '9998-12-31T00:00:00Z': out of range"),
+        ("1000-01-01T00:00:00Z", "--at: time '1000-01-01T00:00:00Z': out of range"),
+    ],
+)
+def test_a_time_that_is_none_is_wrong_usage(
+    directory: Path, capsys: pytest.CaptureFixture[str], time: str, problem: str
+) -> None:
     write(directory, task_type("report"))
-    code, _, err = run(capsys, "--at", "noon", "--offline")
+    code, _, err = run(capsys, "--at", time, "--offline")
     assert code == 2
-    assert err.startswith("--at: time 'noon': use RFC 3339")
+    assert err.startswith(problem)
+
+
+def test_the_last_day_that_can_be_looked_at_is_looked_at(directory: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write(directory, task_type("report", {"type": "daily", "timezone": "Pacific/Kiritimati"}))
+    assert run(capsys, "--at", "9997-12-30T00:00:00Z", "--offline")[0] == 0
 
 
 def test_a_host_has_the_calls_of_all_its_tasks_and_what_their_limits_let_start(
@@ -323,6 +348,7 @@ def test_a_host_has_the_calls_of_all_its_tasks_and_what_their_limits_let_start(
     assert (here["host"], here["calls"], here["limits_allow_per_second"]) == ("http://127.0.0.1:1", 2400, 3)
     assert here["peak_per_second"] == pytest.approx(2 * 1200 / 1800, abs=0.11)
     assert "2026-03-08T10:05:00Z" <= here["peak_at"] < "2026-03-08T10:30:00Z"
+    assert found["limits_known"]
     assert (there["host"], there["calls"]) == ("https://apart.example.com:443", 1200)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from taskqueue.assets import asset_dir
 from taskqueue.cli.main import main
 from taskqueue.config.catalog import parse_catalog, task_to_json
 from taskqueue.config.settings import load_scheduler_settings
-from taskqueue.core.api_task import ApiTask, TaskType, new_state
+from taskqueue.core.api_task import ApiTask, TaskStatus, TaskType, new_state
 from taskqueue.core.task import Target
 from taskqueue.store.api_tasks import ApiTaskStore
 from taskqueue.store.connection import RedisStore
@@ -106,7 +107,8 @@ def test_what_runs_is_asked_without_a_file(store: redis.Redis, capsys: pytest.Ca
     assert found["next"][0]["at"] == "2026-03-07T07:30:00Z"
 
 
-def test_a_task_of_the_api_is_found_by_its_id(store: redis.Redis, capsys: pytest.CaptureFixture[str]) -> None:
+def create_api_task(status: TaskStatus = TaskStatus.SCHEDULED) -> str:
+    """Create a nightly task of the API; return its id."""
     now = datetime(2026, 3, 1, tzinfo=UTC)
     task = ApiTask(
         task_id=str(uuid4()),
@@ -120,15 +122,36 @@ def test_a_task_of_the_api_is_found_by_its_id(store: redis.Redis, capsys: pytest
 
     async def create() -> None:
         own = RedisStore(load_scheduler_settings(Path("config/scheduler.yaml")).redis, client_name="test")
-        assert await ApiTaskStore(own, Scripts(own, asset_dir("lua"))).create(task, new_state(task, now))
+        state = replace(new_state(task, now), status=status)
+        assert await ApiTaskStore(own, Scripts(own, asset_dir("lua"))).create(task, state)
         await own.close()
 
     asyncio.run(create())
-    assert store.exists(f"taskqueue:api:task:{task.task_id}")
+    return task.task_id
 
-    found = data(capsys, task.task_id, "--after", AFTER, "--count", "1")
 
-    assert (found["interval"]["cron"], found["next"][0]["at"]) == ("15 4 * * *", "2026-03-07T04:15:00Z")
+@pytest.mark.usefixtures("store")
+def test_a_task_of_the_api_is_found_by_its_id(capsys: pytest.CaptureFixture[str]) -> None:
+    found = data(capsys, create_api_task(), "--after", AFTER, "--count", "1")
+
+    assert (found["interval"]["cron"], found["held"]) == ("15 4 * * *", None)
+    assert found["next"][0]["at"] == "2026-03-07T04:15:00Z"
+
+
+@pytest.mark.usefixtures("store")
+def test_a_task_that_waits_for_another_is_said_to(capsys: pytest.CaptureFixture[str]) -> None:
+    task_id = create_api_task(TaskStatus.WAITING)
+    found = data(capsys, task_id, "--after", AFTER, "--count", "1")
+    assert found["held"] == f"waiting for a task that it depends on, see taskqueue explain {task_id}"
+
+
+def test_a_definition_of_a_newer_version_is_told_as_such(
+    store: redis.Redis, capsys: pytest.CaptureFixture[str]
+) -> None:
+    store.hset("taskqueue:catalog", "report", '{"id": "report", "from_the_future": 1}')
+    code, out, err = run(capsys, "report")
+    assert (code, out) == (4, "")
+    assert err.startswith("report runs, with a definition of another version that this one cannot read; ")
 
 
 @pytest.mark.usefixtures("store")
@@ -149,6 +172,7 @@ def test_a_task_that_the_file_lacks_has_a_near_one(tasks_file: str, capsys: pyte
     [
         (("--tz", "Europe/Pariss"), "--tz: timezone 'Europe/Pariss': unknown; did you mean Europe/Paris"),
         (("--after", "noon"), "--after: time 'noon': use RFC 3339"),
+        (("--after", "timezone"), "--after: time 'timezone': use RFC 3339"),
         (("--count", "0"), "Invalid value for '--count'"),
     ],
 )

@@ -41,6 +41,29 @@ def test_a_url_is_told_without_the_values_in_its_query() -> None:
 
 
 @pytest.mark.parametrize(
+    ("endpoint", "shown"),
+    [
+        ("https://a.example/x?one-secret", "https://a.example/x?..."),
+        ("https://a.example/x?one-secret&{user_id}&a=1", "https://a.example/x?...&{user_id}&a=..."),
+        ("https://a.example/x?key=one=secret", "https://a.example/x?key=..."),
+        ("https://name:pass@a.example:8443/v1/x", "https://...@a.example:8443/v1/x"),
+        ("https://a.example/services/T024BE7LD/B1/s3cr3tT0k3n", "https://a.example/services/.../B1/..."),
+        ("https://a.example/bot123456:aBcDeF/send", "https://a.example/.../send"),
+        ("https://a.example/hooks/qwertyuiopasdfghjklzx", "https://a.example/hooks/..."),
+        ("https://a.example/v2/daily-report.php", "https://a.example/v2/daily-report.php"),
+        ("https://a.example/${file:/run/x9z8y7}/u-{user_id}", "https://a.example/${file:/run/x9z8y7}/u-{user_id}"),
+        ("${env:BASE}/a1b2c3", "${env:BASE}/..."),
+        ("https://${env:HOST}/report", "https://${env:HOST}/report"),
+        ("http://127.0.0.1:18082/ok/report", "http://127.0.0.1:18082/ok/report"),
+    ],
+)
+def test_a_url_is_told_without_what_may_open_it(endpoint: str, shown: str) -> None:
+    before, after = {"config": {"endpoint": endpoint}}, {"config": {"endpoint": "https://b.example/other"}}
+    (change,) = changed_fields(before, after)
+    assert change.before == shown
+
+
+@pytest.mark.parametrize(
     ("known", "present", "refused"),
     [
         ("abcd", "ab", False),

@@ -10,6 +10,7 @@ from taskqueue.core.clock_changes import (
     YEAR,
     ClockChange,
     clock_changes,
+    follows_real_time,
     marks,
     offset_text,
     touched,
@@ -40,6 +41,18 @@ def daily(at_time: str, **dst: object) -> Every:
 
 def cron(expression: str, **dst: object) -> Cron:
     return Cron(expression=expression, timezone=NEW_YORK, dst=Dst(**dst))  # type: ignore[arg-type]  # the same
+
+
+@pytest.mark.parametrize(("value", "real"), [(1, True), (5, True), (2, False), (24, False)])
+def test_an_hourly_rule_without_wall_hours_follows_real_time(value: int, real: bool) -> None:
+    rule = Every(kind=EveryKind.HOURLY, value=value, timezone=NEW_YORK)
+    assert follows_real_time(rule) is real
+    assert follows_real_time(Bounded(interval=rule, start_at=JANUARY)) is real
+
+
+@pytest.mark.parametrize("rule", [daily("02:30"), cron("* * * * *"), Once(at=JANUARY)])
+def test_any_other_rule_is_asked_for_its_wall_times(rule: Interval) -> None:
+    assert not follows_real_time(rule)
 
 
 def words(rule: Interval, change: ClockChange) -> list[str]:
