@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from http.client import HTTPConnection, HTTPException, HTTPSConnection
 from socket import SHUT_RDWR, socket
 from threading import Timer
@@ -29,7 +30,7 @@ _OK = 200
 def health(
     url: Annotated[
         str | None,
-        typer.Argument(help="What to ask; /livez on this host, at --port or the usual ones, when left out."),
+        typer.Argument(help="What to ask; /livez on this host, at --port or all the usual ones, when left out."),
     ] = None,
     port: Annotated[
         int | None, typer.Option(min=1, max=65535, envvar="TASKQUEUE_SERVER__PORT", help="Which port of this host.")
@@ -38,26 +39,33 @@ def health(
 ) -> None:
     """Ask a scheduler, worker or API whether it is alive, or with .../readyz whether it is ready.
 
-    Exit 0 when it answers with 200, 1 when it answers otherwise or not at all, 2 for wrong usage.
+    Exit 0 when it answers with 200, 1 when it answers otherwise or not at all, 2 for wrong usage. Where several listen
+    at the usual ports, all of them have to answer with 200.
     """
-    told = list[str]()
-    for place in [url] if url is not None else _usual_places(port):
-        status, text = _ask(place, timeout)
-        if status is not None:
-            typer.echo(f"{place}: {status} {printable(text)}".rstrip(), err=status != _OK)
-            raise typer.Exit(ExitCode.DONE if status == _OK else ExitCode.FAILED)
-        told.append(f"{place}: {printable(text)}")
-    typer.echo("\n".join(told), err=True)
-    raise typer.Exit(ExitCode.FAILED)
+    asked = {place: _ask(place, timeout) for place in ([url] if url is not None else _usual_places(port))}
+    there = {place: answer for place, answer in asked.items() if not answer.nobody}
+    for place, answer in (there or asked).items():
+        typer.echo(f"{place}: {printable(answer.text)}".rstrip(), err=not answer.ok)
+    alive = there and all(answer.ok for answer in there.values())
+    raise typer.Exit(ExitCode.DONE if alive else ExitCode.FAILED)
 
 
-def _usual_places(port: int | None) -> Iterator[str]:
-    for each in (port,) if port is not None else _USUAL_PORTS:
-        yield f"http://127.0.0.1:{each}/livez"
+def _usual_places(port: int | None) -> list[str]:
+    ports = (port,) if port is not None else _USUAL_PORTS
+    return [f"http://127.0.0.1:{each}/livez" for each in ports]
 
 
-def _ask(url: str, timeout: float) -> tuple[int | None, str]:
-    """Return the status and the answer; None and the reason where there is none. Raises ConfigError for a bad URL."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Answer:
+    """What came of asking one place: status and answer, or why there is none. `nobody`: nothing listens there."""
+
+    text: str
+    ok: bool = False
+    nobody: bool = False
+
+
+def _ask(url: str, timeout: float) -> _Answer:
+    """Return what answers at `url`. Raises ConfigError for a bad URL."""
     connection, target = _connection(url, timeout)
     try:
         connection.connect()
@@ -65,13 +73,15 @@ def _ask(url: str, timeout: float) -> tuple[int | None, str]:
             connection.request("GET", target, headers={"Connection": "close"})
             answer = connection.getresponse()
             body = answer.read(_MOST_READ)
-        return answer.status, body.decode("utf-8", "replace").strip()
+        text = f"{answer.status} {body.decode('utf-8', 'replace').strip()}"
+        return _Answer(text=text, ok=answer.status == _OK)
     except TimeoutError:
-        return None, f"no answer within {timeout:g} s"
+        return _Answer(text=f"no answer within {timeout:g} s")
     except OSError as error:
-        return None, (error.strerror or str(error)).lower()
+        text = (error.strerror or str(error)).lower()
+        return _Answer(text=text, nobody=isinstance(error, ConnectionRefusedError))
     except HTTPException as error:
-        return None, f"no HTTP answer ({type(error).__name__})"
+        return _Answer(text=f"no HTTP answer ({type(error).__name__})")
     finally:
         connection.close()
 

@@ -75,7 +75,7 @@ async def containers(stack: Stack, target: Target) -> dict[str, list[Container]]
     """Two schedulers, two workers and an API."""
     more = {
         # A new leader leaves the delayed queue alone for so long, for it cannot know what is in there.
-        "scheduler": {"TASKQUEUE_SCHEDULER__LEAD": "2s"},
+        "scheduler": {"TASKQUEUE_SCHEDULER__LEAD": "2s", "TASKQUEUE_MONITORING__METRICS_INTERVAL": "1s"},
         # Workers refuse to call this machine for tasks of the API unless told so.
         "worker": {"TASKQUEUE_GUARD__ALLOW": f'["{target.url.removeprefix("http://")}"]'},
     }

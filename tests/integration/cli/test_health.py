@@ -82,6 +82,35 @@ async def test_a_process_that_is_not_ready_ends_it_with_1_and_says_what_is_missi
     assert '"redis":false' in err
 
 
+async def test_of_all_that_listen_at_the_usual_ports_each_has_to_live(
+    run_health: Callable[..., Answer], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def dead(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 503 No\r\nContent-Length: 4\r\n\r\ndead")
+
+    async with serving(an_ops_server()) as first, serving(an_ops_server()) as second, listening(dead) as third:
+        ports = first.base_url.port, second.base_url.port, int(third.rpartition(":")[2])
+        monkeypatch.setattr("taskqueue.cli.health._USUAL_PORTS", (1, *ports[:2]))
+        living = await asyncio.to_thread(run_health)
+        monkeypatch.setattr("taskqueue.cli.health._USUAL_PORTS", (1, ports[0], ports[2]))
+        mixed = await asyncio.to_thread(run_health)
+
+    alive = 'http://127.0.0.1:{}/livez: 200 {{"status":"alive"}}\n'
+    assert living == (0, alive.format(ports[0]) + alive.format(ports[1]), "")
+    assert mixed == (1, alive.format(ports[0]), f"{third}/livez: 503 dead\n")
+
+
+async def test_a_process_that_hangs_at_a_usual_port_is_one_that_does_not_live(
+    run_health: Callable[..., Answer], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with serving(an_ops_server()) as living, listening(lambda _reader, _writer: None) as hung:
+        ports = living.base_url.port, int(hung.rpartition(":")[2])
+        monkeypatch.setattr("taskqueue.cli.health._USUAL_PORTS", ports)
+        code, _, err = await asyncio.to_thread(run_health, "--timeout", "0.2")
+
+    assert (code, err) == (1, f"{hung}/livez: no answer within 0.2 s\n")
+
+
 async def test_nobody_at_the_port_ends_it_with_1(run_health: Callable[..., Answer]) -> None:
     code, out, err = await asyncio.to_thread(run_health, "--port", "1")
 
