@@ -6,7 +6,7 @@ import functools
 import subprocess
 
 from tests.support.sdk_drivers import require
-from tests.support.sdk_programs import SDK, program_environment
+from tests.support.sdk_programs import SDK
 
 JAVA_SDK = SDK / "java"
 
@@ -19,7 +19,6 @@ def build(verb: str) -> str:
     require("java")
     done = subprocess.run(
         [JAVA_SDK / "build.sh", verb],
-        env=program_environment(),
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,

@@ -121,6 +121,8 @@ BAD_SERVERS: Mapping[str, BadServer] = {
     # --- errors ---
     "the page of a proxy": _page(502, "ServerError", tries=frozenset({3})),
     "the page of another server": _page(404, "NotFoundError"),
+    "a page that cannot read the request": _page(400, "BadRequestError"),
+    "a page of no use": _page(418, "ApiError"),
     "a problem of another shape": BadServer(
         script=_answers(422, json.dumps({"code": 5, "errors": "all"}).encode(), _PROBLEM),
         errors=frozenset({"ValidationError"}),

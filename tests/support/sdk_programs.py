@@ -14,7 +14,10 @@ _WITHIN_S = 60.0
 
 
 def program_environment(environment: Mapping[str, str] | None = None) -> dict[str, str]:
-    """Return the environment of this process without what would change how an SDK works, and with `environment`."""
+    """Return the environment of this process without what would change how an SDK works, and with `environment`.
+
+    For programs that use an SDK; npm and build.sh need the whole one, to reach their registries.
+    """
     ours = ("TASK_SCHEDULER_", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy")
     return {name: value for name, value in os.environ.items() if not name.startswith(ours)} | dict(environment or {})
 

@@ -16,6 +16,7 @@ from tests.support.sdk_drivers import Driver
 from tests.support.sdk_programs import SDK
 from tests.support.sdk_recorder import Exchange, Recorder
 from tests.support.sdk_schema import differences, error_differences, member_schema, operation_of, same, schema_of
+from tests.support.sdk_sent import unsent, unsent_pages
 
 _FILE: Path = SDK / "contract" / "scenario.yaml"
 _REFERENCE = re.compile(r"\{\{([\w.]+)\}\}")
@@ -57,7 +58,14 @@ class Run:
         self.reached.update(map(operation_of, exchanges))
         if "as" in step:
             await self.driver.call("connect")
-        return list(self._judged(step, answer, exchanges))
+        sent = self._sent(step["call"], arguments, answer.get("value"), exchanges)
+        return [*sent, *self._judged(step, answer, exchanges)]
+
+    def _sent(self, call: str, arguments: Mapping[str, Any], value: Any, exchanges: list[Exchange]) -> Iterator[str]:
+        for exchange in exchanges:
+            yield from unsent(arguments, exchange, doubles=self.doubles)
+        if call in _ITEMS and isinstance(value, list):
+            yield from unsent_pages(arguments, len(value), exchanges)
 
     def _judged(self, step: Step, answer: dict[str, Any], exchanges: list[Exchange]) -> Iterator[str]:
         if not exchanges:
@@ -70,6 +78,9 @@ class Run:
             if "save" in step:
                 self.saved[step["save"]] = answer["value"]
             yield from self._decoded(step["call"], answer["value"], exchanges)
+            for place, other in self._filled(step.get("differs", {})).items():
+                if _at(place, answer["value"]) == other:
+                    yield f"{place}: {other!r}, as before"
             if "expect" in step:
                 yield from self._unexpected(self._filled(step["expect"]), answer["value"], "")
 
@@ -119,7 +130,10 @@ class Run:
         return _REFERENCE.sub(lambda found: self._named(found[1]), value) if isinstance(value, str) else value
 
     def _named(self, reference: str) -> str:
-        value: Any = self.saved
-        for part in reference.split("."):
-            value = value[int(part)] if isinstance(value, list) else value[part]
-        return str(value)
+        return str(_at(reference, self.saved))
+
+
+def _at(place: str, value: Any) -> Any:
+    for part in place.split("."):
+        value = value[int(part)] if isinstance(value, list) else value[part]
+    return value

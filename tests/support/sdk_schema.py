@@ -29,10 +29,10 @@ def document() -> Schema:
 
 @cache
 def operations() -> Mapping[str, tuple[str, re.Pattern[str], Schema]]:
-    """Return method, path and schema of each operation, by its id."""
+    """Return method, path (its parameters are groups) and schema of each operation, by its id."""
     found = {}
     for path, methods in document()["paths"].items():
-        pattern = re.compile(re.sub(r"\{\w+\}", "[^/?]+", path))
+        pattern = re.compile(re.sub(r"\{(\w+)\}", r"(?P<\1>[^/?]+)", path))
         for method, operation in methods.items():
             found[operation["operationId"]] = (method.upper(), pattern, operation)
     return found

@@ -1,12 +1,12 @@
 /** The client: one method for each operation of the API, and what is made of several of them. */
 
-import { WaitTimeoutError } from './errors.js';
 import { taskExplanation } from './models-explanation.js';
 import * as models from './models.js';
 import { all } from './paging.js';
 import { address, body, path, query, visible } from './requests.js';
-import { Expired, milliseconds, sleep, within } from './time.js';
+import { milliseconds } from './time.js';
 import { Transport } from './transport.js';
+import { untilEnded } from './waiting.js';
 
 /** @typedef {import('./types.js').CallOptions} CallOptions */
 /** @typedef {import('./types.js').PostOptions} PostOptions */
@@ -18,12 +18,10 @@ import { Transport } from './transport.js';
  * @typedef {object} ClientOptions
  * @property {string} baseUrl where the API is, such as https://api.example.com; a path in it stays before /api/v1
  * @property {string} apiKey sent with each request as bearer token
- * @property {number} [timeoutMs] milliseconds for one request, from the connection to the last byte; 30,000 unless given
+ * @property {number} [timeoutMs] milliseconds for one call, with all its tries and the pauses between them; 30,000 unless given
  * @property {number} [maxTries] how often a call is sent at most where sending it again is safe; 3 unless given
  * @property {typeof globalThis.fetch} [fetch] who sends; that of the platform unless given
  */
-
-const ENDED = new Set(['success', 'failed', 'cancelled', 'skipped']);
 
 /**
  * Calls the API of a task scheduler.
@@ -94,12 +92,19 @@ export class TaskSchedulerClient {
   }
 
   /**
-   * Go through all tasks that the filters let through, page after page.
+   * Go through all tasks that the filters let through, page after page. What is made meanwhile does no harm. Where the loop
+   * deletes tasks, or changes them so that a filter holds no more, others move to pages that it has passed, and it misses them:
+   * collect the ids first. After the last task it throws a TaskSchedulerError where the API looked at a part of them only.
    *
    * @param {TaskFilter & CallOptions & { pageSize?: number | undefined }} [options]
    */
   async *iterateTasks({ pageSize = 100, ...options } = {}) {
-    yield* all((offset) => this.listTasks({ ...options, limit: pageSize, offset }));
+    yield* all({
+      name: 'iterateTasks',
+      pageSize,
+      page: (paging) => this.listTasks({ ...options, ...paging }),
+      id: (task) => task.taskId,
+    });
   }
 
   /**
@@ -231,7 +236,12 @@ export class TaskSchedulerClient {
    * @param {CallOptions & { pageSize?: number | undefined }} [options]
    */
   async *iterateExecutions(taskId, { pageSize = 100, ...options } = {}) {
-    yield* all((offset) => this.getExecutions(taskId, { ...options, limit: pageSize, offset }));
+    yield* all({
+      name: 'iterateExecutions',
+      pageSize,
+      page: (paging) => this.getExecutions(taskId, { ...options, ...paging }),
+      id: (execution) => execution.executionId,
+    });
   }
 
   /**
@@ -243,7 +253,8 @@ export class TaskSchedulerClient {
   }
 
   /**
-   * Return an execution once it has ended, in whatever way.
+   * Return an execution once it has ended, in whatever way. An API that cannot be reached or is busy (429, 502, 503, 504) is
+   * asked again until the time is over; where the last look failed so, its error is the cause of the WaitTimeoutError.
    *
    * @param {string} executionId
    * @param {{ timeoutMs?: number | undefined, signal?: AbortSignal | undefined }} [options] `timeoutMs` is for the whole
@@ -252,25 +263,7 @@ export class TaskSchedulerClient {
    * @throws {WaitTimeoutError}
    */
   async waitForExecution(executionId, { timeoutMs = 300_000, signal } = {}) {
-    let status = 'not known';
-    try {
-      return await within(milliseconds('timeoutMs', timeoutMs), signal, async (inner) => {
-        for (let pause = 100; ; pause = Math.min(pause * 1.5, 2_000)) {
-          const execution = await this.getExecution(executionId, { signal: inner });
-          if (ENDED.has(execution.status)) {
-            return execution;
-          }
-          status = execution.status;
-          await sleep(pause, inner);
-        }
-      });
-    } catch (error) {
-      throw error instanceof Expired && !signal?.aborted
-        ? new WaitTimeoutError(
-            `waitForExecution: it has not ended within ${timeoutMs} ms; its status is ${status}. Wait again, or give it longer`,
-          )
-        : error;
-    }
+    return untilEnded((inner) => this.getExecution(executionId, { signal: inner }), timeoutMs, signal);
   }
 
   /**

@@ -97,6 +97,55 @@ function plain(name, value) {
 }
 
 /**
+ * Write JSON that says what it was given. JSON.stringify makes null of a number that is none and {} of a Map, without a word.
+ *
+ * @param {unknown} value
+ * @returns {string}
+ * @throws {TypeError} that names the place of what JSON cannot say, by a JSON pointer in the API's names
+ */
+export function json(value) {
+  /** @type {Map<unknown, string>} */
+  const places = new Map();
+  return JSON.stringify(value, function replaced(key, member) {
+    const parent = places.get(this);
+    const place = parent === undefined ? '' : `${parent}/${key.replaceAll('~', '~0').replaceAll('/', '~1')}`;
+    const wrong = unsaid(member, this[key], Array.isArray(this));
+    if (wrong !== null) {
+      throw new TypeError(
+        `${place} is ${wrong}, for which JSON has no word; give null, a text, a finite number, a list or a plain object`,
+      );
+    }
+    if (typeof member === 'object' && member !== null) {
+      places.set(member, place);
+    }
+    return member;
+  });
+}
+
+/**
+ * @param {unknown} member
+ * @param {unknown} given what it was before its toJSON
+ * @param {boolean} inList
+ * @returns {string | null} what it is, where JSON cannot say it
+ */
+function unsaid(member, given, inList) {
+  if (typeof member === 'number') {
+    return Number.isFinite(member) ? null : String(member);
+  }
+  if (given instanceof Date && Number.isNaN(given.getTime())) {
+    return 'an invalid Date';
+  }
+  if (typeof member === 'object') {
+    const [, kind] = /^\[object ((?:Weak)?(?:Map|Set))\]$/.exec(Object.prototype.toString.call(member)) ?? [];
+    return kind === undefined ? null : `a ${kind}`;
+  }
+  if (member === undefined) {
+    return inList ? 'undefined in a list' : null;
+  }
+  return ['function', 'symbol', 'bigint'].includes(typeof member) ? `a ${typeof member}` : null;
+}
+
+/**
  * @param {unknown} baseUrl
  * @returns {string} without a slash at its end
  * @throws {TypeError} without showing the address, which may hold a password

@@ -2,9 +2,9 @@
 
 import { randomUUID } from 'node:crypto';
 
-import { ApiError, ConnectError, MalformedAnswerError, RequestTimeoutError } from './errors.js';
+import { ApiError, ConnectError, MalformedAnswerError, RequestTimeoutError, TaskSchedulerError } from './errors.js';
 import { apiError } from './problems.js';
-import { visible } from './requests.js';
+import { json, visible } from './requests.js';
 import { Expired, milliseconds, sleep, within } from './time.js';
 import { VERSION } from './version.js';
 
@@ -42,6 +42,11 @@ const LONGEST_RETRY_AFTER = 30;
 
 const PASSING = new Set([429, 502, 503, 504]);
 
+/** Causes of causes that are kept. */
+const DEEPEST = 8;
+
+/** @typedef {Error & { code?: string, cause?: Told }} Told */
+
 /** Sends the calls of one client, and alone knows its key. */
 export class Transport {
   #settings;
@@ -60,16 +65,39 @@ export class Transport {
   async send(call, options) {
     const limit = milliseconds('timeoutMs', options.timeoutMs ?? this.#settings.timeoutMs);
     const request = this.#request(call, options);
+    const end = performance.now() + limit;
+    try {
+      return await within(limit, options.signal, (inner) => this.#tried(call, request, inner, end));
+    } catch (error) {
+      // What the signal was aborted with may be the end of a wait around this call.
+      throw error instanceof Expired && error !== options.signal?.reason
+        ? new RequestTimeoutError(
+            `${call.name}: no answer within ${limit} ms. Look whether the API is well, or give it longer with timeoutMs`,
+          )
+        : error;
+    }
+  }
+
+  /**
+   * @template T
+   * @param {Call<T>} call
+   * @param {{ url: string, init: RequestInit }} request
+   * @param {AbortSignal} signal
+   * @param {number} end until when, of performance.now()
+   * @returns {Promise<T>}
+   */
+  async #tried(call, request, signal, end) {
     const tries = isSafe(call) ? this.#settings.maxTries : 1;
     for (let done = 1; ; done += 1) {
       try {
-        return await this.#once(call, request, limit, options.signal);
+        return await this.#once(call, request, signal);
       } catch (error) {
         const pause = done < tries ? pauseBefore(error, done) : null;
-        if (pause === null) {
+        // An error that says what is wrong is worth more than the end of the time.
+        if (pause === null || performance.now() + pause >= end) {
           throw error;
         }
-        await sleep(pause, options.signal);
+        await sleep(pause, signal);
       }
     }
   }
@@ -97,7 +125,7 @@ export class Transport {
     const init = { method: call.method, headers, redirect: 'manual' };
     if (call.body !== undefined) {
       headers['content-type'] = 'application/json';
-      init.body = JSON.stringify(call.body);
+      init.body = json(call.body);
     }
     return { url: `${this.#settings.baseUrl}/api/v1${call.path}${query === '' ? '' : `?${query}`}`, init };
   }
@@ -106,30 +134,11 @@ export class Transport {
    * @template T
    * @param {Call<T>} call
    * @param {{ url: string, init: RequestInit }} request
-   * @param {number} limit
-   * @param {AbortSignal | undefined} signal
+   * @param {AbortSignal} signal
    * @returns {Promise<T>}
    */
-  async #once(call, request, limit, signal) {
-    try {
-      return await within(limit, signal, async (inner) => {
-        const { fetch } = this.#settings;
-        const response = await fetch(request.url, { ...request.init, signal: inner });
-        return await this.#answer(call, response);
-      });
-    } catch (error) {
-      throw signal?.aborted ? signal.reason : this.#translated(call.name, error, limit);
-    }
-  }
-
-  /**
-   * @template T
-   * @param {Call<T>} call
-   * @param {Response} response
-   * @returns {Promise<T>}
-   */
-  async #answer(call, response) {
-    const body = await read(call.name, response);
+  async #once(call, request, signal) {
+    const { response, body } = await this.#exchanged(call.name, request, signal);
     const redact = (/** @type {string} */ text) => this.#redacted(text);
     if (!response.ok) {
       throw apiError(call.name, response.status, response.headers, new TextDecoder().decode(body), redact);
@@ -142,50 +151,64 @@ export class Transport {
   }
 
   /**
-   * Make an error of ours from one of fetch.
-   *
    * @param {string} name
-   * @param {unknown} error
-   * @param {number} limit
-   * @returns {unknown}
+   * @param {{ url: string, init: RequestInit }} request
+   * @param {AbortSignal} signal
+   * @returns {Promise<{ response: Response, body: Uint8Array }>}
    */
-  #translated(name, error, limit) {
-    if (error instanceof Expired) {
-      return new RequestTimeoutError(
-        `${name}: no answer within ${limit} ms. Look whether the API is well, or give it longer with timeoutMs`,
-      );
+  async #exchanged(name, request, signal) {
+    try {
+      const { fetch } = this.#settings;
+      const response = await fetch(request.url, { ...request.init, signal });
+      return { response, body: await read(name, response) };
+    } catch (error) {
+      signal.throwIfAborted();
+      throw error instanceof TaskSchedulerError ? error : this.#translated(name, error);
     }
-    // fetch and the readers of bodies reject with a TypeError whose cause says what happened.
-    if (!(error instanceof TypeError)) {
-      return error;
-    }
-    const cause = /** @type {any} */ (error.cause);
-    const code = typeof cause?.code === 'string' ? cause.code : null;
-    const safe = this.#withoutKey(error);
-    if (code?.startsWith('HPE_') || code === 'UND_ERR_HEADERS_OVERFLOW') {
-      return new MalformedAnswerError(`${name}: what answers speaks no HTTP (${code}). Check that baseUrl is right`, {
-        cause: safe,
-      });
-    }
-    const what = this.#redacted(String(cause?.message || code || error.message));
-    const message = `${name}: no connection to the API, or it was cut: ${what}. Look whether it runs at baseUrl`;
-    return new ConnectError(message, code, safe);
   }
 
   /**
-   * @param {Error} error
-   * @returns {Error} `error`, or one without its text where that holds the key
+   * Make an error of ours from one of fetch, or of the reader of a body.
+   *
+   * @param {string} name
+   * @param {unknown} error
+   * @returns {TaskSchedulerError}
    */
-  #withoutKey(error) {
-    /** @type {unknown} */
-    let next = error;
-    for (let depth = 0; depth < 8 && next instanceof Error; depth += 1) {
-      if (`${next.name} ${next.message} ${next.stack}`.includes(this.#settings.apiKey)) {
-        return new Error('an error whose text is left out, for it holds the API key');
-      }
-      next = next.cause;
+  #translated(name, error) {
+    // That of Node is a TypeError whose cause says what happened.
+    const told = this.#told(error);
+    const code = told.cause?.code ?? told.code ?? null;
+    if (code?.startsWith('HPE_') || code === 'UND_ERR_HEADERS_OVERFLOW') {
+      return new MalformedAnswerError(`${name}: what answers speaks no HTTP (${code}). Check that baseUrl is right`, {
+        cause: told,
+      });
     }
-    return error;
+    const what = (told.cause ?? told).message || code || told.message || told.name;
+    const message = `${name}: no connection to the API, or it was cut: ${what}. Look whether it runs at baseUrl`;
+    return new ConnectError(message, code, told);
+  }
+
+  /**
+   * Make an error that says the same, without the key. All else that it holds, such as the request of a user's fetch, stays out.
+   *
+   * @param {any} error
+   * @param {number} [depth]
+   * @returns {Told}
+   */
+  #told(error, depth = 0) {
+    /** @param {unknown} value */
+    const text = (value) => (typeof value === 'string' ? this.#redacted(value) : undefined);
+    const told = /** @type {Told} */ (new Error(text(error?.message ?? error)));
+    Object.defineProperty(told, 'name', { value: text(error?.name) ?? 'Error' });
+    Object.defineProperty(told, 'stack', { value: text(error?.stack) ?? `${told}` });
+    const code = text(error?.code);
+    if (code !== undefined) {
+      told.code = code;
+    }
+    if (error?.cause && depth < DEEPEST) {
+      Object.defineProperty(told, 'cause', { value: this.#told(error.cause, depth + 1) });
+    }
+    return told;
   }
 
   /** @param {string} text */

@@ -33,7 +33,7 @@ export interface Items<T> extends Iterable<T> {
 export interface CallOptions {
   /** Ends the call when it is aborted: the promise is rejected with the signal's reason. */
   signal?: AbortSignal | undefined;
-  /** Milliseconds for one request, from the connection to the last byte; instead of the client's. */
+  /** Milliseconds for the call, with all its tries and the pauses between them; instead of the client's. */
   timeoutMs?: number | undefined;
 }
 
@@ -94,6 +94,7 @@ export interface TaskSettings {
   /** IANA zone; UTC where it is left out. */
   timezone?: string | undefined;
   /** Any JSON value; its keys are yours and never converted. */
+  /** Plain JSON: NaN, an infinity, a Map, a Set, a function and a bigint are refused. */
   payload?: unknown;
   /** 1 to 900 seconds; 300 where it is left out. */
   timeoutSeconds?: number | undefined;

@@ -70,9 +70,9 @@ test('an address where nobody listens is a ConnectError that says what to do', a
   const port = Number(new URL(url).port);
   const client = new sdk.TaskSchedulerClient({ baseUrl: `http://127.0.0.2:${port}`, apiKey: KEY, maxTries: 1 });
   const error = await client.getStatus().catch((reason) => reason);
-  assert.ok(error instanceof sdk.ConnectError);
+  assert.equal(error.constructor, sdk.ConnectError);
   assert.equal(error.code, 'ECONNREFUSED');
-  assert.ok(error.cause instanceof TypeError);
+  assert.deepEqual([error.cause.name, error.cause.cause.code], ['TypeError', 'ECONNREFUSED']);
   assert.match(error.message, /Look whether it runs at baseUrl/);
 });
 
@@ -89,10 +89,35 @@ function everythingOf(value) {
   return `${inspect(value, { depth: 20, showHidden: true })} ${value} ${JSON.stringify(value)} ${stack}`;
 }
 
+test('whatever a fetch of the user rejects with is a ConnectError with its name, message and code', async (t) => {
+  const { url } = await serving(t, []);
+  const reason = Object.assign(new Error('no way'), { name: 'FetchError', code: 'EHOSTUNREACH' });
+  const client = new sdk.TaskSchedulerClient({ baseUrl: url, apiKey: KEY, maxTries: 1, fetch: () => Promise.reject(reason) });
+  const error = await client.getStatus().catch((given) => given);
+  assert.equal(error.constructor, sdk.ConnectError);
+  assert.match(error.message, /or it was cut: no way\. Look/);
+  assert.deepEqual([error.code, error.cause.code], ['EHOSTUNREACH', 'EHOSTUNREACH']);
+  assert.equal(`${error.cause}`, 'FetchError: no way');
+});
+
 test('the client does not show its key', async (t) => {
   const { client } = await serving(t, []);
   assert.ok(!everythingOf(client).includes(KEY));
 });
+
+/**
+ * What a fetch of a user rejects with, that keeps what it was given.
+ *
+ * @type {((init: RequestInit | undefined) => unknown)[]}
+ */
+const LEAKS = [
+  (init) => new TypeError('fetch failed', { cause: new Error(`headers were ${JSON.stringify(init?.headers)}`) }),
+  (init) => new TypeError('fetch failed', { cause: Object.assign(new Error('boom'), { options: init }) }),
+  (init) => Object.assign(new Error('no'), { name: 'FetchError', code: 'ECONNREFUSED', request: init, [Symbol('s')]: init }),
+  (init) => Object.assign(new Error('no'), { name: KEY, code: KEY, stack: KEY, cause: { message: KEY, init } }),
+  () => KEY,
+  () => undefined,
+];
 
 test('no error shows the key, not even where the API or a fetch of the user repeats it', async (t) => {
   const echo = problem(422, 'invalid', { detail: `bad ${KEY}`, errors: [{ pointer: KEY, detail: KEY }], more: { deep: [KEY] } });
@@ -105,15 +130,12 @@ test('no error shows the key, not even where the API or a fetch of the user repe
     { text: KEY, headers: { 'content-type': KEY } },
     { instead: 'cut' },
   ], { maxTries: 1 });
-  const leaky = new sdk.TaskSchedulerClient({
-    baseUrl: url,
-    apiKey: KEY,
-    maxTries: 1,
-    fetch: async (_, init) => {
-      throw new TypeError('fetch failed', { cause: new Error(`headers were ${JSON.stringify(init?.headers)}`) });
-    },
+  const rejecting = LEAKS.map((leak) => {
+    /** @type {typeof globalThis.fetch} */
+    const fetch = async (_, init) => Promise.reject(leak(init));
+    return new sdk.TaskSchedulerClient({ baseUrl: url, apiKey: KEY, maxTries: 1, fetch });
   });
-  for (const caller of [client, client, client, client, client, leaky]) {
+  for (const caller of [client, client, client, client, client, ...rejecting]) {
     const error = await caller.getTask('t').catch((reason) => reason);
     assert.ok(error instanceof sdk.TaskSchedulerError);
     assert.ok(!everythingOf(error).includes(KEY), everythingOf(error));

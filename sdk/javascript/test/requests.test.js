@@ -123,6 +123,44 @@ for (const baseUrl of ['', 'x', 'ftp://x', 'http://user:geheim@x', 'http://x?geh
   });
 }
 
+for (const [what, wrong] of /** @type {[string, unknown][]} */ ([
+  ['NaN', NaN],
+  ['-Infinity', -Infinity],
+  ['a Map', new Map([[1, 2]])],
+  ['a Set', new Set([1])],
+  ['a function', () => 1],
+  ['a symbol', Symbol('s')],
+  ['a bigint', 1n],
+  ['an invalid Date', new Date(NaN)],
+  ['undefined in a list', undefined],
+])) {
+  test(`what JSON has no word for is refused with its place: ${what}`, async (t) => {
+    const { client, asked } = await serving(t, [{ json: TASK }]);
+    const payload = { fine: [0, new Date(0), undefined].slice(0, 2), 'a/b~': [{ deep: 1 }, wrong] };
+    await assert.rejects(client.updateTask('t', { payload }), {
+      name: 'TypeError',
+      message: new RegExp(`^/payload/a~1b~0/1 is ${what}, for which JSON has no word`),
+    });
+    assert.equal(asked.length, 0);
+  });
+}
+
+test('what JSON can say is sent as JSON.stringify says it', async (t) => {
+  const updated = { task_id: 't', updated_fields: [], next_execution_time: null, updated_at: TASK.updated_at };
+  const { client, asked } = await serving(t, [{ json: updated }]);
+  class Report {
+    rows = [1.5, -0, 'é', null, true];
+    left = undefined;
+    at = new Date(0);
+    toJSON() {
+      return { ...this, own: { toJSON: () => 'word' } };
+    }
+  }
+  const payload = { report: new Report(), again: Object.create(null) };
+  await client.updateTask('t', { payload });
+  assert.deepEqual(asked[0].body, JSON.parse(JSON.stringify({ payload })));
+});
+
 test('wrong options are refused before anything is sent', async (t) => {
   const { client, asked } = await serving(t, [{ json: TASK }]);
   for (const timeoutMs of [0, -1, NaN, Infinity, 2 ** 31, /** @type {any} */ ('1')]) {

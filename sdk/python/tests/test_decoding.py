@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from task_scheduler import ExecutionDetails, MalformedAnswerError, Task, TaskDetails, TaskPage, TaskTriggered
+from task_scheduler import ExecutionDetails, LastDays, MalformedAnswerError, Task, TaskDetails, TaskPage, TaskTriggered
 from task_scheduler._decoding import decode, json_of
 
 TASK: dict[str, Any] = {
@@ -109,6 +109,8 @@ def test_a_member_that_is_missing_is_named(name: str) -> None:
         ("created_at", 1700000000, "must be an instant"),
         ("created_at", "tomorrow", "must be an instant"),
         ("updated_at", None, "must be an instant"),
+        ("updated_at", "0001-01-01T00:00:00+01:00", "must be an instant"),
+        ("updated_at", "9999-12-31T23:59:59-01:00", "must be an instant"),
     ],
 )
 def test_a_member_of_another_kind_is_named(name: str, value: object, said: str) -> None:
@@ -120,6 +122,12 @@ def test_a_member_of_another_kind_is_named(name: str, value: object, said: str) 
 def test_a_whole_number_is_nothing_else(total: object) -> None:
     with pytest.raises(MalformedAnswerError, match=r"^/total must be a whole number"):
         decoded(TaskPage, {"tasks": [], "total": total, "limit": 1, "offset": 0})
+
+
+@pytest.mark.parametrize("rate", ["1e999", "1" + "0" * 400, "true"])
+def test_a_number_is_one_that_a_float_can_be(rate: str) -> None:
+    with pytest.raises(MalformedAnswerError, match=r"^/success_rate must be a number"):
+        decode(LastDays, f'{{"executions": 1, "success_rate": {rate}}}'.encode(), {})
 
 
 @pytest.mark.parametrize("body", [b"", b"{", b"<html>", b"NaN", b'{"a": Infinity}', b"\xff\xfe{", b"[" * 200_000])

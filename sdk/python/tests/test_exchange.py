@@ -18,6 +18,7 @@ from task_scheduler.api.operations import (
     append_execution_logs,
     create_task,
     create_tasks,
+    delete_tasks,
     explain_task,
     get_task,
     list_tasks,
@@ -54,8 +55,27 @@ def test_any_id_stays_one_segment_of_the_path(task_id: str) -> None:
 
 @pytest.mark.parametrize("task_id", ["", ".", ".."])
 def test_an_id_that_would_be_another_path_is_refused(task_id: str) -> None:
-    with pytest.raises(ValueError, match="an id must be"):
+    with pytest.raises(ValueError, match="an id must not be"):
         path_of("tasks", task_id)
+
+
+@pytest.mark.parametrize("task_id", [None, 5, b"t"])
+def test_an_id_that_is_no_text_is_a_type_error(task_id: Any) -> None:
+    with pytest.raises(TypeError, match="an id must be a text"):
+        get_task(task_id)
+
+
+@pytest.mark.parametrize("users", ["u1", b"u1", [1, 2]])
+def test_one_text_is_no_list_of_texts(users: Any) -> None:
+    with pytest.raises(TypeError, match=r"user_ids must be a list of texts, also where it is one: user_ids=\[…\]"):
+        trigger_task("t", user_ids=users)
+    with pytest.raises(TypeError, match="task_ids must be a list of texts"):
+        delete_tasks(users)
+
+
+def test_any_iterable_of_texts_is_a_list_of_texts() -> None:
+    assert body_of(trigger_task("t", user_ids=("u", "v"))) == {"user_ids": ["u", "v"]}
+    assert body_of(delete_tasks(each for each in "ab")) == {"task_ids": ["a", "b"]}
 
 
 def test_an_instant_is_sent_in_utc() -> None:
@@ -168,6 +188,12 @@ def test_an_error_answer_of_any_shape_is_an_error_of_its_status(status: int, bod
     assert isinstance(error, ServerError) is (status >= 500)
 
 
+@pytest.mark.parametrize("status", [400, 402, 405, 418, 451])
+@pytest.mark.parametrize("body", [b"<html>", {"detail": "d", "code": "c"}])
+def test_an_error_of_the_request_says_what_to_do(status: int, body: object) -> None:
+    assert str(error_of(status, body)).endswith("; correct the request; look up `code` in docs/api.md")
+
+
 def test_an_error_can_be_pickled() -> None:
     error = pickle.loads(pickle.dumps(error_of(409, {"code": "paused"})))  # noqa: S301  # our own
 
@@ -176,7 +202,10 @@ def test_an_error_can_be_pickled() -> None:
 
 @pytest.mark.parametrize(
     ("header", "seconds"),
-    [(None, None), ("0", 0), (" 12 ", 12), ("-1", None), ("1.5", None), ("soon", None), ("", None), ("²", None)],
+    [
+        *((None, None), ("0", 0), (" 12 ", 12), ("-1", None), ("1.5", None), ("soon", None), ("", None), ("²", None)),
+        ("Thu, 01 Jan 99999 00:00:00 GMT", None),
+    ],
 )
 def test_retry_after_in_seconds(header: str | None, seconds: float | None) -> None:
     assert retry_after_s(header) == seconds

@@ -5,12 +5,14 @@ from __future__ import annotations
 import copy
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from tests.support.sdk_recorder import Exchange
 from tests.support.sdk_schema import differences, error_differences, operation_of, schema_of
+from tests.support.sdk_sent import unsent, unsent_pages
 
 RAW: dict[str, Any] = {
     "task_id": "t",
@@ -128,3 +130,73 @@ def test_an_error_that_lost_a_member_is_seen() -> None:
     assert list(error_differences(exchange("/x", raw, 409), error)) == []
     for name in ("title", "status", "code", "detail", "request_id", "extensions"):
         assert len(list(error_differences(exchange("/x", raw, 409), error | {name: None}))) == 1
+
+
+# --- what was sent ----------------------------------------------------------------------------------------------------
+
+FILTERS: dict[str, Any] = {"limit": 2, "priority": "low", "tag": ["a:b", "c d:é&="], "name": "x*"}
+CHANGES: dict[str, Any] = {
+    "task_id": "a/b ✓",
+    "if_match": '"3"',
+    "next_execution_time": "2124-01-08T15:00:00.250+01:00",
+    "payload": {"someKey": [1, None, True]},
+    "priority": "low",
+}
+SENT: dict[str, Any] = {
+    "next_execution_time": "2124-01-08T14:00:00.250Z",
+    "payload": {"someKey": [1, None, True]},
+    "priority": "low",
+}
+
+
+def listed(query: str) -> list[str]:
+    return list(unsent(FILTERS, exchange(f"/api/v1/tasks?{query}", {})))
+
+
+def changed(target: str = "/api/v1/tasks/a%2Fb%20%E2%9C%93", if_match: str = '"3"', **body: object) -> list[str]:
+    text = json.dumps(SENT | body).encode()
+    sent = replace(exchange(target, {}, method="PATCH"), request_headers={"if-match": if_match}, request_body=text)
+    return list(unsent(CHANGES, sent))
+
+
+def test_what_was_sent_as_it_was_given_is_let_through() -> None:
+    assert listed("tag=a%3Ab&tag=c+d%3A%C3%A9%26%3D&limit=2&name=x%2A&priority=low&offset=0") == []
+    assert changed() == []
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "tag=a%3Ab&tag=c+d%3A%C3%A9%26%3D&limit=2&name=x%2A",
+        "tag=a%3Ab&tag=c+d%3A%C3%A9%26%3D&limit=2&name=x%2A&priority=high",
+        "tag=a%3Ab&limit=2&name=x%2A&priority=low",
+        "tag=a%3Ab&tag=c+d%3A%C3%A9%26%3D&limit=20&name=x%2A&priority=low",
+    ],
+    ids=["not sent", "another", "one of two", "another number"],
+)
+def test_a_filter_that_was_not_sent_is_seen(query: str) -> None:
+    assert len(listed(query)) == 1
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        {"target": "/api/v1/tasks/a%252Fb%20%E2%9C%93"},
+        {"if_match": '"2"'},
+        {"next_execution_time": "2124-01-08T14:00:00Z"},
+        {"payload": {"some_key": [1, None, True]}},
+        {"payload": {"someKey": [1, None, 1]}},
+        {"priority": None},
+    ],
+)
+def test_a_part_of_a_request_that_is_not_what_was_given_is_seen(sent: dict[str, Any]) -> None:
+    assert len(changed(**sent)) == 1
+
+
+@pytest.mark.parametrize(
+    ("offsets", "wrong"), [([0, 2, 4], 0), ([0, 2], 1), ([0, 2, 4, 6], 1), ([0, 1, 2], 1), ([0, 2, 4, 4], 1)]
+)
+def test_an_iterator_asks_for_each_page_once(offsets: list[int], wrong: int) -> None:
+    asked = [exchange(f"/api/v1/tasks?limit=2&offset={offset}", {}) for offset in offsets]
+
+    assert len(list(unsent_pages({"page_size": 2}, 5, asked))) == wrong

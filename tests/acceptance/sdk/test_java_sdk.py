@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import re
 import zipfile
 from collections.abc import Iterator
+from pathlib import Path
 from xml.etree import ElementTree
+
+import pytest
 
 from tests.support.java_sdk import JAVA_SDK, build
 
@@ -32,6 +36,16 @@ def test_the_jar_has_the_classes_of_the_sdk_alone() -> None:
 
     assert "com/example/TaskSchedulerClient.class" in names
     assert {name.rpartition("/")[0] for name in names} == {"com/example", "META-INF"}
+
+
+def test_the_jars_are_those_of_the_directory_that_the_environment_names(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    jars = tmp_path / "jars"
+    jars.symlink_to(os.environ.get("TASK_SCHEDULER_SDK_JARS", "/usr/share/java"))
+    monkeypatch.setenv("TASK_SCHEDULER_SDK_JARS", str(jars))
+
+    assert f"{jars}/jackson-databind.jar" in build("classpath").split(":")
 
 
 def test_the_sources_stay_within_the_budget_of_size() -> None:

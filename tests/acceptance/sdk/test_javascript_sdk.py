@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 import tarfile
@@ -74,6 +75,19 @@ def test_a_users_typescript_compiles_and_its_mistakes_do_not(
     (package / "tsconfig.json").write_text(json.dumps({"compilerOptions": options, "files": ["user.ts"]}))
 
     tsc("-p", "tsconfig.json", cwd=package)
+
+
+def test_npm_is_told_of_the_proxy_of_the_environment_and_programs_are_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    npm = tmp_path / "npm"
+    npm.write_text('#!/bin/sh\necho "$HTTPS_PROXY"\n', encoding="ascii")
+    npm.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    monkeypatch.setenv("HTTPS_PROXY", "http://proxy.example.com:3128")
+
+    assert run("npm") == "http://proxy.example.com:3128\n"
+    assert run("node", "--print", "process.env.HTTPS_PROXY") == "undefined\n"
 
 
 def test_the_lock_file_names_no_address() -> None:

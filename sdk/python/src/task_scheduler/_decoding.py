@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, Field, fields, is_dataclass
 from datetime import UTC, datetime
@@ -16,6 +17,8 @@ _Model = TypeVar("_Model")
 
 #: takes a value and the place where it stands, such as `/tasks/0/status`
 _Decoder = Callable[[Any, str], Any]
+
+_LARGEST = sys.float_info.max
 
 _REMEDY = "check that base_url is that of a taskqueue API, and that the SDK is not older than it"
 
@@ -83,7 +86,8 @@ def _plain(kind: type[object]) -> _Decoder:
 
 
 def _number(value: Any, place: str) -> float:
-    if type(value) not in {int, float}:
+    # A number of the document may be larger than any float.
+    if type(value) not in {int, float} or not -_LARGEST <= value <= _LARGEST:
         raise _wrong(place, "a number", value)
     return float(value)
 
@@ -91,11 +95,11 @@ def _number(value: Any, place: str) -> float:
 def _instant(value: Any, place: str) -> datetime:
     try:
         instant = datetime.fromisoformat(value)
-    except (TypeError, ValueError):
-        raise _wrong(place, "an instant (RFC 3339)", value) from None
-    if instant.tzinfo is None:
-        raise _wrong(place, "an instant with a zone", value)
-    return instant.astimezone(UTC)
+        if instant.tzinfo is None:
+            raise _wrong(place, "an instant with a zone", value)
+        return instant.astimezone(UTC)
+    except (TypeError, ValueError, OverflowError):
+        raise _wrong(place, "an instant (RFC 3339) of the years 1 to 9999", value) from None
 
 
 def _list_of(item: _Decoder) -> _Decoder:

@@ -111,9 +111,14 @@ def delete(path: str) -> Request[None]:
 
 
 def path_of(*parts: str) -> str:
-    """Return the path with these parts, ids among them percent-encoded. Raises ValueError for an id that is none."""
+    """Return the path with these parts, ids among them percent-encoded.
+
+    Raises TypeError for an id that is no text, and ValueError for one that would be another path.
+    """
+    if not all(isinstance(part, str) for part in parts):
+        raise TypeError("an id must be a text")
     if any(part in {"", ".", ".."} for part in parts):
-        raise ValueError("an id must be a text, and not empty, '.' or '..'")
+        raise ValueError("an id must not be empty, '.' or '..'")
     return "/api/v1/" + "/".join(quote(part, safe="") for part in parts)
 
 
@@ -153,11 +158,19 @@ def api_error(name: str, answer: Answer) -> ApiError:
     problem = _problem(answer)
     said = problem.detail or f"HTTP {answer.status}, and no problem details: it may be a proxy that speaks"
     if 300 <= answer.status < 400:
-        said = f"HTTP {answer.status}: redirects are not followed; set base_url to the address of the API itself"
-    remedy = _REMEDIES.get(answer.status, "ask the operator of the API" if answer.status >= 500 else "")
+        said = f"HTTP {answer.status}: redirects are not followed"
+    remedy = _REMEDIES.get(answer.status) or _remedy_of_the_rest(answer.status)
     request = f" (request_id {problem.request_id})" if problem.request_id else ""
     kind = BY_STATUS.get(answer.status, ServerError if answer.status >= 500 else ApiError)
-    return kind(f"{name}: {said}{request}{'; ' if remedy else ''}{remedy}", problem)
+    return kind(f"{name}: {said}{request}; {remedy}", problem)
+
+
+def _remedy_of_the_rest(status: int) -> str:
+    if status >= 500:
+        return "ask the operator of the API"
+    if status >= 400:
+        return "correct the request; look up `code` in docs/api.md"
+    return "set base_url to the address of the API itself"
 
 
 def _problem(answer: Answer) -> Problem:
@@ -203,7 +216,7 @@ def retry_after_s(header: str | None) -> float | None:
         return float(header)
     try:
         until = parsedate_to_datetime(header)
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
     until = until if until.tzinfo else until.replace(tzinfo=UTC)
     return max(0.0, (until - datetime.now(UTC)).total_seconds())

@@ -5,7 +5,8 @@ from __future__ import annotations
 import httpcore
 import httpx
 
-from task_scheduler._settings import Settings
+from task_scheduler._conversation import Try
+from task_scheduler._settings import MAX_CONNECTIONS, Settings
 from task_scheduler.errors import ConnectError, MalformedAnswerError, RequestTimeoutError, TaskSchedulerError
 
 #: what sending a request may raise, with httpx's transports or our own
@@ -20,25 +21,30 @@ FOREIGN = (
     TimeoutError,
 )
 
-_CONNECT_LATE = (httpx.ConnectTimeout, httpx.PoolTimeout, httpcore.ConnectTimeout, httpcore.PoolTimeout)
+_NONE_FREE = (httpx.PoolTimeout, httpcore.PoolTimeout)
+_CONNECT_LATE = (httpx.ConnectTimeout, httpcore.ConnectTimeout)
 _LATE = (httpx.TimeoutException, httpcore.TimeoutException, TimeoutError)
 
 
-def as_ours(error: Exception, name: str, settings: Settings) -> TaskSchedulerError:
-    """Return the error to raise for `error`, which the request `name` met.
+def as_ours(error: Exception, step: Try, settings: Settings) -> TaskSchedulerError:
+    """Return the error to raise for `error`, which a try met.
 
     It does not refer to the foreign error, which refers to its request, and that to the key.
     """
-    where = settings.base_url
+    name, where = step.request.name, settings.base_url
+    if isinstance(error, _NONE_FREE):
+        return ConnectError(
+            f"{name}: all {MAX_CONNECTIONS} connections of the client were in use for {step.timeout_s:g} s; "
+            "use fewer threads or tasks at once, or give a greater timeout_s"
+        )
     if isinstance(error, _CONNECT_LATE):
         return ConnectError(
-            f"{name}: no connection to {where} within {settings.connect_timeout_s:g} s; "
+            f"{name}: no connection to {where} within {min(settings.connect_timeout_s, step.timeout_s):g} s; "
             "check base_url and the network, or give a greater connect_timeout_s"
         )
     if isinstance(error, _LATE):
         return RequestTimeoutError(
-            f"{name}: no whole answer from {where} within {settings.timeout_s:g} s; "
-            "try again, or give a greater timeout_s"
+            f"{name}: no whole answer from {where} within {step.timeout_s:g} s; try again, or give a greater timeout_s"
         )
     if isinstance(error, httpx.DecodingError):
         return MalformedAnswerError(f"{name}: the answer's compression is damaged; see what stands before {where}")

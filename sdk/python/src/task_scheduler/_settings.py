@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from urllib.parse import urlsplit
@@ -17,12 +18,19 @@ VERSION = "0.1.0"
 #: bytes of the longest answer that is read
 MAX_ANSWER = 64 * 1024 * 1024
 
+#: calls that one client may have under way, and connections that it keeps for those that follow
+MAX_CONNECTIONS = 100
+MAX_IDLE_CONNECTIONS = 20
+
+#: seconds of the longest time-out: what is more, sockets do not take everywhere
+_MAX_TIMEOUT_S = 86_400.0
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """Where the API is, and how long anything may take. Raises ValueError for what cannot be used.
 
-    `timeout_s` is for one try, from connecting to the last byte of its answer, `connect_timeout_s` for connecting.
+    `timeout_s` is for one call, over all its tries and pauses, `connect_timeout_s` for each connecting.
     """
 
     base_url: str
@@ -33,13 +41,16 @@ class Settings:
 
     def __post_init__(self) -> None:
         visible("api_key", self.api_key)
-        parts = urlsplit(self.base_url)
-        if parts.scheme not in {"http", "https"} or not parts.hostname or parts.query or parts.fragment:
-            raise ValueError("base_url must be such as https://api.example.com or https://example.com/prefix")
-        if parts.username is not None or parts.password is not None:
-            raise ValueError("base_url must not hold a user or password; give the key as api_key")
-        if not (self.timeout_s > 0 and self.connect_timeout_s > 0 and self.max_tries >= 1):
-            raise ValueError("timeout_s and connect_timeout_s must be more than 0, max_tries at least 1")
+        if not _is_base_url(self.base_url):
+            raise ValueError(
+                "base_url must be such as https://api.example.com or https://example.com/prefix, and without a user "
+                "or password: give the key as api_key"
+            )
+        bounds = (self.timeout_s, self.connect_timeout_s)
+        if not all(math.isfinite(each) and 0 < each <= _MAX_TIMEOUT_S for each in bounds):
+            raise ValueError("timeout_s and connect_timeout_s must be more than 0, and 86400 at most")
+        if self.max_tries < 1:
+            raise ValueError("max_tries must be at least 1")
         object.__setattr__(self, "base_url", self.base_url.rstrip("/"))
 
     def url(self, request: Request[object]) -> str:
@@ -66,9 +77,9 @@ class Settings:
         """Return a text of another library without the key, which a server may have sent back."""
         return text.replace(self.api_key, "***")
 
-    def timeouts(self) -> httpx.Timeout:
-        """Return what bounds each step of a try."""
-        return httpx.Timeout(self.timeout_s, connect=min(self.connect_timeout_s, self.timeout_s))
+    def timeouts(self, left_s: float) -> httpx.Timeout:
+        """Return what bounds each step of a try that has so many seconds left."""
+        return httpx.Timeout(left_s, connect=min(self.connect_timeout_s, left_s))
 
     def changed(self, timeout_s: float | None, connect_timeout_s: float | None, max_tries: int | None) -> Settings:
         """Return the same settings but for those that are not None."""
@@ -80,12 +91,40 @@ class Settings:
         )
 
     def proxy(self) -> str | None:
-        """Return the proxy that the environment names for the API (HTTPS_PROXY, NO_PROXY and their like)."""
+        """Return the proxy that the environment names for the API (HTTPS_PROXY, NO_PROXY and their like).
+
+        Raises ValueError, which names the variable and does not show it, for one that cannot be used.
+        """
         parts = urlsplit(self.base_url)
-        if proxy_bypass(parts.hostname or ""):
+        # NO_PROXY may name the host alone or with its port; only in the latter has an IPv6 address its brackets.
+        if any(proxy_bypass(host) for host in (parts.netloc, parts.hostname or "")):
             return None
         proxies: Mapping[str, str] = getproxies()
-        return proxies.get(parts.scheme) or proxies.get("all")
+        found = next((name for name in (parts.scheme, "all") if proxies.get(name)), None)
+        if found is None:
+            return None
+        proxy = proxies[found] if "://" in proxies[found] else f"http://{proxies[found]}"
+        if not _is_address(proxy):
+            raise ValueError(
+                f"{found.upper()}_PROXY of the environment is no proxy that can be used: set it to an address such as "
+                "http://proxy.example.com:3128, take it out, or put the host of base_url into NO_PROXY"
+            )
+        return proxy
+
+
+def _is_base_url(url: str) -> bool:
+    return _is_address(url) and urlsplit(url)[3:] == ("", "") and "@" not in urlsplit(url).netloc
+
+
+def _is_address(url: str) -> bool:
+    """Return whether an HTTP request can be sent there."""
+    try:
+        parts = urlsplit(url)
+        # Reading the port checks it; a name is looked up in this encoding.
+        usable = parts.port != 0 and " " not in url and bool((parts.hostname or "").encode("idna"))
+        return usable and httpx.URL(url).scheme in {"http", "https"}
+    except (ValueError, httpx.InvalidURL):
+        return False
 
 
 def as_method(build: Callable[..., object]) -> inspect.Signature:

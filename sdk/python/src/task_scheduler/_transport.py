@@ -5,6 +5,7 @@ httpx bounds each read of a socket, and an answer that drips may take any number
 
 from __future__ import annotations
 
+import socket
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -14,6 +15,11 @@ from typing import Any, cast
 
 import httpcore
 import httpx
+
+from task_scheduler._settings import MAX_CONNECTIONS, MAX_IDLE_CONNECTIONS
+
+#: bytes that are written with one look at the clock
+_PIECE = 16 * 1024
 
 _deadline: ContextVar[float] = ContextVar("_deadline", default=float("inf"))
 
@@ -43,6 +49,8 @@ class DeadlineTransport(httpx.BaseTransport):
             ssl_context=httpx.create_ssl_context(),
             proxy=None if proxy is None else _proxy(httpx.Proxy(proxy)),
             network_backend=_Network(),
+            max_connections=MAX_CONNECTIONS,
+            max_keepalive_connections=MAX_IDLE_CONNECTIONS,
             keepalive_expiry=5.0,
         )
 
@@ -104,8 +112,28 @@ class _Network(httpcore.NetworkBackend):
         local_address: str | None = None,
         socket_options: Iterable[Any] | None = None,
     ) -> httpcore.NetworkStream:
-        left = _left(timeout, httpcore.ConnectTimeout)
-        return _Stream(self._network.connect_tcp(host, port, left, local_address, socket_options))
+        ends = time.monotonic() + _left(timeout, httpcore.ConnectTimeout)
+        addresses = _addresses(host, port)
+        for untried, address in zip(range(len(addresses), 0, -1), addresses, strict=True):
+            # Each gets its share of what is left, so that one that swallows everything does not stand for all.
+            share = max(0.001, (ends - time.monotonic()) / untried)
+            try:
+                left = _left(share, httpcore.ConnectTimeout)
+                return _Stream(self._network.connect_tcp(address, port, left, local_address, socket_options))
+            except (httpcore.ConnectError, httpcore.ConnectTimeout):
+                if untried == 1:
+                    raise
+        raise httpcore.ConnectError("the host has no address")
+
+
+def _addresses(host: str, port: int) -> list[str]:
+    """Return the addresses of a host, as numbers. Raises httpcore.ConnectError."""
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        numbers = socket.NI_NUMERICHOST | socket.NI_NUMERICSERV
+        return list(dict.fromkeys(socket.getnameinfo(each[4], numbers)[0] for each in found))
+    except (OSError, UnicodeError) as error:
+        raise httpcore.ConnectError(str(error)) from None
 
 
 class _Stream(httpcore.NetworkStream):
@@ -116,7 +144,9 @@ class _Stream(httpcore.NetworkStream):
         return self._stream.read(max_bytes, _left(timeout, httpcore.ReadTimeout))
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:
-        self._stream.write(buffer, _left(timeout, httpcore.WriteTimeout))
+        # The stream waits so long for each part that the other side takes, and it may take a little at a time.
+        for start in range(0, len(buffer), _PIECE):
+            self._stream.write(buffer[start : start + _PIECE], _left(timeout, httpcore.WriteTimeout))
 
     def close(self) -> None:
         self._stream.close()

@@ -11,11 +11,13 @@ from typing import Any, Concatenate, ParamSpec, Self, TypeVar, Unpack
 import httpx
 
 from task_scheduler._conversation import (
+    Bounds,
     Conversation,
     Ended,
     Pages,
     Pause,
     Step,
+    Try,
     execution_pages,
     first_step,
     next_step,
@@ -25,7 +27,7 @@ from task_scheduler._conversation import (
 )
 from task_scheduler._exchange import Answer, Request
 from task_scheduler._failures import FOREIGN, as_ours, too_much
-from task_scheduler._settings import MAX_ANSWER, Settings, as_method
+from task_scheduler._settings import MAX_ANSWER, MAX_CONNECTIONS, MAX_IDLE_CONNECTIONS, Settings, as_method
 from task_scheduler.api import operations
 from task_scheduler.api.models import Execution, ExecutionDetails, ExecutionList, TaskPage, TaskRow
 from task_scheduler.api.operations import TaskFilters
@@ -44,7 +46,7 @@ def _sent(
 
     @wraps(build)
     async def method(self: AsyncTaskSchedulerClient, /, *args: _Given.args, **kwargs: _Given.kwargs) -> _Result:
-        return await self._run(tries(build(*args, **kwargs), self._settings.max_tries))
+        return await self._run(tries(build(*args, **kwargs), self._bounds()))
 
     vars(method)["__signature__"] = as_method(build)
     return method
@@ -74,7 +76,10 @@ class AsyncTaskSchedulerClient:
             connect_timeout_s=connect_timeout_s,
             max_tries=max_tries,
         )
-        carrier = transport or httpx.AsyncHTTPTransport(proxy=self._settings.proxy())
+        limits = httpx.Limits(
+            max_connections=MAX_CONNECTIONS, max_keepalive_connections=MAX_IDLE_CONNECTIONS, keepalive_expiry=5.0
+        )
+        carrier = transport or httpx.AsyncHTTPTransport(proxy=self._settings.proxy(), limits=limits)
         self._http = httpx.AsyncClient(transport=carrier, trust_env=False)
 
     create_task = _sent(operations.create_task)
@@ -102,15 +107,24 @@ class AsyncTaskSchedulerClient:
     get_audit_log = _sent(operations.get_audit_log)
 
     async def wait_for_execution(self, execution_id: str, *, timeout_s: float = 300.0) -> ExecutionDetails:
-        """Return an execution once it has ended, in success or not. Raises WaitTimeoutError; it goes on then."""
-        return await self._run(until_ended(execution_id, timeout_s, self._settings.max_tries))
+        """Return an execution once it has ended, in success or not. Raises WaitTimeoutError; it goes on then.
+
+        A connection that fails, no answer in time, 429, 502, 503 and 504 are waited through: the last of them is in
+        the message of WaitTimeoutError, and its cause. Other errors come at once.
+        """
+        return await self._run(until_ended(execution_id, timeout_s, self._bounds()))
 
     def iterate_tasks(self, *, page_size: int = 100, **filters: Unpack[TaskFilters]) -> AsyncIterator[TaskRow]:
-        """Yield all tasks that the filters let through, the latest first."""
+        """Yield all tasks that the filters let through, the latest first, page by page.
+
+        Make a list of them before you delete or change any: what leaves the filters meanwhile makes others be skipped.
+        What is added meanwhile may not come. Raises TaskSchedulerError behind the last one where the API has looked at
+        the latest 10,000 candidates only: use one filter alone then.
+        """
         return self._rows(task_pages(page_size, filters))
 
     def iterate_executions(self, task_id: str, *, page_size: int = 100) -> AsyncIterator[Execution]:
-        """Yield all executions of a task that are kept, the latest first."""
+        """Yield all executions of a task that are kept, the latest first, page by page, as `iterate_tasks` does."""
         return self._rows(execution_pages(task_id, page_size))
 
     def with_options(
@@ -138,8 +152,12 @@ class AsyncTaskSchedulerClient:
 
     async def _rows(self, pages: Pages[_Page, _Row]) -> AsyncIterator[_Row]:
         while not pages.ended:
-            for row in pages.take(await self._run(tries(pages.request(), self._settings.max_tries))):
+            for row in pages.take(await self._run(tries(pages.request(), self._bounds()))):
                 yield row
+        pages.check_complete()
+
+    def _bounds(self) -> Bounds:
+        return Bounds(timeout_s=self._settings.timeout_s, max_tries=self._settings.max_tries)
 
     async def _run(self, conversation: Conversation[_Result]) -> _Result:
         step = first_step(conversation)
@@ -156,17 +174,18 @@ class AsyncTaskSchedulerClient:
         except TaskSchedulerError as error:
             return error
         except FOREIGN as error:
-            return as_ours(error, step.name, self._settings)
+            return as_ours(error, step, self._settings)
 
-    async def _exchange(self, request: Request[object]) -> Answer:
+    async def _exchange(self, step: Try) -> Answer:
+        request = step.request
         async with (
-            asyncio.timeout(self._settings.timeout_s),
+            asyncio.timeout(step.left_s),
             self._http.stream(
                 request.method,
                 self._settings.url(request),
                 headers=self._settings.headers(request),
                 content=request.body,
-                timeout=self._settings.timeouts(),
+                timeout=self._settings.timeouts(step.left_s),
             ) as response,
         ):
             body = bytearray()

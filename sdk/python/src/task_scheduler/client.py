@@ -11,11 +11,13 @@ from typing import Concatenate, ParamSpec, Self, TypeVar, Unpack
 import httpx
 
 from task_scheduler._conversation import (
+    Bounds,
     Conversation,
     Ended,
     Pages,
     Pause,
     Step,
+    Try,
     execution_pages,
     first_step,
     next_step,
@@ -45,7 +47,7 @@ def _sent(
 
     @wraps(build)
     def method(self: TaskSchedulerClient, /, *args: _Given.args, **kwargs: _Given.kwargs) -> _Result:
-        return self._run(tries(build(*args, **kwargs), self._settings.max_tries))
+        return self._run(tries(build(*args, **kwargs), self._bounds()))
 
     vars(method)["__signature__"] = as_method(build)
     return method
@@ -57,9 +59,10 @@ class TaskSchedulerClient:
         with TaskSchedulerClient(base_url="https://api.example.com", api_key="tq_…") as client:
             task = client.create_task(task_name="report", task_type="cron", schedule_expression="0 0 * * *")
 
-    `timeout_s` bounds one try as a whole, `connect_timeout_s` its connection. A GET, and a POST, which has an
-    idempotency key, is tried `max_tries` times where the connection fails or the API is busy (429, 502, 503, 504).
-    `transport` replaces that of the SDK; `timeout_s` is then for each step of a try. Raises ValueError for settings
+    `timeout_s` bounds a call as a whole, with all its tries and the pauses between them, `connect_timeout_s` each
+    connection. A GET, and a POST, which has an idempotency key, is tried `max_tries` times where the connection fails
+    or the API is busy (429, 502, 503, 504). Up to 100 calls may be under way at once. `transport` replaces that of the
+    SDK; a try may take longer then, for its time-outs are for each step. Raises ValueError for settings
     that cannot be used, and subclasses of TaskSchedulerError from each method.
     """
 
@@ -107,15 +110,24 @@ class TaskSchedulerClient:
     get_audit_log = _sent(operations.get_audit_log)
 
     def wait_for_execution(self, execution_id: str, *, timeout_s: float = 300.0) -> ExecutionDetails:
-        """Return an execution once it has ended, in success or not. Raises WaitTimeoutError; it goes on then."""
-        return self._run(until_ended(execution_id, timeout_s, self._settings.max_tries))
+        """Return an execution once it has ended, in success or not. Raises WaitTimeoutError; it goes on then.
+
+        A connection that fails, no answer in time, 429, 502, 503 and 504 are waited through: the last of them is in
+        the message of WaitTimeoutError, and its cause. Other errors come at once.
+        """
+        return self._run(until_ended(execution_id, timeout_s, self._bounds()))
 
     def iterate_tasks(self, *, page_size: int = 100, **filters: Unpack[TaskFilters]) -> Iterator[TaskRow]:
-        """Yield all tasks that the filters let through, the latest first."""
+        """Yield all tasks that the filters let through, the latest first, page by page.
+
+        Make a list of them before you delete or change any: what leaves the filters meanwhile makes others be skipped.
+        What is added meanwhile may not come. Raises TaskSchedulerError behind the last one where the API has looked at
+        the latest 10,000 candidates only: use one filter alone then.
+        """
         return self._rows(task_pages(page_size, filters))
 
     def iterate_executions(self, task_id: str, *, page_size: int = 100) -> Iterator[Execution]:
-        """Yield all executions of a task that are kept, the latest first."""
+        """Yield all executions of a task that are kept, the latest first, page by page, as `iterate_tasks` does."""
         return self._rows(execution_pages(task_id, page_size))
 
     def with_options(
@@ -143,7 +155,11 @@ class TaskSchedulerClient:
 
     def _rows(self, pages: Pages[_Page, _Row]) -> Iterator[_Row]:
         while not pages.ended:
-            yield from pages.take(self._run(tries(pages.request(), self._settings.max_tries)))
+            yield from pages.take(self._run(tries(pages.request(), self._bounds())))
+        pages.check_complete()
+
+    def _bounds(self) -> Bounds:
+        return Bounds(timeout_s=self._settings.timeout_s, max_tries=self._settings.max_tries)
 
     def _run(self, conversation: Conversation[_Result]) -> _Result:
         step = first_step(conversation)
@@ -160,17 +176,18 @@ class TaskSchedulerClient:
         except TaskSchedulerError as error:
             return error
         except FOREIGN as error:
-            return as_ours(error, step.name, self._settings)
+            return as_ours(error, step, self._settings)
 
-    def _exchange(self, request: Request[object]) -> Answer:
+    def _exchange(self, step: Try) -> Answer:
+        request = step.request
         with (
-            deadline_in(self._settings.timeout_s),
+            deadline_in(step.left_s),
             self._http.stream(
                 request.method,
                 self._settings.url(request),
                 headers=self._settings.headers(request),
                 content=request.body,
-                timeout=self._settings.timeouts(),
+                timeout=self._settings.timeouts(step.left_s),
             ) as response,
         ):
             body = bytearray()

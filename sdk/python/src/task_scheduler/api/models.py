@@ -290,8 +290,8 @@ class ExecutionDetails(Execution):
 
     @property
     def ended(self) -> bool:
-        """Whether it changes no more."""
-        return self.status in ENDED
+        """Whether it changes no more, also where a newer API has another word for such an end."""
+        return self.status in ENDED or self.completed_at is not None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -118,7 +118,7 @@ def trigger_task(
     task_id: str, *, user_ids: Sequence[str] | None = None, idempotency_key: str | None = None
 ) -> Request[models.TaskTriggered]:
     """Run a task now, beside its schedule; a task type of tasks.yaml needs the `user_ids` that it is to run for."""
-    body = None if user_ids is None else {"user_ids": list(user_ids)}
+    body = None if user_ids is None else {"user_ids": _texts("user_ids", user_ids)}
     return post(path_of("tasks", task_id, "trigger"), models.TaskTriggered, body, idempotency_key=idempotency_key)
 
 
@@ -130,7 +130,7 @@ def create_tasks(tasks: Iterable[NewTask], *, idempotency_key: str | None = None
 
 def delete_tasks(task_ids: Iterable[str], *, idempotency_key: str | None = None) -> Request[models.BulkDeleted]:
     """Delete up to a thousand tasks. Each is judged on its own: look at `failed` and `errors`."""
-    body = {"task_ids": list(task_ids)}
+    body = {"task_ids": _texts("task_ids", task_ids)}
     return post("/api/v1/tasks/bulk-delete", models.BulkDeleted, body, idempotency_key=idempotency_key)
 
 
@@ -227,6 +227,14 @@ def list_workers() -> Request[system_models.WorkerList]:
 def get_audit_log(*, limit: int = 20, before: str | None = None) -> Request[system_models.AuditLog]:
     """Return who changed what, the latest first; `before` is the `next` of the page before. It needs an admin's key."""
     return get("/api/v1/audit", system_models.AuditLog, {"limit": limit, "before": before})
+
+
+def _texts(name: str, values: Iterable[str]) -> list[str]:
+    """Return a list of texts. Raises TypeError for one text, which is iterable too, letter by letter."""
+    texts = [] if isinstance(values, str | bytes) else list(values)
+    if isinstance(values, str | bytes) or not all(isinstance(text, str) for text in texts):
+        raise TypeError(f"{name} must be a list of texts, also where it is one: {name}=[…]")
+    return texts
 
 
 def _task(place: str, fields: Mapping[str, Any]) -> dict[str, Any]:

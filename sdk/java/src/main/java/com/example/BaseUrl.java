@@ -5,6 +5,8 @@ import java.net.URISyntaxException;
 
 /** The address of an API: scheme, host, and perhaps a port and a prefix of the path. */
 final class BaseUrl {
+    private static final int LAST_PORT = 65_535;
+
     private BaseUrl() {
     }
 
@@ -19,6 +21,11 @@ final class BaseUrl {
         }
         URI url = parsed(given);
         boolean http = "http".equalsIgnoreCase(url.getScheme()) || "https".equalsIgnoreCase(url.getScheme());
+        if (http && url.getHost() == null && hasUnderscore(url.getRawAuthority())) {
+            throw new IllegalArgumentException(
+                "baseUrl has a '_' in its host, which host names do not have and Java does not take; give the host"
+                    + " another name, such as an alias with '-', or its IP address");
+        }
         if (!http || url.getHost() == null) {
             throw new IllegalArgumentException(
                 "baseUrl is no http or https URL; give one as in https://api.example.com");
@@ -28,7 +35,15 @@ final class BaseUrl {
                 "baseUrl of " + url.getHost()
                     + " has a user, a query or a fragment; give scheme, host, port and path alone");
         }
+        if (url.getPort() > LAST_PORT) {
+            throw new IllegalArgumentException(
+                "baseUrl has the port " + url.getPort() + "; give one of 1 to " + LAST_PORT + ", or none");
+        }
         return given.replaceAll("/+$", "");
+    }
+
+    private static boolean hasUnderscore(String authority) {
+        return authority != null && authority.indexOf('_', authority.lastIndexOf('@') + 1) >= 0;
     }
 
     private static URI parsed(String given) {

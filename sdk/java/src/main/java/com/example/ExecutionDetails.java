@@ -83,6 +83,11 @@ public final class ExecutionDetails extends Model implements Execution {
         return result;
     }
 
+    /** Whether it stays as it is from now on; its status may be a word of a newer server. */
+    boolean hasEnded() {
+        return status.isEnd() || completedAt != null;
+    }
+
     @Override
     public int getRetryNumber() {
         return retryNumber;

@@ -27,6 +27,11 @@ public abstract class Page<T> extends AbstractList<T> {
         return items.size();
     }
 
+    /** Whether the API looked at all that might belong to the list. */
+    boolean isWhole() {
+        return true;
+    }
+
     /** How many there are in the whole list. */
     public final long getTotal() {
         return total;

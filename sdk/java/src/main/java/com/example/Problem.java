@@ -72,11 +72,27 @@ record Problem(
         if (code != null) {
             message.append(" (").append(code).append(')');
         }
-        message.append("; ").append(detail == null ? remedy() : detail);
+        message.append("; ").append(detail == null ? remedy() : detail + "; " + correction());
         if (requestId != null) {
             message.append(" (request ").append(requestId).append(')');
         }
         return message.toString();
+    }
+
+    private String correction() {
+        return switch (status) {
+            case 401 -> "give an apiKey that holds";
+            case 403 -> "use an apiKey of a wider scope";
+            case 404 -> "check the id";
+            case 409 -> "look at what is there, then decide";
+            case 412 -> "get the task again, and use its new etag";
+            case 413 -> "send less at a time";
+            case 422 -> "correct the fields that getErrors() names";
+            case 429 -> "wait for as long as getRetryAfter() says";
+            default -> status >= 500
+                ? "try again later, and check that the API runs"
+                : "correct the request; look up its code in docs/api.md";
+        };
     }
 
     private String remedy() {

@@ -29,13 +29,13 @@ record Query(List<Query.Parameter> parameters) {
         return new Query(Stream.concat(parameters.stream(), one).toList());
     }
 
-    /** The value of a parameter that is a number; 0 without it. */
-    int number(String name) {
+    /** The value of a parameter that is a number; {@code other} without it. */
+    int number(String name, int other) {
         return parameters.stream()
             .filter(parameter -> parameter.name().equals(name))
             .mapToInt(parameter -> Integer.parseInt(parameter.value()))
             .findFirst()
-            .orElse(0);
+            .orElse(other);
     }
 
     /** As it stands in an address, without the question mark. */

@@ -28,19 +28,24 @@ final class Retries {
         if (!call.repeatable() || tries >= TRIES || !passes(error)) {
             return null;
         }
-        Optional<Duration> asked = error instanceof ApiException answer ? answer.getRetryAfter() : Optional.empty();
-        Duration own = jittered(FIRST_PAUSE.multipliedBy(1L << (tries - 1)));
-        Duration pause = asked.filter(seconds -> seconds.compareTo(own) > 0).orElse(own);
+        Duration pause = asked(error, jittered(FIRST_PAUSE.multipliedBy(1L << (tries - 1))));
         return pause.compareTo(LONGEST) > 0 || pause.compareTo(left) >= 0 ? null : pause;
     }
 
-    private static boolean passes(TaskSchedulerException error) {
+    /** Whether the same call may do better a little later. */
+    static boolean passes(TaskSchedulerException error) {
         if (error instanceof ApiException answer) {
             // The try before may still be in work under the same Idempotency-Key: its answer comes soon.
             boolean inWork = answer.getCode().filter("idempotency_key_in_use"::equals).isPresent();
             return inWork || STATUSES.contains(answer.getStatus());
         }
         return error instanceof ConnectException;
+    }
+
+    /** What the answer asks to wait, or {@code own} where that is longer. */
+    static Duration asked(TaskSchedulerException error, Duration own) {
+        Optional<Duration> asked = error instanceof ApiException answer ? answer.getRetryAfter() : Optional.empty();
+        return asked.filter(longer -> longer.compareTo(own) > 0).orElse(own);
     }
 
     /** Between half and all of it, so that clients that failed together do not come back together. */

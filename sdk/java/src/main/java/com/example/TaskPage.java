@@ -16,6 +16,11 @@ public final class TaskPage extends Page<TaskRow> {
         return List.copyOf(this);
     }
 
+    @Override
+    boolean isWhole() {
+        return totalIsExact;
+    }
+
     /** False where a rare combination of filters was counted among the latest 10,000 candidates alone. */
     public boolean isTotalIsExact() {
         return totalIsExact;

@@ -8,13 +8,16 @@ package com.example;
 public final class TaskQuery {
     private static final TaskQuery ALL = new TaskQuery(new Query());
 
+    /** As many as the API gives at once. */
+    private static final int LONGEST_PAGE = 100;
+
     private final Query query;
 
     private TaskQuery(Query query) {
         this.query = query;
     }
 
-    /** All tasks, in pages as long as the API makes them. */
+    /** All tasks: pages as long as the API makes them, of an iterator 100. */
     public static TaskQuery all() {
         return ALL;
     }
@@ -55,7 +58,12 @@ public final class TaskQuery {
     }
 
     int firstOffset() {
-        return query.number("offset");
+        return query.number("offset", 0);
+    }
+
+    /** How many an iterator asks for at a time. */
+    int pageSize() {
+        return query.number("limit", LONGEST_PAGE);
     }
 
     Query query() {

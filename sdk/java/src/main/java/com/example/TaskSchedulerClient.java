@@ -184,22 +184,30 @@ public final class TaskSchedulerClient implements AutoCloseable {
     }
 
     /**
-     * All tasks of a query, page by page; each loop begins anew. What is made or deleted meanwhile moves the pages:
-     * gather the ids first where the loop deletes.
+     * All tasks of a query, page by page; each loop begins anew. What is made meanwhile does no harm. Where the loop
+     * deletes tasks, or changes them so that the query holds no more, others move to pages that it has passed, and it
+     * misses them: collect the ids first. After the last task it throws a {@link TaskSchedulerException} where the API
+     * looked at a part of them only: {@link TaskPage#isTotalIsExact}.
      */
     public Iterable<TaskRow> iterateTasks(TaskQuery query, RequestOption... options) {
-        return () -> new Pages<>(offset -> listTasks(query.offset(offset), options), query.firstOffset());
+        int limit = query.pageSize();
+        return () -> new Pages<>(
+            offset -> listTasks(query.limit(limit).offset(offset), options),
+            query.firstOffset(), limit, TaskRow::getTaskId);
     }
 
     /** All executions of a task, the latest first, {@code pageSize} at a time; each loop begins anew. */
     public Iterable<Execution> iterateExecutions(String taskId, int pageSize, RequestOption... options) {
-        return () -> new Pages<>(offset -> getExecutions(taskId, pageSize, offset, options), 0);
+        return () -> new Pages<>(
+            offset -> getExecutions(taskId, pageSize, offset, options), 0, pageSize, Execution::getExecutionId);
     }
 
     /**
-     * Returns an execution once it has ended, in whatever way.
+     * Returns an execution once it has ended, in whatever way. An API that cannot be reached or is busy (429, 502, 503,
+     * 504) is asked again until the time is over.
      *
-     * @throws WaitTimeoutException where it has not within {@code timeout}
+     * @throws WaitTimeoutException where it has not within {@code timeout}; its cause is the error of
+     *     the last look, where that failed
      */
     public ExecutionDetails waitForExecution(String executionId, Duration timeout) {
         return Waiting.untilEnded(executionId, timeout, left -> getExecution(executionId, requests.within(left)));

@@ -27,7 +27,7 @@ package com.example;
  * <p>The API key stands in none of them. Arguments that no request can be made of are an
  * {@link IllegalArgumentException}.
  */
-public abstract class TaskSchedulerException extends RuntimeException {
+public class TaskSchedulerException extends RuntimeException {
     private static final long serialVersionUID = 1L;
 
     TaskSchedulerException(String message) {

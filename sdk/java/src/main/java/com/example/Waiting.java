@@ -12,7 +12,8 @@ final class Waiting {
     }
 
     /**
-     * Returns the execution once it has ended.
+     * Returns the execution once it has ended. What may pass does not end the waiting: no connection, no answer in
+     * time, and 429, 502, 503 and 504.
      *
      * @param ask gets it; its argument is how long that may take
      * @throws WaitTimeoutException where it has not ended within {@code timeout}
@@ -21,23 +22,35 @@ final class Waiting {
         long deadline = System.nanoTime() + RequestOption.checked(timeout, "timeout").toNanos();
         Duration pause = FIRST_PAUSE;
         String status = "not answered for";
+        TaskSchedulerException failure = null;
         while (System.nanoTime() < deadline) {
+            Duration wait = pause;
             try {
                 ExecutionDetails execution = ask.apply(left(deadline));
-                if (execution.getStatus().isEnd()) {
+                if (execution.hasEnded()) {
                     return execution;
                 }
                 status = execution.getStatus().toString();
-            } catch (RequestTimeoutException error) {
-                if (System.nanoTime() < deadline) {
+                failure = null;
+            } catch (TaskSchedulerException error) {
+                if (!passes(error)) {
                     throw error;
                 }
+                // A request that ends with the wait tells nothing more than the wait does.
+                boolean isLast = error instanceof RequestTimeoutException && System.nanoTime() >= deadline;
+                failure = isLast ? failure : error;
+                wait = Retries.asked(error, pause);
             }
-            Transport.sleep(shorter(pause, left(deadline)), "waiting for execution " + executionId);
+            Transport.sleep(shorter(wait, left(deadline)), "waiting for execution " + executionId);
             pause = shorter(pause.multipliedBy(3).dividedBy(2), LONGEST_PAUSE);
         }
+        String seen = failure == null ? "" : ". The last look failed: " + failure.getMessage();
         throw new WaitTimeoutException(executionId, "execution " + executionId + " is " + status + " after "
-            + timeout.toMillis() + " ms, and goes on; wait longer, or cancel it");
+            + timeout.toMillis() + " ms, and goes on; wait longer, or cancel it" + seen, failure);
+    }
+
+    private static boolean passes(TaskSchedulerException error) {
+        return error instanceof RequestTimeoutException || Retries.passes(error);
     }
 
     private static Duration left(long deadline) {

@@ -43,13 +43,29 @@ final class Clients {
         return shown.toString();
     }
 
-    /** An execution with this status. */
+    /** An execution with this status, which has not ended. */
     static String execution(String status) {
+        return execution(status, "null");
+    }
+
+    /** An execution with this status and, as JSON, this end. */
+    static String execution(String status, String completedAt) {
         return """
-            {"execution_id": "e1", "task_id": null, "worker_id": null, "started_at": null, "completed_at": null,
+            {"execution_id": "e1", "task_id": null, "worker_id": null, "started_at": null, "completed_at": %s,
              "duration_ms": null, "status": "%s", "result": {"rowCount": 1}, "retry_number": 0, "is_retry": false,
              "queued_at": null, "error": {"code": "http_500", "message": "m", "retry": true}, "reason": null,
-             "next_attempt_at": null, "attempts": []}""".formatted(status);
+             "next_attempt_at": null, "attempts": []}""".formatted(completedAt, status);
+    }
+
+    /** A page of tasks, by their ids. */
+    static String tasks(int total, boolean isExact, String... ids) {
+        String rows = String.join(",", Arrays.stream(ids).map(id -> """
+            {"task_id": "%s", "task_name": "n", "status": "paused", "next_execution_time": null,
+             "last_execution_time": null, "task_type": "cron", "schedule_expression": "x", "timezone": "UTC",
+             "enabled": false, "priority": "low", "tags": {}, "source": "api", "created_at": "2026-11-22T10:00:00Z",
+             "updated_at": "2026-11-22T10:00:00Z"}""".formatted(id)).toList());
+        return "{\"tasks\": [" + rows + "], \"total\": " + total + ", \"limit\": 2, \"offset\": 0, \"total_is_exact\": "
+            + isExact + "}";
     }
 
     /** A page of executions, by their ids. */

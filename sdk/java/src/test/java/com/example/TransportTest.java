@@ -71,7 +71,8 @@ class TransportTest {
         ApiException error = failure(ApiException.class, BadServer.answer(422, "application/problem+json", body));
 
         assertEquals(
-            "GET /api/v1/tasks/t1: 422 Unprocessable Entity (invalid); do this (request r1)", error.getMessage());
+            "GET /api/v1/tasks/t1: 422 Unprocessable Entity (invalid); do this; "
+                + "correct the fields that getErrors() names (request r1)", error.getMessage());
         assertEquals(Optional.of("invalid"), error.getCode());
         assertEquals(Optional.of("r1"), error.getRequestId());
         assertEquals("[/priority: d, limit: e]", error.getErrors().toString());
