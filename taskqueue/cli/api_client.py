@@ -190,17 +190,16 @@ class ApiClient:
             # The library bounds each read alone, and an answer may trickle in.
             async with asyncio.timeout(_ANSWER_WITHIN):
                 return await self._http.request(method, self._url + _PREFIX + target, content=content, headers=headers)
+        except (httpx.ConnectError, httpx.ConnectTimeout, httpx.InvalidURL) as error:
+            raise self._away(str(error) or "no connection in time") from None
         except (TimeoutError, httpx.TimeoutException):
-            raise self._away("no answer in time", method) from None
-        except (httpx.HTTPError, httpx.InvalidURL) as error:
-            raise self._away(str(error) or type(error).__name__, method) from None
+            raise self._away(f"no answer in time{_doubt(method)}") from None
+        except httpx.HTTPError as error:
+            raise self._away(f"{str(error) or type(error).__name__}{_doubt(method)}") from None
 
-    def _away(self, problem: str, method: str) -> UnreachableError:
-        unknown = (
-            "" if method == "GET" else "; whether the request was carried out is unknown, look before you repeat it"
-        )
+    def _away(self, problem: str) -> UnreachableError:
         remedy = "does the API run there? The address is --api, or TASKQUEUE_API_URL"
-        return UnreachableError(printable(f"{self._url}: {problem}{unknown}; {remedy}"))
+        return UnreachableError(printable(f"{self._url}: {problem}; {remedy}"))
 
     def _body(self, answer: httpx.Response) -> Body:
         if not answer.is_success:
@@ -214,6 +213,10 @@ class ApiClient:
         if not isinstance(body, dict):
             raise not_the_api(answer, self._url)
         return body
+
+
+def _doubt(method: str) -> str:
+    return "" if method == "GET" else "; it may have been carried out: look before you repeat it"
 
 
 def _checked_url(api: str) -> str:

@@ -18,8 +18,10 @@ from taskqueue.cli.doctor_store import StoreDoctor, StoreOutcome, longest_call
 from taskqueue.cli.doctor_subject import Clockwork, Subject
 from taskqueue.config.sections import ExecutionSettings
 from taskqueue.core import doctor_broker as judging
-from taskqueue.core.doctor import CHECKS, Finding, fail, in_order, ok, skipped
-from taskqueue.core.doctor_broker import BrokerFacts, ConsumerTimeout, ManagementFacts
+from taskqueue.core import doctor_consumers as consuming
+from taskqueue.core.doctor import CHECKS, Finding, Severity, fail, in_order, ok, skipped
+from taskqueue.core.doctor_broker import BrokerFacts, ManagementFacts
+from taskqueue.core.doctor_consumers import ConsumerTimeout
 from taskqueue.core.task import Task
 from taskqueue.errors import BrokerError, StoreError, UnreachableError
 from taskqueue.store.connection import RedisStore
@@ -33,6 +35,20 @@ _SESSIONS: Final = 2
 
 #: what is looked at in RabbitMQ
 BROKER_CHECKS: Final = tuple(check.id for check in CHECKS if check.id.startswith("rabbitmq-"))
+
+#: those that the management API has a part in
+_OF_MANAGEMENT: Final = (
+    "rabbitmq-management",
+    "rabbitmq-version",
+    "rabbitmq-alarms",
+    "rabbitmq-bindings",
+    "rabbitmq-policies",
+    "rabbitmq-lane",
+    "rabbitmq-consumer-timeout",
+)
+
+#: what others rest on: where one of these fails, that is told though only others were asked for
+_GROUND: Final = frozenset({"rabbitmq-reachable", "rabbitmq-management", "redis-reachable"})
 
 _WANTED_BINDINGS: Final = frozenset((each.exchange, each.queue, each.routing_key) for each in BINDINGS)
 _DELIVERY_LIMITS: Final[Mapping[str, int]] = {
@@ -72,7 +88,7 @@ async def examine(subject: Subject) -> Examination:
             asking = both.create_task(_ask_broker(subject, clockwork))
             storing = both.create_task(_ask_store(subject, store, clockwork))
         broker, stored = asking.result(), storing.result()
-        overdue = await _overdue(store, broker)
+        overdue = await _overdue(store, broker, clockwork)
     finally:
         await store.close()
     findings = [] if stored is None else stored.findings
@@ -80,8 +96,12 @@ async def examine(subject: Subject) -> Examination:
         tasks = {} if stored is None else stored.tasks
         findings = [*findings, *_judge_broker(broker, subject, tasks, overdue)]
     reachable = [broker is not None and broker.facts is not None, stored is not None and stored.reachable]
-    wanted = [finding for finding in findings if finding.check in subject.wanted]
-    return Examination(findings=in_order(wanted), anything_reachable=any(reachable))
+    shown = [finding for finding in findings if finding.check in subject.wanted or _undermines(finding)]
+    return Examination(findings=in_order(shown), anything_reachable=any(reachable))
+
+
+def _undermines(finding: Finding) -> bool:
+    return finding.check in _GROUND and finding.severity is Severity.FAIL
 
 
 async def _ask_store(subject: Subject, store: RedisStore, clockwork: Clockwork) -> StoreOutcome | None:
@@ -135,7 +155,7 @@ async def _session_facts(subject: Subject, clockwork: Clockwork) -> tuple[Broker
 
 
 async def _management_facts(subject: Subject) -> tuple[ManagementFacts | None, str]:
-    if subject.management is None:
+    if subject.management is None or not subject.wants(*_OF_MANAGEMENT):
         return None, ""
     try:
         return await ask_management(subject.management, subject.amqp_urls[0]), ""
@@ -149,13 +169,14 @@ async def _consumer_timeout(subject: Subject) -> ConsumerTimeout:
     return await ask_rabbitmqctl(subject.rabbitmqctl)
 
 
-async def _overdue(store: RedisStore, broker: _Broker | None) -> timedelta | None:
+async def _overdue(store: RedisStore, broker: _Broker | None, clockwork: Clockwork) -> timedelta | None:
     """Return for how long the last job in the delayed queue had been due when that was looked at; None unknown."""
     if broker is None or broker.facts is None or not broker.facts.in_lane:
         return None
     try:
-        told = await lane_tail(store)
-    except StoreError:
+        async with asyncio.timeout_at(clockwork.deadline):
+            told = await lane_tail(store)
+    except (StoreError, TimeoutError):
         return None
     if told is None:
         return None
@@ -169,7 +190,8 @@ def _judge_broker(
 ) -> Iterator[Finding]:
     facts, management = broker.facts, broker.management
     longest, task = longest_call(tasks, subject.call_timeout or ExecutionSettings().timeout)
-    yield judging.judge_consumer_timeout(broker.consumer_timeout, longest, task, broker.place)
+    yield consuming.judge_consumer_timeout(broker.consumer_timeout, longest, task, broker.place)
+    yield from consuming.judge_timeout_policies(management, READY_QUEUES, longest, task)
     yield _judge_management(broker)
     if facts is None:
         yield fail("rabbitmq-reachable", broker.place, broker.problem)
@@ -189,6 +211,7 @@ def _judge_broker(
     )
     yield judging.judge_dead_lettering(facts, overdue)
     yield judging.judge_lane(facts, management, overdue)
+    yield from consuming.judge_consumers(facts)
     yield judging.judge_failed_jobs(facts)
 
 

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Final
 from urllib.parse import quote, unquote, urlsplit
 
 import httpx
 
-from taskqueue.broker.names import DELAY_EXCHANGE, EXCHANGE, QUEUES
+from taskqueue.broker.names import DELAY_EXCHANGE, DELAYED_QUEUE, EXCHANGE, QUEUES
 from taskqueue.core.doctor_broker import ManagementFacts, NodeSeen, QueueSeen
 from taskqueue.errors import ConfigError, UnreachableError
 
-#: seconds for all that is asked
-_WITHIN: Final = 8.0
+#: seconds for all that is asked at first
+_WITHIN: Final = 5.0
+#: seconds until a queue's numbers are new ones (rabbitmq.com, collect_statistics_interval), and for the second look
+_LOOK_AGAIN_AFTER: Final = 5.2
+_LOOK_AGAIN_WITHIN: Final = 1.5
 
 #: bytes of one answer; five queues, twelve bindings and some nodes are a hundredth of it
 _LONGEST_ANSWER: Final = 4 * 1024 * 1024
@@ -25,14 +30,19 @@ _ALARMS: Final[Mapping[str, str]] = {"mem_alarm": "memory", "disk_free_alarm": "
 async def ask_management(url: str, amqp_url: str) -> ManagementFacts:
     """Return what the management API at `url` shows of the virtual host of `amqp_url`.
 
-    The user is that of `url`, or else of `amqp_url`. Raises UnreachableError where it does not answer as it should, and
-    ConfigError for a `url` that is none.
+    The user is that of `url`, or else of `amqp_url`. Where messages are on their way out of the delayed queue, it is
+    looked at again after five seconds; takes twelve at most. Raises UnreachableError where it does not answer as it
+    should, and ConfigError for a `url` that is none.
     """
     base, login = management_place(url), _login(url, amqp_url)
     vhost = quote(unquote(urlsplit(amqp_url).path[1:]) or "/", safe="")
     async with httpx.AsyncClient(base_url=base, auth=login, timeout=_WITHIN, trust_env=False) as client:
         try:
-            return await _ask(client, base, vhost)
+            async with asyncio.timeout(_WITHIN):
+                facts = await _ask(client, base, vhost)
+            return await _look_again(client, facts, vhost)
+        except TimeoutError:
+            raise UnreachableError(f"{base}: no complete answer within {_WITHIN:g} s") from None
         except httpx.HTTPStatusError as error:
             raise UnreachableError(f"{base}: {_refusal(error.response.status_code)}") from None
         except httpx.HTTPError as error:
@@ -43,13 +53,14 @@ async def ask_management(url: str, amqp_url: str) -> ManagementFacts:
 
 def management_place(url: str) -> str:
     """Return `url` without user and password. Raises ConfigError where it is none, with no part of it in the text."""
-    parts = urlsplit(url)
+    wrong = ConfigError("--management: not a URL; write http://HOST:15672, or user and password before the host")
     try:
+        parts = urlsplit(url)
         host, port = parts.hostname, parts.port
     except ValueError:
-        host = port = None
+        raise wrong from None
     if parts.scheme not in {"http", "https"} or not host:
-        raise ConfigError("--management: not a URL; write http://HOST:15672, or user and password before the host")
+        raise wrong
     named = f"[{host}]" if ":" in host else host
     return f"{parts.scheme}://{named}:{port or (443 if parts.scheme == 'https' else 15672)}{parts.path.rstrip('/')}"
 
@@ -72,6 +83,21 @@ async def _ask(client: httpx.AsyncClient, base: str, vhost: str) -> ManagementFa
         for found in await _get(client, f"/api/exchanges/{vhost}/{exchange}/bindings/source", missing=[])
     ]
     return ManagementFacts(place=base, queues=queues, bindings=frozenset(bindings), nodes=await _nodes(client))
+
+
+async def _look_again(client: httpx.AsyncClient, facts: ManagementFacts, vhost: str) -> ManagementFacts:
+    """Return the facts with what of the delayed queue's undelivered messages is undelivered still."""
+    seen = facts.queues.get(DELAYED_QUEUE)
+    if seen is None or not seen.undelivered:
+        return facts
+    await asyncio.sleep(_LOOK_AGAIN_AFTER)
+    try:
+        async with asyncio.timeout(_LOOK_AGAIN_WITHIN):
+            found = await _get(client, f"/api/queues/{vhost}/{DELAYED_QUEUE}", missing={})
+    except TimeoutError:
+        return facts
+    still = min(seen.undelivered, _queue(DELAYED_QUEUE, found).undelivered or 0)
+    return replace(facts, queues={**facts.queues, DELAYED_QUEUE: replace(seen, undelivered=still)})
 
 
 async def _get(client: httpx.AsyncClient, path: str, *, missing: Any) -> Any:

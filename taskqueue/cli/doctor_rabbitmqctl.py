@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import re
+import signal
+from contextlib import suppress
 from datetime import timedelta
 from typing import Final
 
-from taskqueue.core.doctor_broker import ConsumerTimeout
+from taskqueue.core.doctor_consumers import ConsumerTimeout
 
 #: seconds; it starts an Erlang VM
 _WITHIN: Final = 10.0
@@ -26,17 +29,21 @@ async def ask_rabbitmqctl(program: str) -> ConsumerTimeout:
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,
+            start_new_session=True,
         )
     except (OSError, ValueError) as error:
         return ConsumerTimeout(problem=f"{program} cannot be run: {getattr(error, 'strerror', None) or error}")
+    output: bytes | None = None
     try:
         async with asyncio.timeout(_WITHIN):
             output, _ = await process.communicate()
     except TimeoutError:
         return ConsumerTimeout(problem=f"{program} did not answer within {_WITHIN:g} s")
     finally:
-        if process.returncode is None:
-            process.kill()
+        if output is None:
+            # A script mostly, whose children would go on without it.
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
             await process.wait()
     return _told(program, output.decode(errors="replace"))
 

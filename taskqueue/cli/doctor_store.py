@@ -7,10 +7,11 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from functools import partial
 from typing import Final
 
 from taskqueue.assets import asset_dir
-from taskqueue.cli.doctor_subject import Clockwork, Subject
+from taskqueue.cli.doctor_subject import Clockwork, Subject, in_passing
 from taskqueue.cli.plan_report import make_report
 from taskqueue.cli.plan_running import Running
 from taskqueue.config.catalog import catalog_of_tasks, load_catalog
@@ -26,7 +27,7 @@ from taskqueue.scheduler.planner import PlanDefaults
 from taskqueue.store.catalog import CatalogStore
 from taskqueue.store.clock import ServerClock
 from taskqueue.store.connection import RedisStore
-from taskqueue.store.examination import endless_keys, examine_store
+from taskqueue.store.examination import endless_keys, examine_store, wrong_types
 from taskqueue.store.file_task_list import FileTaskList
 from taskqueue.store.fleet import Fleet
 from taskqueue.store.hosts import HostStore
@@ -89,13 +90,15 @@ class StoreDoctor:
         findings += await run(("references",), "tasks", self._references)
         findings += await run(("limits",), "tasks", self._limits)
         findings += await run(("redis-keys-without-ttl",), self._place, self._keys)
+        findings += await run(("redis-key-types",), self._place, self._key_types)
         return StoreOutcome(findings=findings, tasks=await self._known_tasks(), reachable=True)
 
     async def _known_tasks(self) -> Mapping[str, Task]:
         """Return the tasks in force; none where Redis does not tell, which is a finding of other checks."""
         try:
-            return (await self._catalog.standing()).tasks
-        except StoreError:
+            async with asyncio.timeout_at(self._clockwork.deadline):
+                return (await self._catalog.standing()).tasks
+        except (StoreError, TimeoutError):
             return {}
 
     def _unreachable(self, error: str) -> list[Finding]:
@@ -167,14 +170,16 @@ class StoreDoctor:
             hosts={host: over_all_workers(said.values()) for host, said in reports.items() if said},
         )
         # Many users' own intervals take seconds, in which the connections must not starve.
-        report = await asyncio.to_thread(
-            make_report,
-            catalog_of_tasks(standing.tasks),
-            running,
-            self._defaults(),
-            at=running.now,
-            allow_mass_delete=True,
-            advance=lambda _: None,
+        report = await in_passing(
+            partial(
+                make_report,
+                catalog_of_tasks(standing.tasks),
+                running,
+                self._defaults(),
+                at=running.now,
+                allow_mass_delete=True,
+                advance=lambda _: None,
+            )
         )
         calls = sum(host.calls for host in report.hosts)
         return doctor_system.judge_limits(report.findings, tasks=len(standing.tasks), calls=calls, complete=complete)
@@ -203,6 +208,9 @@ class StoreDoctor:
     async def _keys(self) -> Iterable[Finding]:
         found = await endless_keys(self._store, every_key=self._subject.full)
         return doctor_store.judge_endless_keys(found, self._place)
+
+    async def _key_types(self) -> Iterable[Finding]:
+        return doctor_store.judge_key_types(await wrong_types(self._store), self._place)
 
 
 def longest_call(tasks: Mapping[str, Task], default: timedelta) -> tuple[timedelta, str]:

@@ -46,5 +46,7 @@ async def print_rows(
             print_line(row, form)
     if kept:
         print_records(kept, form, fields=fields)
+    elif form is OutputFormat.TABLE:
+        typer.echo("none", err=True)
     if seen < total:
         typer.echo(f"{seen:,} of {total:,}; --all shows all", err=True)

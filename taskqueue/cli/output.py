@@ -8,7 +8,6 @@ characters reaches no terminal but as text. Tables show it through `printable`.
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from datetime import date, datetime, timedelta
@@ -20,7 +19,7 @@ from uuid import UUID
 
 import typer
 
-from taskqueue.cli.tables import print_pairs, print_table
+from taskqueue.cli.tables import on_terminal, print_pairs, print_table
 from taskqueue.cli.terminal import printable
 from taskqueue.core.instants import rfc3339
 
@@ -53,7 +52,7 @@ def chosen(output: OutputFormat | None, *, as_json: bool = False) -> OutputForma
     """
     if as_json:
         return OutputFormat.JSON
-    return output or (OutputFormat.TABLE if sys.stdout.isatty() else OutputFormat.JSON)
+    return output or (OutputFormat.TABLE if on_terminal() else OutputFormat.JSON)
 
 
 def print_record(record: Mapping[str, object], output: OutputFormat | None, *, fields: Sequence[str] = ()) -> None:

@@ -34,7 +34,7 @@ def print_table(
     """
     texts = [[_text(cell, styles) for cell in row] for row in rows]
     console = _console()
-    if sys.stdout.isatty() and rows and _least_width(headings, texts) > console.width:
+    if on_terminal() and rows and _least_width(headings, texts) > console.width:
         for row in texts:
             _print(console, _pairs(list(zip(headings, row, strict=True))))
             typer.echo()
@@ -74,12 +74,18 @@ def _least_width(headings: Sequence[str], rows: Sequence[Sequence[Text]]) -> int
     return sum(min(width, _READABLE) + _PADDING for width in widths)
 
 
+def on_terminal() -> bool:
+    """Return whether standard output is a terminal."""
+    # Python has no standard output where it was closed before the start, as with `>&-`.
+    return sys.stdout is not None and sys.stdout.isatty()
+
+
 def _console() -> Console:
-    return Console(file=sys.stdout, highlight=False)
+    return Console(file=sys.stdout or StringIO(), highlight=False)
 
 
 def _print(console: Console, content: RenderableType) -> None:
-    if sys.stdout.isatty():
+    if on_terminal():
         console.print(content)
         return
     # Text only, whatever the environment forces; spaces that fill up the last column help nobody.

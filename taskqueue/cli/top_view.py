@@ -15,6 +15,9 @@ from taskqueue.core.instants import rfc3339
 
 _QUEUE_PREFIX = "taskqueue.jobs."
 
+#: rates from here on are shown without decimals
+_WHOLE_FROM = 1_000
+
 #: limits that are shown, those that most jobs wait for
 _SHOWN = 5
 
@@ -80,8 +83,14 @@ def _queues(scene: Scene, view: QueueView) -> Table:
             table.add_row(name, Text("missing", style="red"), "", "")
             continue
         growth = scene.growth_per_s(queue)
-        table.add_row(name, f"{count.ready:,}", f"{count.consumers:,}", "" if growth is None else f"{growth:+,.1f}")
+        table.add_row(name, f"{count.ready:,}", f"{count.consumers:,}", _growth(growth))
     return table
+
+
+def _growth(per_s: float | None) -> str:
+    if per_s is None:
+        return ""
+    return f"{per_s:+,.1f}" if abs(per_s) < _WHOLE_FROM else f"{per_s:+,.0f}"
 
 
 def _in_progress(store: StoreView) -> Table:
@@ -113,9 +122,9 @@ def _longest(waiting: Mapping[str, int]) -> Iterator[tuple[str, int]]:
 
 
 def _table(first: str, *numbers: str) -> Table:
-    """Return a table whose first column gives way where the terminal is narrow, below an empty line."""
-    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold", title=" ", pad_edge=False)
-    table.add_column(first, overflow="ellipsis", no_wrap=True)
+    """Return a table whose first column folds where the terminal is narrow, below an empty line."""
+    table = Table(box=None, padding=(0, 1, 0, 0), header_style="bold", title=" ", pad_edge=False)
+    table.add_column(first, overflow="fold")
     for heading in numbers:
         table.add_column(heading, justify="right", no_wrap=True)
     return table

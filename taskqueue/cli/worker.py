@@ -77,5 +77,5 @@ def _row(seen: WorkerSeen) -> dict[str, object]:
         "current_load": seen.current_load,
         "load": f"{seen.current_load}/{seen.capacity}",
         "since": (seen.last_heartbeat - seen.uptime).replace(microsecond=0),
-        "last_heartbeat": seen.last_heartbeat,
+        "last_heartbeat": seen.last_heartbeat.replace(microsecond=0),
     }

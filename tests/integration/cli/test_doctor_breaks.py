@@ -12,12 +12,17 @@ import os
 import sys
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pika
 import pytest
 
+from taskqueue.broker.connection import connect
+from taskqueue.broker.examination import examine_broker
 from taskqueue.broker.names import QUEUES
+from taskqueue.cli import doctor_management, doctor_rabbitmqctl
 from taskqueue.core.doctor import CHECKS, CHECKS_BY_ID, Severity
+from taskqueue.core.doctor_broker import CanaryEnd
 from taskqueue.dev.services import RabbitMQ
 from tests.support.doctor_breaks import BREAKS, NOTHING_LISTENS, Break
 from tests.support.doctor_desk import DoctorDesk, doctor_desk, problems
@@ -25,6 +30,7 @@ from tests.support.fake_time import FakeTime, faketime_library
 from tests.support.inbox import eventually
 from tests.support.own_redis import OwnRedis, own_redis_servers
 from tests.support.rabbitmq_control import set_consumer_timeout, set_memory_alarm
+from tests.support.tcp_proxy import TcpProxy
 
 #: what the table leaves to tests of their own, here or (versions) with figures alone
 ELSEWHERE = {
@@ -144,6 +150,60 @@ async def test_nobody_gets_the_canary_but_doctor(system: DoctorDesk) -> None:
             for queue in (*QUEUES, "taskqueue.lane")
         }
     assert not any(depths.values()), depths
+    assert not system.taken
+
+
+async def test_a_watch_queue_that_does_not_answer_costs_no_other_finding(system: DoctorDesk) -> None:
+    session = await connect(system.amqp_url, "test")
+    try:
+        facts = await examine_broker(session, attach_within_s=0)
+    finally:
+        await session.close()
+
+    assert facts.canary.end is CanaryEnd.NOT_WATCHED
+    assert (facts.topology, facts.in_lane) == ((), 0)
+
+
+async def test_a_slow_management_api_is_given_up(system: DoctorDesk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(doctor_management, "_WITHIN", 1.0)
+    parts = urlsplit(system.subject.management or "")
+    async with asyncio.timeout(8), TcpProxy(parts.hostname or "", parts.port or 80) as proxy:
+        proxy.freeze()
+        found = await system.look("rabbitmq-bindings", management=f"http://127.0.0.1:{proxy.port}")
+
+    assert [(each.check, each.severity.value) for each in found] == [
+        ("rabbitmq-management", "fail"),
+        ("rabbitmq-bindings", "skipped"),
+    ], problems(found)
+
+
+async def test_a_service_that_is_away_is_told_whatever_was_asked_for(store: DoctorDesk) -> None:
+    away = store.subject.redis.model_copy(update={"addresses": (NOTHING_LISTENS,)})
+
+    found = await store.look("rabbitmq-lane", "leader", redis=away)
+
+    assert [(each.check, each.severity.value) for each in found] == [
+        ("rabbitmq-reachable", "fail"),
+        ("rabbitmq-lane", "skipped"),
+        ("redis-reachable", "fail"),
+        ("leader", "skipped"),
+    ], problems(found)
+
+
+async def test_what_rabbitmqctl_leaves_behind_is_ended_with_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(doctor_rabbitmqctl, "_WITHIN", 1.0)
+    program, started = tmp_path / "rabbitmqctl", tmp_path / "started"
+    program.write_text(f"#!/bin/sh\nsleep 60 &\necho $! > {started}\nwait\n", encoding="utf-8")
+    program.chmod(0o755)
+
+    async with asyncio.timeout(8):
+        told = await doctor_rabbitmqctl.ask_rabbitmqctl(str(program))
+
+    async def ended() -> bool:
+        return not _lives(started)
+
+    assert "did not answer within" in told.problem
+    await eventually(ended)
 
 
 async def test_a_replica_that_does_not_keep_up_is_found(store: DoctorDesk, servers: OwnRedis) -> None:
@@ -190,6 +250,15 @@ async def test_a_clock_that_is_wrong_is_found(store: DoctorDesk, pytestconfig: p
     (found,) = json.loads(output)["findings"]
     assert (process.returncode, found["severity"]) == (0, "warn")
     assert "this host's clock is 3600." in found["found"]
+
+
+def _lives(pid_file: Path) -> bool:
+    """Return whether the process is there and has not ended, as one has that nobody asked how."""
+    try:
+        status = Path(f"/proc/{pid_file.read_text(encoding='utf-8').strip()}/stat").read_text(encoding="utf-8")
+    except OSError:
+        return False
+    return status.rpartition(")")[2].split()[0] != "Z"
 
 
 def _start(servers: OwnRedis, options: tuple[str, ...]) -> str:

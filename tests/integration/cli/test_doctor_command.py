@@ -91,10 +91,11 @@ def test_a_check_that_there_is_not_is_wrong_usage(directory: Path, capsys: pytes
     assert "redis-version" in errors
 
 
+@pytest.mark.parametrize("url", ["me:hunter2@there", "http://me:hunter2@[there"])
 def test_a_management_url_that_is_none_is_wrong_usage_and_stays_secret(
-    directory: Path, no_broker: None, capsys: pytest.CaptureFixture[str]
+    directory: Path, no_broker: None, capsys: pytest.CaptureFixture[str], url: str
 ) -> None:
-    code, _, errors = run_doctor(capsys, "--management", "me:hunter2@there")
+    code, _, errors = run_doctor(capsys, "--management", url)
 
     assert code == 2
     assert "--management: not a URL" in errors

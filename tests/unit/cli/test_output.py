@@ -249,3 +249,12 @@ def test_no_color_is_heeded() -> None:
 
     assert "fail" in ended.written
     assert "\x1b[31m" not in ended.written
+
+
+@pytest.mark.parametrize("output", [None, OutputFormat.TABLE])
+def test_a_standard_output_that_is_closed_gets_nothing(
+    monkeypatch: pytest.MonkeyPatch, output: OutputFormat | None
+) -> None:
+    monkeypatch.setattr(sys, "stdout", None)  # as Python has it after `>&-`
+    print_records([RECORD], output)
+    print_record(RECORD, output)

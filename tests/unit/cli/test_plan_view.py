@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -15,6 +16,7 @@ from taskqueue.core.task import Task
 from taskqueue.scheduler.audience import AudienceIndex
 from taskqueue.scheduler.planner import PlanDefaults
 from taskqueue.store.catalog import StandingCatalog
+from taskqueue.store.limit_overrides import Override
 from taskqueue.store.limits import Limit, Limits
 from taskqueue.store.users import CustomInterval, Switches
 from tests.support.scheduling import task_of, task_type
@@ -30,10 +32,14 @@ def index_of(users: int, *task_ids: str) -> AudienceIndex:
     return index
 
 
-def report_of(running: Running, *tasks: Task) -> PlanReport:
+#: so wide that nothing is held back by it
+WIDE = Limits(global_=Limit(rate=10**6, burst=10**6))
+
+
+def report_of(running: Running, *tasks: Task, advance: Callable[[int], None] = lambda _count: None) -> PlanReport:
     defaults = PlanDefaults(distribution_window=timedelta(minutes=30), batch_size=1)
     catalog = catalog_of_tasks({task.id: task for task in tasks})
-    return make_report(catalog, running, defaults, at=AT, allow_mass_delete=False, advance=lambda _count: None)
+    return make_report(catalog, running, defaults, at=AT, allow_mass_delete=False, advance=advance)
 
 
 def shown(capsys: pytest.CaptureFixture[str], report: PlanReport) -> str:
@@ -51,6 +57,17 @@ def test_tasks_that_a_clock_change_does_not_touch_share_a_line(capsys: pytest.Ca
     assert len(spring) == 2
     assert "02:30 is skipped and runs at 03:00" in spring[0]
     assert "4 tasks" in spring[1]
+
+
+def test_an_hourly_task_follows_real_time_where_clocks_change(capsys: pytest.CaptureFixture[str]) -> None:
+    hourly = {"type": "hourly", "value": 1, "timezone": "America/New_York"}
+    tasks = [task_of(task_type(name, hourly)) for name in ("one", "two")]
+
+    said = shown(capsys, report_of(Running(now=AT), *tasks))
+
+    assert [" ".join(line.split()[-5:]) for line in said.splitlines() if "gap, " in line] == [
+        "one, two follows real time"
+    ]
 
 
 def test_of_many_intervals_of_users_the_largest_are_shown(capsys: pytest.CaptureFixture[str]) -> None:
@@ -86,6 +103,93 @@ def test_a_definition_in_force_that_cannot_be_read_counts_as_changed(capsys: pyt
     assert "its jobs are not known" in said
 
 
+def test_the_worst_of_the_intervals_of_users_speaks_for_the_others() -> None:
+    index = index_of(1500, "report")
+    for number in range(1400):
+        minute = 1 if number < 700 else 2 if number < 1300 else 3
+        text = f'{{"type": "daily", "at_time": "10:0{minute}"}}'
+        index.apply(CustomInterval(user_id=f"user-{number}", task_id="report", text=text))
+    limits = Limits(tasks={"report": Limit(rate=1, burst=1)})
+    task = task_of(task_type("report", distribution_window="5m"))
+
+    (finding,) = report_of(Running(now=AT, index=index, limits=limits), task).findings
+
+    assert finding.text == (
+        'users with {"type": "daily", "value": 1, "timezone": "UTC", "at_time": "10:01"}: '
+        "700 users / 300 s = 2.3/s > rate_limit 1/s: needs 11 min 40 s, the window is 5 min; "
+        "so it is with 1 more of its intervals"
+    )
+
+
+def test_a_limit_that_passes_hides_nothing_that_is_refused_under_the_one_that_stays() -> None:
+    index = index_of(1200, "report")
+    for number in range(600):
+        text = '{"type": "daily", "at_time": "10:01"}'
+        index.apply(CustomInterval(user_id=f"user-{number}", task_id="report", text=text))
+    passing = Override(limit=Limit(rate=0.1, burst=1), until=AT + timedelta(hours=1))
+    running = Running(
+        now=AT,
+        index=index,
+        limits=Limits(tasks={"report": Limit(rate=2, burst=2)}),
+        overrides={"task:report": passing},
+    )
+    task = task_of(task_type("report", distribution_window="6m", max_age="30s"))
+
+    report = report_of(running, task)
+
+    assert report.refused
+    assert [finding.severity for finding in report.findings] == ["warning", "refused"]
+
+
+def test_the_bar_moves_on_with_each_interval_of_users() -> None:
+    index = index_of(5, "report")
+    for number, text in enumerate(['{"type": "daily"}', '{"type": "hourly"}', '{"type": "weekly"}']):
+        # The last one's user does not get the task: it is counted, not looked at.
+        user = f"user-{number}" if number < 2 else "stranger"
+        index.apply(CustomInterval(user_id=user, task_id="report", text=text))
+    running, moves = Running(now=AT, index=index), list[int]()
+    tasks = task_of(task_type("report")), task_of(task_type("off", enabled=False))
+
+    report_of(running, *tasks, advance=moves.append)
+
+    assert moves[:3] == [1, 1, 1]
+    assert sum(moves) == sum(map(running.most_schedules, tasks)) == 5
+
+
+def test_without_any_limit_nothing_is_said_to_fit(capsys: pytest.CaptureFixture[str]) -> None:
+    report = report_of(Running(now=AT, index=index_of(3, "report")), task_of(task_type("report")))
+
+    assert [finding.text for finding in report.findings] == [
+        "no limits are known, for no worker has told any within the last hour: users are held against none"
+    ]
+    assert not report.refused
+    assert report_data(report)["limits_known"] is False
+    (host,) = [line.split() for line in shown(capsys, report).splitlines() if "127.0.0.1" in line]
+    assert host[3] == "?"
+
+
+def test_a_max_concurrency_without_any_call_yet_is_told_as_not_judged() -> None:
+    task = task_of(task_type("report", max_concurrency=2, distribution_window="1m"))
+    (finding,) = report_of(Running(now=AT, index=index_of(60, "report"), limits=WIDE), task).findings
+    assert finding.text.endswith("60 users / 60 s need calls of at most 2,000 ms on the average")
+    known = Running(now=AT, index=index_of(60, "report"), limits=WIDE, means={"report": timedelta(seconds=1)})
+    assert report_of(known, task).findings == ()
+    assert report_of(Running(now=AT, index=index_of(2, "report"), limits=WIDE), task).findings == ()
+
+
+def test_a_task_whose_jobs_expire_while_they_wait_is_refused() -> None:
+    task = task_of(task_type("report", distribution_window="0s", max_age="10s"))
+    limits = Limits(tasks={"report": Limit(rate=1, burst=1)})
+    report = report_of(Running(now=AT, index=index_of(50, "report"), limits=limits), task)
+    assert report.refused
+    assert "fail as expired" in report.findings[0].text
+
+
+def test_a_host_with_nothing_due_is_left_out() -> None:
+    report = report_of(Running(now=AT, index=index_of(3, "report"), limits=WIDE), task_of(task_type("other")))
+    assert report.hosts == ()
+
+
 def test_cohorts_that_are_too_many_for_a_limit_only_together_are_told() -> None:
     index = index_of(2400, "report")
     for number in range(1200):
@@ -117,7 +221,8 @@ def test_a_host_in_trouble_is_a_warning(limit: int, closed_until: float | None, 
         empty_looks=0,
         hearsay=False,
     )
-    running = Running(now=AT, index=index_of(3, "report"), hosts={"http://127.0.0.1:1": host, "http://other:1": host})
+    hosts = {"http://127.0.0.1:1": host, "http://other:1": host}
+    running = Running(now=AT, index=index_of(3, "report"), hosts=hosts, limits=WIDE)
 
     report = report_of(running, task_of(task_type("report")))
 
