@@ -18,7 +18,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import aio_pika
 from aio_pika.connection import make_url
-from aiormq import Channel
+from aiormq import Channel, spec
 from aiormq.abc import AbstractConnection, DeliveredMessage
 
 from taskqueue.broker.client_errors import describe, unavailable_errors
@@ -37,6 +37,8 @@ _CONNECT_ANY_TIMEOUT = 8.0
 _OPERATION_TIMEOUT = 5.0
 _SETUP_TIMEOUT = 15.0
 _CLOSE_TIMEOUT = 2.0
+#: a reply code (AMQP 0-9-1, 1.2)
+_REPLY_SUCCESS = 200
 #: the client has no callback for `connection.blocked`, so its state is read this often
 _BLOCKED_POLL = 0.5
 #: a shorter life does not reset the backoff, or a broker that drops us at once would be asked five times a second
@@ -78,6 +80,7 @@ class Session:
         self._connection = connection
         self._client = client
         self._reader = reader
+        self._closings = set[asyncio.Task[None]]()
         self._end_with(client, "connection")
 
     @property
@@ -129,9 +132,7 @@ class Session:
             with unavailable_errors(f"{self.place}: {doing}"):
                 yield channel
         finally:
-            with suppress(BrokerError), unavailable_errors("closing a channel"):
-                async with asyncio.timeout(_CLOSE_TIMEOUT):
-                    await channel.close()
+            await self._close_channel(channel)
 
     @asynccontextmanager
     async def passing_channel(self, doing: str) -> AsyncIterator[Channel]:
@@ -164,12 +165,32 @@ class Session:
                 channel = await self._client.channel(publisher_confirms=confirms, on_return_raises=confirms)
                 return cast(Channel, channel)  # the client's abstract class lacks some parameters of its only subclass
 
+    async def _close_channel(self, channel: Channel) -> None:
+        """Ask the broker to close a channel, and wait for that for at most 2 s; raises nothing.
+
+        Who asks is never cancelled. The client makes up for each cancelled request, a close as well, by a close of its
+        own; and to a second close of a channel the broker answers by closing the connection. The client's own close
+        cancels itself after one heartbeat.
+        """
+        if not channel.is_closed:
+            closing = asyncio.create_task(_ask_to_close(channel), name=f"close channel {channel.number}")
+            self._closings.add(closing)
+            closing.add_done_callback(self._closings.discard)
+            await asyncio.wait({closing}, timeout=_CLOSE_TIMEOUT)
+
     def _end_with(self, part: Channel | AbstractConnection, what: str) -> None:
         def on_closed(closing: asyncio.Future[object]) -> None:
             error = None if closing.cancelled() else closing.exception()
             self.lose(f"{what} closed" + (f": {describe(error)}" if error else ""))
 
         part.closing.add_done_callback(on_closed)
+
+
+async def _ask_to_close(channel: Channel) -> None:
+    """End when the channel is closed; at once where the client is closing it already, after a cancelled request."""
+    close = spec.Channel.Close(reply_code=_REPLY_SUCCESS, class_id=0, method_id=0)
+    with suppress(BrokerError), unavailable_errors("closing a channel"):
+        await channel.rpc(close)
 
 
 async def _not_called(_message: DeliveredMessage) -> None:

@@ -17,7 +17,13 @@ from typing import Any, Final
 
 from aiormq import spec
 from aiormq.abc import DeliveredMessage
-from aiormq.exceptions import ChannelAccessRefused, ChannelPreconditionFailed, DeliveryError, PublishError
+from aiormq.exceptions import (
+    ChannelAccessRefused,
+    ChannelNotFoundEntity,
+    ChannelPreconditionFailed,
+    DeliveryError,
+    PublishError,
+)
 
 from taskqueue.broker.connection import Session
 from taskqueue.broker.lane_watch import attach
@@ -28,6 +34,7 @@ from taskqueue.broker.names import (
     FAILED_QUEUE,
     LANE_WATCH_QUEUE,
     LANE_WATCH_ROUTING_KEY,
+    READY_QUEUES,
 )
 from taskqueue.broker.topology import (
     ALL_QUEUES,
@@ -38,7 +45,7 @@ from taskqueue.broker.topology import (
     queue_depths,
     warning_of_failed_queue,
 )
-from taskqueue.core.doctor_broker import BrokerFacts, Canary, CanaryEnd, Trouble
+from taskqueue.core.doctor_broker import BrokerFacts, Canary, CanaryEnd, QueueUse, Trouble
 
 #: seconds
 _ATTACH_WITHIN: Final = 5.0
@@ -52,7 +59,9 @@ _NOWHERE: Final = "doctor"
 _DIFFERS: Final = "inequivalent"
 
 
-async def examine_broker(session: Session, *, canary_within_s: float = _CANARY_WITHIN) -> BrokerFacts:
+async def examine_broker(
+    session: Session, *, canary_within_s: float = _CANARY_WITHIN, attach_within_s: float = _ATTACH_WITHIN
+) -> BrokerFacts:
     """Return what the broker shows. Takes as long as the canary; raises BrokerUnavailableError."""
     troubles: list[Trouble] = []
     uncompared: list[str] = []
@@ -66,12 +75,13 @@ async def examine_broker(session: Session, *, canary_within_s: float = _CANARY_W
     missing = any(_DIFFERS not in trouble.said for trouble in troubles)
     depths = await queue_depths(session, (DELAYED_QUEUE, FAILED_QUEUE))
     depths_at_s = asyncio.get_running_loop().time()
+    ready = {queue: await _use(session, queue) for queue in READY_QUEUES}
     limitless = None if missing else await warning_of_failed_queue(session)
     # The last that is asked: during an alarm the broker reads nothing more from a connection that has published.
     refused: tuple[Trouble, ...] = ()
     canary = Canary(end=CanaryEnd.NOT_SENT, said="exchanges or queues are missing")
     if not missing:
-        refused, canary = await _try_publishing(session, canary_within_s)
+        refused, canary = await _try_publishing(session, canary_within_s, attach_within_s)
     return BrokerFacts(
         place=session.place,
         version=session.server_version,
@@ -83,11 +93,24 @@ async def examine_broker(session: Session, *, canary_within_s: float = _CANARY_W
         depths_at_s=depths_at_s,
         in_lane=depths[DELAYED_QUEUE],
         failed_jobs=depths[FAILED_QUEUE],
+        ready=ready,
         canary=canary,
     )
 
 
-async def _try_publishing(session: Session, canary_within_s: float) -> tuple[tuple[Trouble, ...], Canary]:
+async def _use(session: Session, queue: str) -> QueueUse | None:
+    """Return who waits for whom in a queue; None where there is none, or no right to look."""
+    async with session.passing_channel("looking for consumers") as channel:
+        try:
+            found = await channel.queue_declare(queue, passive=True)
+        except (ChannelNotFoundEntity, ChannelAccessRefused):
+            return None
+    return QueueUse(messages=found.message_count or 0, consumers=found.consumer_count or 0)
+
+
+async def _try_publishing(
+    session: Session, canary_within_s: float, attach_within_s: float
+) -> tuple[tuple[Trouble, ...], Canary]:
     """Return what this user may not publish to, and what became of the canary."""
     # The broker looks at the right before it finds that the key leads nowhere.
     end, said = await _publish(session, EXCHANGE, _NOWHERE, b"", expiration=None)
@@ -98,12 +121,12 @@ async def _try_publishing(session: Session, canary_within_s: float) -> tuple[tup
     # Returned and then blocked: the broker finds that a message leads nowhere before it finds that there is an alarm.
     if await session.is_blocked():
         return (), Canary(end=CanaryEnd.UNCONFIRMED, said="blocked")
-    canary = await _send_canary(session, canary_within_s)
+    canary = await _send_canary(session, canary_within_s, attach_within_s)
     refused = canary.end is CanaryEnd.NOT_SENT
     return (Trouble(thing=f"exchange {DELAY_EXCHANGE}", said=canary.said),) if refused else (), canary
 
 
-async def _send_canary(session: Session, within_s: float) -> Canary:
+async def _send_canary(session: Session, within_s: float, attach_within_s: float) -> Canary:
     token = token_hex(8)
     body = f"doctor:{token}".encode()
     clock = asyncio.get_running_loop().time
@@ -118,10 +141,12 @@ async def _send_canary(session: Session, within_s: float) -> Canary:
 
     async with session.side_channel("watching the delayed queue") as channel:
         try:
-            async with asyncio.timeout(_ATTACH_WITHIN):
+            async with asyncio.timeout(attach_within_s):
                 await attach(channel, f"{LANE_WATCH_QUEUE}.doctor.{token}", take)
         except (ChannelAccessRefused, ChannelPreconditionFailed) as error:
             return Canary(end=CanaryEnd.NOT_ALLOWED, said=str(error))
+        except TimeoutError:
+            return Canary(end=CanaryEnd.NOT_WATCHED, said=f"no answer within {attach_within_s:g} s")
         began = clock()
         problem, said = await _publish(session, DELAY_EXCHANGE, LANE_WATCH_ROUTING_KEY, body, expiration="1")
         if problem is not None:

@@ -84,12 +84,13 @@ CHECKS: Final = (
     Check(
         id="rabbitmq-queues",
         asks="Are all exchanges and queues there, with our arguments?",
-        remedy="taskqueue topology apply; a queue that differs must first run empty and be deleted",
+        remedy="taskqueue topology apply --config FILE, the one that doctor was given; "
+        "a queue that differs must first run empty and be deleted",
     ),
     Check(
         id="rabbitmq-bindings",
         asks="Do all routing keys lead to their queues?",
-        remedy="taskqueue topology apply",
+        remedy="taskqueue topology apply --config FILE, the one that doctor was given",
     ),
     Check(
         id="rabbitmq-policies",
@@ -104,7 +105,12 @@ CHECKS: Final = (
     Check(
         id="rabbitmq-lane",
         asks="Do jobs leave the delayed queue when they are due?",
-        remedy="look for a full ready queue or one without a quorum; docs/operations.md, lane_stuck",
+        remedy="look for a full ready queue or one without a quorum; docs/runbook.md, lane_stuck",
+    ),
+    Check(
+        id="rabbitmq-consumers",
+        asks="Does somebody take the jobs of every ready queue?",
+        remedy="start taskqueue worker; of one that runs, the log says whether it gets to RabbitMQ",
     ),
     Check(
         id="rabbitmq-consumer-timeout",
@@ -144,12 +150,14 @@ CHECKS: Final = (
     Check(
         id="redis-persistence",
         asks="Does Redis write to disk what it is told?",
-        remedy="redis-cli CONFIG SET appendonly yes, then CONFIG SET appendfsync everysec, then CONFIG REWRITE",
+        remedy="redis-cli CONFIG SET appendonly yes, then CONFIG SET appendfsync everysec, then CONFIG REWRITE; "
+        "without a configuration file, which that needs: the same where Redis is started",
     ),
     Check(
         id="redis-eviction",
         asks="Does Redis keep all keys when memory runs short?",
-        remedy="redis-cli CONFIG SET maxmemory-policy noeviction, then CONFIG REWRITE",
+        remedy="redis-cli CONFIG SET maxmemory-policy noeviction, then CONFIG REWRITE; "
+        "without a configuration file, which that needs: the same where Redis is started",
     ),
     Check(
         id="redis-memory",
@@ -170,6 +178,11 @@ CHECKS: Final = (
         id="redis-keys-without-ttl",
         asks="Does every key end that should?",
         remedy="find out who wrote or persisted it (a restore, a tool), then redis-cli EXPIRE KEY 604800",
+    ),
+    Check(
+        id="redis-key-types",
+        asks="Does each of our own keys hold what it should?",
+        remedy="see who writes there, then remove it: redis-cli DEL KEY",
     ),
     Check(
         id="schedulers",

@@ -36,6 +36,7 @@ class CanaryEnd(StrEnum):
     UNROUTABLE = "unroutable"
     UNCONFIRMED = "unconfirmed"
     NOT_ALLOWED = "not_allowed"
+    NOT_WATCHED = "not_watched"
     NOT_SENT = "not_sent"
 
 
@@ -57,12 +58,21 @@ class Trouble:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class QueueUse:
+    """How many messages of a queue are ready, and how many consumers it has."""
+
+    messages: int
+    consumers: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class BrokerFacts:
     """What a session with RabbitMQ showed. `place` names it without credentials.
 
     `uncompared` are queues that this user may not compare; `refused` is what it may not publish to, with the broker's
-    words. Depths are numbers of ready messages, None where nobody may look; they were read at `depths_at_s`, by the
-    clock of the event loop.
+    words; `ready` are the ready queues by name, None for one that is missing or may not be looked at. Depths are
+    numbers of ready messages, None where nobody may look; they were read at `depths_at_s`, by the clock of the event
+    loop.
     """
 
     place: str
@@ -75,6 +85,7 @@ class BrokerFacts:
     depths_at_s: float
     in_lane: int | None
     failed_jobs: int | None
+    ready: Mapping[str, QueueUse | None]
     canary: Canary
 
 
@@ -82,7 +93,8 @@ class BrokerFacts:
 class QueueSeen:
     """A queue as the management API shows it; `definition` is what its policies come to together.
 
-    `undelivered` are messages that are due and were not moved on, None where that is not told.
+    `undelivered` are messages that are due and were not moved on, neither at first nor seconds later; None where that
+    is not told.
     """
 
     name: str
@@ -274,6 +286,8 @@ def _judge_unsent_canary(facts: BrokerFacts) -> Finding:
         return skipped(check, _DELAYED, "an alarm holds messages back", _UNTIL_THEN)
     if canary.end is CanaryEnd.UNCONFIRMED:
         return fail(check, _DELAYED, f"RabbitMQ did not confirm a canary: {canary.said}")
+    if canary.end is CanaryEnd.NOT_WATCHED:
+        return fail(check, "queue taskqueue.lane", canary.said, "look for a queue without a quorum")
     if canary.end is CanaryEnd.NOT_ALLOWED:
         remedy = r"give the user configure, write and read on ^taskqueue\.lane(\.|$); docs/amqp.md"
         return skipped(check, _DELAYED, f"this user may not watch it: {canary.said}", remedy)
@@ -287,53 +301,37 @@ def _seconds(duration: timedelta) -> str:
 def judge_lane(facts: BrokerFacts, management: ManagementFacts | None, overdue: timedelta | None) -> Finding:
     """Judge whether jobs are stuck; `overdue` is how long ago the last job in the delayed queue was due, None unknown.
 
-    The management API also knows of jobs that are due and were taken off the queue to be moved on, and were not.
+    A canary that came out shows that the queue moves. The management API also knows of jobs that are due and were taken
+    off the queue to be moved on, and were not: a canary goes elsewhere than they do.
     """
     check, place = "rabbitmq-lane", _DELAYED
     seen = None if management is None else management.queues.get("taskqueue.jobs.delayed")
-    undelivered = 0 if seen is None else seen.undelivered or 0
-    if undelivered and facts.canary.end is CanaryEnd.NOT_BACK:
-        return fail(check, place, f"due, and not to be moved to their ready queues: {undelivered}")
+    undelivered = None if seen is None else seen.undelivered
+    if undelivered:
+        judged = fail if facts.canary.end is CanaryEnd.NOT_BACK else warn
+        held = f"due, and not moved to their ready queues for seconds: {undelivered}"
+        return judged(check, place, held, "look for a missing binding, a full ready queue or one without a quorum")
     if facts.in_lane is None:
         return skipped(
             check, place, "this user may not see how many jobs are in it", "docs/amqp.md, Users with few rights"
         )
+    unseen = "" if undelivered == 0 else "; whether jobs that left it are held on their way, only --management shows"
     if facts.in_lane == 0:
-        return ok(check, place, "empty")
+        return ok(check, place, f"empty{unseen}")
+    return _judge_waiting(facts, overdue, unseen)
+
+
+def _judge_waiting(facts: BrokerFacts, overdue: timedelta | None, unseen: str) -> Finding:
+    check, place = "rabbitmq-lane", _DELAYED
+    if facts.canary.end in {CanaryEnd.BACK, CanaryEnd.ANOTHER_CAME}:
+        return ok(check, place, f"messages: {facts.in_lane}; they come out{unseen}")
     if overdue is None:
         return skipped(check, place, f"messages: {facts.in_lane}; when they are due is not known")
     if overdue > OVERDUE:
         late = f"messages: {facts.in_lane}; of ours the last was due {overdue.total_seconds():.0f} s ago"
         remedy = "a foreign message with a longer time stands before them: they come out when it does, in 120 s at most"
         return fail(check, place, late, remedy)
-    return ok(check, place, f"messages: {facts.in_lane}; none overdue")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ConsumerTimeout:
-    """`limit` is None where the broker sets none; `problem` says why nothing is known, and is empty where it is."""
-
-    limit: timedelta | None = None
-    problem: str = ""
-
-
-def judge_consumer_timeout(told: ConsumerTimeout, longest: timedelta, task: str, place: str) -> Finding:
-    """Judge the consumer_timeout against `longest`, the time-out of one call of `task`.
-
-    A message may wait in its worker for another one's call before its own, hence twice the time.
-    """
-    check, call = "rabbitmq-consumer-timeout", f"a call of {task} may take {longest.total_seconds():g} s"
-    if told.problem:
-        how = "--rabbitmqctl PROGRAM, on the host of RabbitMQ"
-        return skipped(check, place, f"{told.problem}; {call}, for which the usual 1800 s are enough", how)
-    if told.limit is None:
-        return ok(check, place, f"none; {call}")
-    found = f"{told.limit.total_seconds():g} s, and {call}"
-    if told.limit <= longest:
-        return fail(check, place, f"{found}: RabbitMQ takes the job away from its worker, and it runs again")
-    if told.limit < 2 * longest:
-        return warn(check, place, f"{found}: too little for a job that waits in its worker before")
-    return ok(check, place, found)
+    return ok(check, place, f"messages: {facts.in_lane}; none overdue{unseen}")
 
 
 def judge_failed_jobs(facts: BrokerFacts) -> Finding:

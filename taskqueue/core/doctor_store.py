@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Final
 
 from taskqueue.core.doctor import Finding, fail, ok, skipped, warn
@@ -30,6 +31,15 @@ class EndlessKeys:
     looked_at: int
     complete: bool
     endless: Mapping[str, tuple[str, int]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WrongType:
+    """A key that holds another type than it should, both as TYPE calls them."""
+
+    key: str
+    held: str
+    wanted: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -169,14 +179,42 @@ def judge_clock(facts: StoreFacts) -> Finding:
     return ok("redis-clock", facts.place, found)
 
 
+_DELETE_WHEN_GONE: Final = "redis-cli DEL KEY, once the process that wrote it is known to be gone"
+
+#: where the check's own remedy, an end of a week, would do harm: all of these end within minutes
+_ENDLESS_REMEDIES: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "taskqueue:distribution:lock": "start a scheduler, and touch nothing: it gives the lease an end",
+        "taskqueue:schedule:lock:*": _DELETE_WHEN_GONE,
+        "taskqueue:worker:*": _DELETE_WHEN_GONE,
+        "taskqueue:lane_tail": _DELETE_WHEN_GONE,
+    }
+)
+
+
 def judge_endless_keys(keys: EndlessKeys, place: str) -> Iterator[Finding]:
     """Judge keys that stay for ever and should not."""
     check = "redis-keys-without-ttl"
     for kind, (example, count) in keys.endless.items():
-        yield warn(check, f"{place}: {example}", f"keys of the kind {kind} that never end: {count}")
+        remedy = _ENDLESS_REMEDIES.get(kind, "")
+        yield warn(check, f"{place}: {example}", f"keys of the kind {kind} that never end: {count}", remedy)
     if not keys.endless:
         scope = "all keys" if keys.complete else f"the first {keys.looked_at} keys (--full looks at all)"
         yield ok(check, place, f"every one that should end does, of {scope}")
+
+
+def judge_key_types(wrong: Sequence[WrongType], place: str) -> Iterator[Finding]:
+    """Judge keys whose readers and writers all fail."""
+    check = "redis-key-types"
+    for each in wrong:
+        yield fail(
+            check,
+            f"{place}: {each.key}",
+            f"is a {each.held} and should be a {each.wanted}",
+            f"see who writes there, then remove it: redis-cli DEL {each.key}",
+        )
+    if not wrong:
+        yield ok(check, place, "every one of the fixed names does")
 
 
 def _number(info: Mapping[str, object], name: str) -> float:

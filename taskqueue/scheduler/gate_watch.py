@@ -156,5 +156,5 @@ class GateWatch:
             self._targets_of = catalog.revision
             targets = {task.id: host_limit(host_of(task.target.endpoint)) for task in catalog.tasks.values()}
             self._gates.targets_are(targets)
-        reports = await self._stores.hosts.read(self._now())
+        reports = await self._stores.hosts.read(self._now(), prune=True)
         self._gates.hosts_are({host_limit(host): over_all_workers(said.values()) for host, said in reports.items()})

@@ -255,6 +255,9 @@ class _Candidates:
                 connected = await connect(*endpoint)
             except redis.exceptions.AuthenticationError:
                 raise
+            except redis.exceptions.InvalidResponse:
+                # Its text quotes what came, which is another's.
+                refusals.append(f"{endpoint[0]}:{endpoint[1]}: what answers there is not Redis")
             except (redis.exceptions.ConnectionError, redis.exceptions.TimeoutError, OSError) as error:
                 refusals.append(f"{endpoint[0]}:{endpoint[1]}: {str(error) or type(error).__name__}")
             else:
@@ -292,7 +295,7 @@ def translated(error: Exception) -> StoreError:
     refusals = (redis.exceptions.AuthenticationError, redis.exceptions.NoPermissionError)
     lost = (
         *(redis.exceptions.ConnectionError, redis.exceptions.TimeoutError, redis.exceptions.MasterDownError),
-        *(OSError, TimeoutError),
+        *(redis.exceptions.InvalidResponse, OSError, TimeoutError),
     )
     if isinstance(error, lost) and not isinstance(error, refusals):
         return StoreUnavailableError(f"Redis: {str(error) or type(error).__name__}")

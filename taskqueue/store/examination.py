@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import aclosing
 from typing import Any, Final
 
-from taskqueue.core.doctor_store import EndlessKeys, StoreFacts
+from taskqueue.core.doctor_store import EndlessKeys, StoreFacts, WrongType
 from taskqueue.errors import StoreError, StoreUnavailableError
 from taskqueue.store import keys
 from taskqueue.store.changes import user_changes
@@ -52,6 +52,33 @@ ENDING_KINDS: Final = (
     "taskqueue:hosts",
     "taskqueue:metrics:*",
 )
+
+#: the keys of fixed names by type; none of them is there from the beginning
+_TYPES: Final[Mapping[str, tuple[str, ...]]] = {
+    "string": (keys.LEASE, keys.LANE_TAIL, keys.CATALOG_REVISION, keys.CATALOG_WRITER),
+    "hash": (
+        keys.DUE_RULES,
+        keys.DUE_HELD_INSTANTS,
+        keys.PLAIN_SLOT_OWNERS,
+        keys.LIMITS,
+        keys.LIMIT_OVERRIDES,
+        keys.HOSTS,
+        keys.CATALOG,
+        keys.CATALOG_REMOVED,
+    ),
+    "zset": (
+        keys.DUE,
+        keys.DUE_HELD,
+        keys.OCCURRENCES,
+        keys.DELAYED,
+        keys.API_TASKS,
+        keys.API_NAMES,
+        keys.API_DUE,
+        keys.API_WAITING,
+    ),
+    "set": (keys.WAITING, keys.API_PAUSED, keys.API_TOKENS),
+    "stream": (keys.API_AUDIT,),
+}
 
 #: of slot lists, whose keys begin as others do that stay
 _SLOT_KIND: Final = "taskqueue:distribution:{task_id}:{slot_number}"
@@ -103,6 +130,17 @@ async def endless_keys(store: RedisStore, *, every_key: bool) -> EndlessKeys:
         if complete or (not every_key and steps >= _SAMPLE_STEPS):
             return EndlessKeys(looked_at=looked_at, complete=complete, endless=endless)
         await asyncio.sleep(_REST_S)
+
+
+async def wrong_types(store: RedisStore) -> tuple[WrongType, ...]:
+    """Return the keys of fixed names that hold another type than they should. Raises StoreError."""
+    wanted = {key: kind for kind, names in _TYPES.items() for key in names}
+    held = _texts(await store.read(*(("TYPE", key) for key in wanted)))
+    return tuple(
+        WrongType(key=key, held=kind, wanted=wanted[key])
+        for key, kind in zip(wanted, held, strict=True)
+        if kind not in {wanted[key], "none"}
+    )
 
 
 async def lane_tail(store: RedisStore) -> tuple[float, float] | None:
@@ -179,5 +217,9 @@ async def _setting(store: RedisStore, name: str) -> str | None:
 
 
 def _pairs(flat: Sequence[Any]) -> dict[str, str]:
-    texts = [each.decode(errors="replace") if isinstance(each, bytes) else str(each) for each in flat]
+    texts = _texts(flat)
     return dict(zip(texts[::2], texts[1::2], strict=False))
+
+
+def _texts(values: Sequence[Any]) -> list[str]:
+    return [each.decode(errors="replace") if isinstance(each, bytes) else str(each) for each in values]

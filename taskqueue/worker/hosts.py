@@ -141,7 +141,7 @@ class Hosts:
     async def share(self) -> None:
         """Hear what others know about hosts, and tell what this worker knows. Raises StoreError."""
         now = self._now()
-        self._hear(await self._store.read(now), now.timestamp())
+        self._hear(await self._store.read(now, prune=True), now.timestamp())
         if self._limits or self._told:
             self._told = True
             await self._store.tell(self._incarnation, self._reports(), now)

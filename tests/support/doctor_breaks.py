@@ -113,7 +113,7 @@ async def _a_missing_binding(desk: DoctorDesk) -> None:
 async def _a_length_limit(desk: DoctorDesk) -> None:
     await _policy(desk, "policies", "full", {"max-length": 10})
     await _policy(desk, "operator-policies", "few", {"delivery-limit": 2})
-    await _policies_are_shown(desk, "full", "few")
+    await _is_shown(desk, "taskqueue.jobs.low", policy="full", operator_policy="few")
 
 
 @breaks("rabbitmq-dead-lettering", Severity.FAIL, "leads to no queue")
@@ -140,6 +140,27 @@ async def _behind_a_job(desk: DoctorDesk) -> None:
 async def _a_foreign_message_holds_it_up(desk: DoctorDesk) -> None:
     await _delay_a_message(desk)
     await desk.redis.set("taskqueue:lane_tail", int((time.time() - 60) * 1000), px=60_000)
+
+
+@breaks("rabbitmq-lane", Severity.WARN, "not moved to their ready queues for seconds: 5")
+async def _jobs_that_lead_nowhere(desk: DoctorDesk) -> None:
+    await _a_missing_binding(desk)
+    with pika.BlockingConnection(pika.URLParameters(desk.amqp_url)) as connection:
+        for _ in range(5):
+            due = pika.BasicProperties(expiration="1", delivery_mode=2)
+            connection.channel().basic_publish("taskqueue.delay", "jobs.high", b"{}", due)
+    await _is_shown(desk, "taskqueue.jobs.delayed", messages_dlx=5)
+
+
+@breaks("rabbitmq-consumers", Severity.FAIL, "taskqueue.jobs.low: nobody consumes it; messages that wait: 2")
+async def _nobody_takes_the_jobs_of_a_queue(desk: DoctorDesk) -> None:
+    with pika.BlockingConnection(pika.URLParameters(desk.amqp_url)) as connection:
+        channel = connection.channel()
+        channel.queue_delete("taskqueue.jobs.low")
+        channel.queue_declare("taskqueue.jobs.low", durable=True)
+        channel.queue_bind("taskqueue.jobs.low", "taskqueue", "jobs.low")
+    for _ in range(2):
+        await _publish(desk, "taskqueue", "jobs.low")
 
 
 @breaks("rabbitmq-consumer-timeout", Severity.FAIL, "60 s, and a call of task daily_report may take 300 s")
@@ -239,6 +260,22 @@ async def _a_mark_that_never_ends(desk: DoctorDesk) -> None:
 # --- the system -------------------------------------------------------------------------------------------------------
 
 
+@breaks("redis-key-types", Severity.FAIL, "taskqueue:due: is a string and should be a zset")
+async def _a_key_of_another_type(desk: DoctorDesk) -> None:
+    await desk.redis.set("taskqueue:due", "")
+
+
+@breaks("schedulers", Severity.FAIL, "taskqueue:fleet:schedulers")
+async def _schedulers_that_cannot_be_read(desk: DoctorDesk) -> None:
+    await desk.redis.delete("taskqueue:fleet:schedulers")
+    await desk.redis.set("taskqueue:fleet:schedulers", "")
+
+
+@breaks("limits", Severity.FAIL, "taskqueue:limits:overrides")
+async def _overrides_that_cannot_be_read(desk: DoctorDesk) -> None:
+    await desk.redis.set("taskqueue:limits:overrides", "")
+
+
 @breaks("schedulers", Severity.FAIL, "none lives")
 async def _no_scheduler(desk: DoctorDesk) -> None:
     await desk.redis.delete("taskqueue:fleet:schedulers")
@@ -325,11 +362,11 @@ async def _policy(desk: DoctorDesk, kind: str, name: str, definition: Mapping[st
     (await desk.management.put(f"/api/{kind}/{desk.vhost}/{name}", json=policy)).raise_for_status()
 
 
-async def _policies_are_shown(desk: DoctorDesk, *names: str) -> None:
+async def _is_shown(desk: DoctorDesk, queue: str, **wanted: object) -> None:
     # What RabbitMQ shows of a queue is as old as five seconds.
     async def shown() -> bool:
-        found = (await desk.management.get(f"/api/queues/{desk.vhost}/taskqueue.jobs.low")).json()
-        return (found.get("policy"), found.get("operator_policy")) == names
+        found = (await desk.management.get(f"/api/queues/{desk.vhost}/{queue}")).json()
+        return {name: found.get(name) for name in wanted} == wanted
 
     await eventually(shown, 20)
 

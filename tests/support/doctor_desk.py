@@ -17,6 +17,8 @@ from redis.asyncio import Redis as RedisClient
 
 from taskqueue.assets import asset_dir
 from taskqueue.broker.connection import connect
+from taskqueue.broker.deliveries import RawDelivery
+from taskqueue.broker.names import READY_QUEUES
 from taskqueue.broker.topology import declare
 from taskqueue.cli.doctor_examination import examine
 from taskqueue.cli.doctor_subject import Subject
@@ -29,6 +31,7 @@ from taskqueue.store.catalog import CatalogStore
 from taskqueue.store.connection import RedisStore
 from taskqueue.store.fleet import FleetKind, Presence
 from taskqueue.store.lease import Lease
+from taskqueue.store.limits import Limit, Limits, LimitStore
 from taskqueue.store.scripts import Scripts
 
 TASK: Mapping[str, Any] = {
@@ -50,6 +53,8 @@ class DoctorDesk:
     amqp_url: str
     directory: Path
     management: httpx.AsyncClient
+    #: what the worker took
+    taken: list[RawDelivery]
     environ: dict[str, str] = field(default_factory=dict)
 
     @property
@@ -82,11 +87,17 @@ async def doctor_desk(
 ) -> AsyncIterator[DoctorDesk]:
     """Set up what a running system leaves: the topology, two schedulers and a worker that show themselves, a task.
 
+    The worker takes jobs, and keeps them.
+
     Without a RabbitMQ only what is in Redis.
     """
     management_url = None if rabbitmq is None else rabbitmq.management_url
-    if rabbitmq is not None:
-        await _declare(amqp_url)
+    worker = None if rabbitmq is None else await connect(amqp_url, "test worker")
+    taken = list[RawDelivery]()
+    if worker is not None:
+        await declare(worker)
+        for queue in READY_QUEUES:
+            await worker.consume(await worker.open_channel(), queue, taken.append)
     config = directory / "scheduler.yaml"
     config.write_text("tasks: {config_file: tasks.yaml}\n", encoding="utf-8")
     redis = RedisSettings(addresses=(redis_address,))
@@ -112,6 +123,7 @@ async def doctor_desk(
             amqp_url=amqp_url,
             directory=directory,
             management=management,
+            taken=taken,
         )
         await _show_processes(redis)
         await desk.write_tasks(TASK)
@@ -119,14 +131,8 @@ async def doctor_desk(
             yield desk
         finally:
             await client.aclose()
-
-
-async def _declare(amqp_url: str) -> None:
-    session = await connect(amqp_url, "test")
-    try:
-        await declare(session)
-    finally:
-        await session.close()
+            if worker is not None:
+                await worker.close()
 
 
 async def _show_processes(settings: RedisSettings) -> None:
@@ -137,6 +143,7 @@ async def _show_processes(settings: RedisSettings) -> None:
             await Presence(store, scripts, FleetKind.SCHEDULER, f"{name}:1", _says(instance_id=name)).beat()
         worker = _says(worker_id="worker-1", capacity=10, current_load=0)
         await Presence(store, scripts, FleetKind.WORKER, "worker-1:1", worker).beat()
+        await LimitStore(store, scripts).write(Limits(global_=Limit(rate=1000, burst=1000)))
 
 
 def _says(**status: object) -> Any:

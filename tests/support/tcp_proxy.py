@@ -26,8 +26,8 @@ class TcpProxy:
     def __init__(self, host: str, port: int) -> None:
         self.refusing = False
         self._target = (host, port)
-        self._flowing = asyncio.Event()
-        self._flowing.set()
+        self._flowing, self._answering = asyncio.Event(), asyncio.Event()
+        self.thaw()
         self._links: set[asyncio.Task[None]] = set()
         self._server: asyncio.Server | None = None
         self._port = 0
@@ -45,10 +45,16 @@ class TcpProxy:
     def freeze(self) -> None:
         """Forward nothing any more, without closing anything: a peer that hangs, a network that is split."""
         self._flowing.clear()
+        self._answering.clear()
+
+    def hold_answers(self) -> None:
+        """Forward nothing any more of what the service says: one that is slow."""
+        self._answering.clear()
 
     def thaw(self) -> None:
         """Forward again, what has waited first."""
         self._flowing.set()
+        self._answering.set()
 
     def cut(self) -> asyncio.Future[list[BaseException | None]]:
         """Reset every connection that is open now, on both sides; new ones are served.
@@ -91,16 +97,16 @@ class TcpProxy:
             return
         try:
             async with asyncio.TaskGroup() as pumps:
-                pumps.create_task(self._pump(reader, far_writer))
-                pumps.create_task(self._pump(far_reader, writer))
+                pumps.create_task(self._pump(reader, far_writer, self._flowing))
+                pumps.create_task(self._pump(far_reader, writer, self._answering))
         finally:
             _reset(writer)
             _reset(far_writer)
 
-    async def _pump(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
+    async def _pump(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter, flowing: asyncio.Event) -> None:
         with contextlib.suppress(OSError):
             while data := await source.read(65_536):
-                await self._flowing.wait()
+                await flowing.wait()
                 sink.write(data)
                 await sink.drain()
         with contextlib.suppress(OSError):  # it may be closed already

@@ -68,3 +68,31 @@ def test_no_file_of_ours_names_the_host_of_a_package_registry() -> None:
     found = [path.name for path in (*tracked, *sources) if any(host in path.read_text("utf-8") for host in hosts)]
 
     assert found == []
+
+
+def _pages() -> list[Path]:
+    return [*(ROOT / "docs").rglob("*.md"), ROOT / "README.md", ROOT / "benchmarks" / "README.md"]
+
+
+def test_links_between_pages_lead_somewhere() -> None:
+    gone = []
+    for page in _pages():
+        text = page.read_text(encoding="utf-8")
+        linked = [page.parent / target for target in re.findall(r"\]\((?!\w+:|#)([^)#]+)(?:#[^)]*)?\)", text)]
+        named = [ROOT / target for target in re.findall(r"(?<![\w./-])((?:docs|docker)/[\w./-]*\.\w+)", text)]
+        gone += [(page.name, str(path)) for path in (*linked, *named) if not path.exists()]
+
+    assert gone == []
+
+
+def test_sections_that_a_page_quotes_are_there() -> None:
+    headings = {
+        page.name: set(re.findall(r"^#+ (.*)$", page.read_text(encoding="utf-8"), re.MULTILINE)) for page in _pages()
+    }
+    gone = []
+    for page in _pages():
+        text = " ".join(page.read_text(encoding="utf-8").split())
+        quoted = re.findall(r'(?<![\w/-])(?:docs/)?([a-z-]+\.md),? "([^"]+)"', text)
+        gone += [(page.name, name, said) for name, said in quoted if said not in headings.get(name, set())]
+
+    assert gone == []

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+import pytest
+
 from taskqueue.core.skipped import SkippedInstants
+from taskqueue.scheduler import planner
 from taskqueue.store import keys
 from tests.support.plan_desk import DAY, HOUR, HOURLY, MINUTE, TEN, Desk, NewDesk, names
 from tests.support.scheduling import TasksFile, task_type
@@ -53,6 +56,24 @@ async def test_an_instant_of_a_task_that_was_disabled_before_it_was_planned_is_o
     await desk.tick_at(TEN + MINUTE)
 
     assert await on_record(desk) == [(TEN, TEN + MINUTE, "task_disabled")]
+
+
+async def test_of_more_cohorts_than_are_remembered_at_a_time_each_has_its_record(
+    new_desk: NewDesk, tasks_file: TasksFile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(planner, "_MOST_NOTES", 2)
+    monkeypatch.setattr(planner, "_DUE_PER_TICK", 1)
+    tasks_file.write(task_type("report", HOURLY))
+    desk = new_desk()
+    desk.enable(*names(5))
+    for hour, user in enumerate(names(5)):
+        desk.wants(user, {"type": "daily", "at_time": f"{hour + 11}:00"})
+    await desk.tick_at(TEN)
+
+    await desk.tick_at(TEN + 3 * DAY)
+
+    # The sixth is that of the users without an interval of their own.
+    assert len(await desk.redis.keys(keys.skipped("report") + "*")) == 6
 
 
 async def test_the_record_lasts_for_some_days(new_desk: NewDesk, tasks_file: TasksFile) -> None:

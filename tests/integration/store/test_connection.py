@@ -71,6 +71,20 @@ async def test_a_wrong_password_says_which_settings_to_check_and_shows_none(
     assert error.__cause__ is None
 
 
+async def test_another_service_at_the_address_is_none_that_answers(open_store: Open) -> None:
+    async def refuse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readline()
+        writer.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+        writer.close()
+
+    server = await asyncio.start_server(refuse, "127.0.0.1", 0)
+    address = f"127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    async with server:
+        error = await refusal(open_store(address).command("PING"))
+    assert isinstance(error, StoreUnavailableError)
+    assert str(error) == f"Redis: {address}: what answers there is not Redis"
+
+
 async def test_a_missing_password_says_which_setting_to_set(own_redis: OwnRedis, open_store: Open) -> None:
     _, address = own_redis.start()
     await open_store(address).command("CONFIG", "SET", "requirepass", "right")

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from taskqueue.core.instants import to_unix_ms
+from taskqueue.core.skipped import SkippedInstants
 from taskqueue.store import keys
 from taskqueue.store.connection import RedisStore
 from taskqueue.store.due import DueChanges, DueCounts, DueEntry
@@ -172,3 +173,13 @@ async def test_a_held_entry_whose_instant_is_none_is_lost_and_no_longer_held(
     await store.command("ZREM", keys.DUE_HELD, ENTRY.member)
     await plan.due.look_again(token)
     assert await plan.due.missing([ENTRY.member]) == [ENTRY.member]
+
+
+async def test_a_key_of_another_type_gets_no_note_and_no_end(plan: PlanStore, token: str, store: RedisStore) -> None:
+    skipped = SkippedInstants(first=TEN_O_CLOCK, until=TOMORROW, reason="missed", noted_at=TOMORROW)
+    await store.command("SET", keys.skipped("daily_report"), "nonsense")
+
+    await plan.due.note_skipped(token, [("daily_report", skipped), ("other", skipped)])
+
+    assert await store.command("PTTL", keys.skipped("daily_report")) == -1
+    assert await store.command("LLEN", keys.skipped("other")) == 1

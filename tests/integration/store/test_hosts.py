@@ -61,6 +61,8 @@ async def test_what_a_lost_worker_said_ends_although_others_go_on(hosts: HostSto
     await hosts.tell("two:bb", {HOST: OPEN}, later)
 
     assert await hosts.read(later) == {HOST: {"two:bb": OPEN}}
+    assert await store.command("HLEN", keys.HOSTS) == 2  # whoever only looks removes nothing
+    assert await hosts.read(later, prune=True) == {HOST: {"two:bb": OPEN}}
     assert await store.command("HKEYS", keys.HOSTS) == [b"two:bb"]
     assert 0 < await store.command("PTTL", keys.HOSTS) <= HOSTS_KEPT / timedelta(milliseconds=1)
 

@@ -220,6 +220,7 @@ async def test_a_key_of_another_type_keeps_no_job_from_being_parked(jobs: JobSto
     await store.command("SET", keys.waits(job.id), "nonsense")
 
     assert await park(jobs, job, a_wait()) == "stored"
+    assert await store.command("PTTL", keys.waits(job.id)) == -1  # what is not ours gets no end either
 
 
 async def waits(store: RedisStore, job: Job) -> list[bytes]:

@@ -12,12 +12,10 @@ from taskqueue.core.doctor_broker import (
     BrokerFacts,
     Canary,
     CanaryEnd,
-    ConsumerTimeout,
     ManagementFacts,
     NodeSeen,
     QueueSeen,
     judge_alarms,
-    judge_consumer_timeout,
     judge_dead_lettering,
     judge_lane,
     judge_policies,
@@ -40,6 +38,7 @@ def facts(**changes: Any) -> BrokerFacts:
         "depths_at_s": 0.0,
         "in_lane": 0,
         "failed_jobs": 0,
+        "ready": {},
         "canary": Canary(end=CanaryEnd.BACK),
     }
     return BrokerFacts(**fields | changes)
@@ -152,15 +151,33 @@ def test_jobs_are_stuck_when_the_last_one_is_overdue(
 ) -> None:
     overdue = None if overdue_s is None else timedelta(seconds=overdue_s)
 
-    assert judge_lane(facts(in_lane=in_lane), None, overdue).severity.value == severity
+    seen = facts(in_lane=in_lane, canary=Canary(end=CanaryEnd.NOT_BACK))
+
+    assert judge_lane(seen, None, overdue).severity.value == severity
 
 
-@pytest.mark.parametrize(
-    ("limit_s", "severity"), [(300, Severity.FAIL), (301, Severity.WARN), (600, Severity.OK), (None, Severity.OK)]
-)
-def test_the_consumer_timeout_is_to_be_twice_the_longest_call(limit_s: int | None, severity: Severity) -> None:
-    told = ConsumerTimeout(limit=None if limit_s is None else timedelta(seconds=limit_s))
+@pytest.mark.parametrize("end", [CanaryEnd.BACK, CanaryEnd.ANOTHER_CAME])
+def test_a_queue_that_lets_a_canary_through_is_not_stuck_however_long_ago_its_jobs_were_due(end: CanaryEnd) -> None:
+    found = judge_lane(facts(in_lane=1, canary=Canary(end=end)), None, timedelta(seconds=100))
 
-    found = judge_consumer_timeout(told, timedelta(minutes=5), "task t", "amqp://rabbit:5672/")
+    assert found.severity is Severity.OK
 
-    assert found.severity is severity
+
+def test_messages_that_are_held_are_a_warning_though_a_canary_came_through() -> None:
+    found = judge_lane(facts(), management(queue(DELAYED, {}, undelivered=31)), None)
+
+    assert (found.severity, found.found[-2:]) == (Severity.WARN, "31")
+
+
+@pytest.mark.parametrize(("undelivered", "known"), [(None, False), (0, True)])
+def test_an_empty_queue_is_said_to_be_well_only_as_far_as_can_be_seen(undelivered: int | None, known: bool) -> None:
+    found = judge_lane(facts(), management(queue(DELAYED, {}, undelivered=undelivered)), None)
+
+    assert found.severity is Severity.OK
+    assert ("only --management shows" in found.found) is not known
+
+
+def test_a_watch_queue_that_does_not_answer_is_a_failure() -> None:
+    unwatched = Canary(end=CanaryEnd.NOT_WATCHED, said="no answer within 5 s")
+
+    assert judge_dead_lettering(facts(canary=unwatched), None).severity is Severity.FAIL

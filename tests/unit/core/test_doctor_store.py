@@ -100,3 +100,21 @@ def test_each_kind_of_endless_keys_is_one_finding() -> None:
     keys = EndlessKeys(looked_at=9, complete=False, endless={"a:*": ("a:1", 3), "b": ("b", 1)})
 
     assert [finding.found[-1:] for finding in judge_endless_keys(keys, "redis:6379")] == ["3", "1"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "remedy"),
+    [
+        ("taskqueue:distribution:lock", "touch nothing"),
+        ("taskqueue:worker:*", "redis-cli DEL"),
+        ("taskqueue:schedule:lock:*", "redis-cli DEL"),
+        ("taskqueue:lane_tail", "redis-cli DEL"),
+        ("taskqueue:done:*", "redis-cli EXPIRE"),
+    ],
+)
+def test_what_ends_within_minutes_is_not_given_another_week(kind: str, remedy: str) -> None:
+    seen = EndlessKeys(looked_at=1, complete=True, endless={kind: (kind, 1)})
+
+    (found,) = judge_endless_keys(seen, "redis:6379")
+
+    assert remedy in found.remedy
