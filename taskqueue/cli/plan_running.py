@@ -22,6 +22,7 @@ from taskqueue.store.clock import ServerClock
 from taskqueue.store.connection import RedisStore
 from taskqueue.store.delayed import DelayedStore
 from taskqueue.store.file_task_list import FileTaskList
+from taskqueue.store.fleet import Fleet
 from taskqueue.store.hosts import HostStore
 from taskqueue.store.limit_overrides import LimitOverrides, Override
 from taskqueue.store.limits import Limits, LimitStore
@@ -62,6 +63,8 @@ class Running:
     #: task types that are paused through the API
     paused: frozenset[str] = frozenset()
     limits: Limits = field(default_factory=Limits)
+    #: whether a worker lives: one that has told no limits has none
+    worked: bool = False
     overrides: Mapping[str, Override] = field(default_factory=dict)
     #: hosts in trouble, over all workers
     hosts: Mapping[str, HostReport] = field(default_factory=dict)
@@ -91,8 +94,8 @@ class Running:
 
     @property
     def limits_known(self) -> bool:
-        """Whether workers have told limits. Where they have not there are none, or nobody works."""
-        return bool(self.limits.by_name())
+        """Whether it is known which limits there are; it is not where no worker has told any and none lives."""
+        return self.worked or bool(self.limits.by_name())
 
     def most_schedules(self, task: Task) -> int:
         """Return how many schedules the task has at most, without looking for them."""
@@ -133,6 +136,7 @@ async def read_running(settings: RedisSettings, new: Mapping[str, Task], advance
             ignored=ignored,
             paused=await FileTaskList(store, scripts).paused(),
             limits=await limits.read(),
+            worked=any(worker.active for worker in await Fleet(store).workers()),
             overrides=await LimitOverrides(store, scripts).read(clock()),
             hosts=hosts,
             means=await _means(store, new.values(), hosts, clock()),

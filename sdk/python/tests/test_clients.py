@@ -24,6 +24,7 @@ from task_scheduler import (
     NotFoundError,
     RequestTimeoutError,
     TaskSchedulerClient,
+    TaskSchedulerError,
 )
 from task_scheduler.api import operations
 from tests.support.sick_endpoints import AUTHORITY, CERTIFICATES
@@ -305,3 +306,16 @@ def test_iterating_asks_for_page_after_page(server: Server) -> None:
 
     assert found == ["a", "b", "c"]
     assert [asked.path.partition("?")[2] for asked in server.asked] == ["limit=2&offset=0", "limit=2&offset=2"]
+
+
+async def test_iterating_over_a_list_that_may_go_on_ends_with_an_error(server: Server) -> None:
+    server.always({"tasks": [], "total": 0, "limit": 100, "offset": 0, "total_is_exact": False})
+
+    with (
+        TaskSchedulerClient(server.url, KEY) as client,
+        pytest.raises(TaskSchedulerError, match="use one filter alone"),
+    ):
+        list(client.iterate_tasks(status="paused", priority="low"))
+    async with AsyncTaskSchedulerClient(server.url, KEY) as asynchronous:
+        with pytest.raises(TaskSchedulerError, match="use one filter alone"):
+            _ = [task async for task in asynchronous.iterate_tasks(status="paused", priority="low")]

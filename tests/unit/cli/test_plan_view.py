@@ -156,6 +156,16 @@ def test_the_bar_moves_on_with_each_interval_of_users() -> None:
     assert sum(moves) == sum(map(running.most_schedules, tasks)) == 5
 
 
+def test_workers_that_tell_no_limits_have_none(capsys: pytest.CaptureFixture[str]) -> None:
+    running = Running(now=AT, index=index_of(3, "report"), worked=True)
+    report = report_of(running, task_of(task_type("report")))
+
+    assert report.findings == ()
+    assert report_data(report)["limits_known"] is True
+    (host,) = [line.split() for line in shown(capsys, report).splitlines() if "127.0.0.1" in line]
+    assert host[3] == "all"
+
+
 def test_without_any_limit_nothing_is_said_to_fit(capsys: pytest.CaptureFixture[str]) -> None:
     report = report_of(Running(now=AT, index=index_of(3, "report")), task_of(task_type("report")))
 
