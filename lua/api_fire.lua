@@ -53,14 +53,24 @@ local most = tonumber(ARGV[6])
 local function key(index, number) return KEYS[5 + (index - 1) * KEYS_PER_TASK + number] end
 local function argument(index, number) return ARGV[6 + (index - 1) * PER_TASK + number] end
 
--- What a task has in its record and its dependencies; of a key with another type no script may write.
+-- What Redis has answered of the hash at `name`; a refusal stops the script.
+local function answered(name, reply)
+  if reply.err then
+    require_type(name, 'hash')
+    error({err = reply.err})
+  end
+  return reply
+end
+
+-- What a task has in its record and its dependencies, and whether there is anything of its job; of a key with another
+-- type no script may write.
 local function known_of(index)
-  local record, dependencies = key(index, 1), key(index, 2)
-  local known = redis.pcall('HMGET', record, 'rev', 'status', 'next_at', 'last_at')
-  if known.err then require_type(record, 'hash') end
-  known.dependencies = redis.pcall('HVALS', dependencies)
-  if known.dependencies.err then require_type(dependencies, 'hash') end
+  local record, dependencies, waiting_job = key(index, 1), key(index, 2), key(index, 5)
+  local known = answered(record, redis.pcall('HMGET', record, 'rev', 'status', 'next_at', 'last_at'))
+  known.dependencies = answered(dependencies, redis.pcall('HVALS', dependencies))
   require_type(key(index, 3), 'zset')
+  known.is_queued = redis.call('EXISTS', key(index, 4), waiting_job, key(index, 6), key(index, 7)) > 0
+  if known.is_queued then require_type(waiting_job, 'hash') end
   return known
 end
 
@@ -71,6 +81,7 @@ local function is_open(dependencies, since)
     -- What another hand wrote there is no dependency.
     if ok and type(dependency) == 'table' and type(dependency.on) == 'string' and ENDS[dependency.type] then
       local ended = redis.pcall('HGET', ARGV[3] .. dependency.on, ENDS[dependency.type])
+      if type(ended) == 'table' and not string.find(ended.err, '^WRONGTYPE') then error({err = ended.err}) end
       ended = type(ended) == 'string' and tonumber(ended)
       if not ended or (since and ended <= since) then return true end
     end
@@ -103,7 +114,7 @@ local function fire(index, known, now)
   else
     redis.call('ZADD', due, following, id)
   end
-  if redis.call('EXISTS', key(index, 4), key(index, 5), key(index, 6), key(index, 7)) > 0 then return 'known' end
+  if known.is_queued then return 'known' end
   queue_run(record, key(index, 3), {
     job = argument(index, 5), due = argument(index, 6), message = argument(index, 7), place = argument(index, 8),
     execution = argument(index, 9), execution_key = key(index, 4), waiting_key = key(index, 5),

@@ -49,17 +49,20 @@ end
 
 -- [status
 -- Give the task at `record` another status, in the record and in the lists that follow from it. `tasks` is the list of
--- all. A list that holds another type must not keep a job from its end: it is left as it is.
+-- all; where the task was lost from it, whoever puts it back there puts it into the lists of its new status as well. A
+-- list that holds another type must not keep a job from its end: it is left as it is.
 local function change_status(record, tasks, prefix, id, status)
   local known = redis.call('HMGET', record, 'status', 'indexes')
-  local created = redis.pcall('ZSCORE', tasks, id)
-  if not known[1] or not known[2] or type(created) ~= 'string' or known[1] == status then return end
+  if not known[1] or not known[2] or known[1] == status then return end
   local priority = string.match(known[2], '^[^\n]+')
   for _, name in ipairs({'status:' .. known[1], 'status:' .. known[1] .. ':' .. priority}) do
     redis.pcall('ZREM', prefix .. name, id)
   end
-  for _, name in ipairs({'status:' .. status, 'status:' .. status .. ':' .. priority}) do
-    redis.pcall('ZADD', prefix .. name, created, id)
+  local created = redis.pcall('ZSCORE', tasks, id)
+  if type(created) == 'string' then
+    for _, name in ipairs({'status:' .. status, 'status:' .. status .. ':' .. priority}) do
+      redis.pcall('ZADD', prefix .. name, created, id)
+    end
   end
   redis.call('HSET', record, 'status', status)
 end

@@ -52,10 +52,22 @@ local function named_dependents(id)
   return answer
 end
 
+-- Where the task was lost from the list of all, nothing but its id tells its entry from others with its name.
+local function name_leave(name, id)
+  local created = redis.call('ZSCORE', KEYS[1], id)
+  if created then
+    redis.call('ZREM', KEYS[2], name_entry(name, created, id))
+    return
+  end
+  local before_id = #name_entry(name, 0, '')
+  for _, entry in ipairs(redis.call('ZRANGE', KEYS[2], '[' .. name .. '\0', '(' .. name .. '\1', 'BYLEX')) do
+    if string.sub(entry, before_id + 1) == id then redis.call('ZREM', KEYS[2], entry) end
+  end
+end
+
 -- Return which tasks it depended on.
 local function delete(id, known)
-  local created = redis.call('ZSCORE', KEYS[1], id)
-  if created and known[3] then redis.call('ZREM', KEYS[2], name_entry(known[3], created, id)) end
+  if known[3] then name_leave(known[3], id) end
   for _, key in ipairs({KEYS[1], KEYS[3], KEYS[4]}) do redis.call('ZREM', key, id) end
   if known[1] and known[2] then lists_leave(prefix, id, known[1], known[2]) end
   local parents = {}

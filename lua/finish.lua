@@ -1,7 +1,8 @@
 -- Write down how a job ended; the first end wins. Harmless when asked again.
 --
 -- KEYS[1]  done marker   KEYS[2]  claim   KEYS[3]  execution (STRING, JSON)
--- KEYS[4]  executions of the day (HASH)   KEYS[6]  durations of the task (ZSET)
+-- KEYS[4]  executions of the day (HASH), or its failures without a call where that is how the job ended
+-- KEYS[6]  durations of the task (ZSET)
 -- KEYS[5]  failures of the day (HASH), or its cancels where the job was cancelled
 -- KEYS[7]  places of the task (ZSET)       KEYS[8]  cancel mark
 --          only for a job that the scheduler planned:
@@ -156,6 +157,9 @@ if ARGV[6] == '1' then
   redis.pcall('ZADD', KEYS[6], ARGV[8], ARGV[9])
   redis.pcall('ZREMRANGEBYRANK', KEYS[6], 0, -tonumber(ARGV[11]) - 1)
   redis.call('PEXPIRE', KEYS[6], ARGV[10])
+elseif ARGV[7] == '1' then
+  redis.pcall('HINCRBY', KEYS[4], ARGV[5], 1)
+  redis.call('PEXPIRE', KEYS[4], ARGV[10])
 end
 if ARGV[7] == '1' then
   redis.pcall('HINCRBY', KEYS[5], ARGV[5], 1)

@@ -21,7 +21,7 @@
 --          with a trail:
 -- ARGV[15] the attempt as JSON             ARGV[16...] log lines as JSON
 --          or, of a park that is noted:
--- ARGV[15] what it waits for, as JSON
+-- ARGV[15] what it waits for, as JSON      ARGV[16] milliseconds that is kept
 -- Returns  "stored", or why nothing was: "done", "stale" (a later attempt exists), "lost" (somebody else runs it),
 -- "cancelled" (there shall be no other attempt; its end is still to be written).
 -- O(log waiting).
@@ -75,6 +75,6 @@ end
 if ARGV[14] == 'trail' then
   leave_trail(KEYS[#KEYS - 1], KEYS[#KEYS], 15, ARGV[10])
 elseif ARGV[14] == 'wait' then
-  note_wait(KEYS[#KEYS], ARGV[15], ARGV[10])
+  note_wait(KEYS[#KEYS], ARGV[15], ARGV[16])
 end
 return 'stored'

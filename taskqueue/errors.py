@@ -18,6 +18,7 @@
     ├── ServiceError          RabbitMQ or Redis for development could not be found or started
     ├── NotFoundError         what a command or a call of the API names does not exist
     ├── RefusedError          it conflicts with what is there, or wants a word of consent that was not given
+    │   └── ConflictError              the API says that what is there does not allow it now
     ├── UnauthorizedError     a token or password is missing, wrong, or has not the right
     └── UnreachableError      an address does not answer, and neither RabbitMQ nor Redis is behind it
 
@@ -138,6 +139,10 @@ class NotFoundError(TaskqueueError):
 
 class RefusedError(TaskqueueError):
     """Nothing was done: it conflicts with what is there, or needs a consent (`--yes`, `--force`) that was not given."""
+
+
+class ConflictError(RefusedError):
+    """Nothing was done: the API says that what is there does not allow it now."""
 
 
 class UnauthorizedError(TaskqueueError):

@@ -6,7 +6,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
@@ -16,7 +16,8 @@ import httpx
 import typer
 
 from taskqueue import __version__
-from taskqueue.cli.api_problem import error_of, not_the_api, retry_after_s
+from taskqueue.cli.api_problem import error_of, not_the_api, retry_after_s, worth_repeating
+from taskqueue.cli.api_request import KEY_HEADER, Once, Request, doubt_of
 from taskqueue.cli.terminal import printable
 from taskqueue.config.settings import process_environment
 from taskqueue.errors import ConfigError, UnauthorizedError, UnreachableError
@@ -32,8 +33,14 @@ _PREFIX = "/api/v1"
 _CONNECT_WITHIN = 4.0
 _ANSWER_WITHIN = 9.5
 
-#: seconds that all waits for a quota may take together, in one call of a verb's
+#: seconds after which a POST that may be repeated is: short, for all of it is to end in time
+_REPEATED_AFTER = (0.5, 2.0)
+
+#: seconds that all waits for a quota may take together, from one answer to the next
 _QUOTA_PATIENCE = 60.0
+
+#: what the library reads by itself
+_FROM_ENVIRONMENT = "HTTP_PROXY, HTTPS_PROXY, ALL_PROXY, NO_PROXY, SSL_CERT_FILE or SSL_CERT_DIR"
 
 #: rows of one page: the most that every API gives
 _PAGE = 100
@@ -101,15 +108,23 @@ def with_api(access: ApiAccess, ask: Callable[[ApiClient], Awaitable[_T]]) -> _T
 
 @asynccontextmanager
 async def api_client(access: ApiAccess) -> AsyncIterator[ApiClient]:
-    """Open a client."""
-    host = urlsplit(access.url).hostname or ""
-    # A proxy of the environment does not lead to this host.
-    async with httpx.AsyncClient(
-        headers={"Authorization": f"Bearer {access.token}", "User-Agent": f"taskqueue-cli/{__version__}"},
-        timeout=httpx.Timeout(_ANSWER_WITHIN, connect=_CONNECT_WITHIN),
-        trust_env=not _is_local(host),
-    ) as http:
+    """Open a client. Raises ConfigError for a proxy or certificates of the environment that cannot be used."""
+    async with _http_client(access) as http:
         yield ApiClient(access.url, http)
+
+
+def _http_client(access: ApiAccess) -> httpx.AsyncClient:
+    try:
+        return httpx.AsyncClient(
+            headers={"Authorization": f"Bearer {access.token}", "User-Agent": f"taskqueue-cli/{__version__}"},
+            timeout=httpx.Timeout(_ANSWER_WITHIN, connect=_CONNECT_WITHIN),
+            # A proxy of the environment does not lead to this host.
+            trust_env=not _is_local(urlsplit(access.url).hostname or ""),
+        )
+    except (ImportError, ValueError, OSError, httpx.InvalidURL) as error:
+        # The text of the error may hold the proxy's password.
+        remedy = "use a proxy such as http://proxy.example.com:3128 and readable PEM certificates, or unset them"
+        raise ConfigError(f"{_FROM_ENVIRONMENT}: cannot be used ({type(error).__name__}); {remedy}") from None
 
 
 def path_of(*parts: str) -> str:
@@ -126,7 +141,7 @@ class ApiClient:
     """Each method returns the body of the answer.
 
     Raises UnreachableError when none comes in time or another server answers, and for a problem of the API the error
-    that cli/api_problem.py says. What takes longer than the token's quota is waited for, a minute in all.
+    that cli/api_problem.py says. A quota that is used up is waited for, a minute in all from one answer to the next.
     """
 
     def __init__(self, url: str, http: httpx.AsyncClient) -> None:
@@ -136,19 +151,27 @@ class ApiClient:
 
     async def get(self, path: str, query: Mapping[str, object] | None = None) -> Body:
         """GET it; a value None of `query` is left out, a list repeats its name."""
-        return await self._ask("GET", path, query=query)
+        return self._body(await self._ask(_request("GET", path, query=query)))
 
-    async def post(self, path: str, body: Mapping[str, object] | None = None) -> Body:
-        """POST it."""
-        return await self._ask("POST", path, body=body)
+    async def get_version(self, path: str) -> tuple[Body, str]:
+        """GET it; return its ETag too, for `patch`, which is empty where there is none."""
+        answer = await self._ask(_request("GET", path))
+        return self._body(answer), answer.headers.get("etag", "")
 
-    async def patch(self, path: str, body: Mapping[str, object]) -> Body:
-        """PATCH it."""
-        return await self._ask("PATCH", path, body=body)
+    async def post(self, path: str, body: Mapping[str, object] | None = None, once: Once | None = None) -> Body:
+        """POST it under a key, that of `once` or a new one, so that it may be sent again where no answer came."""
+        once = once or Once()
+        request = _request("POST", path, body=body, headers={KEY_HEADER: once.key})
+        return self._body(await self._ask(replace(request, doubt=once.doubt)))
+
+    async def patch(self, path: str, body: Mapping[str, object], version: str = "") -> Body:
+        """PATCH it, where `version` is given only that version; RefusedError tells that there is another by now."""
+        headers = {"If-Match": version} if version else {}
+        return self._body(await self._ask(_request("PATCH", path, body=body, headers=headers)))
 
     async def delete(self, path: str) -> None:
         """DELETE it."""
-        await self._ask("DELETE", path)
+        await self._ask(_request("DELETE", path))
 
     async def rows(
         self, path: str, name: str, query: Mapping[str, object], limit: int | None
@@ -164,46 +187,62 @@ class ApiClient:
             if not page[name] or offset >= page["total"]:
                 return
 
-    async def _ask(
-        self,
-        method: str,
-        path: str,
-        *,
-        query: Mapping[str, object] | None = None,
-        body: Mapping[str, object] | None = None,
-    ) -> Body:
-        given = {name: value for name, value in (query or {}).items() if value is not None}
-        target = f"{path}?{urlencode(given, doseq=True, errors='surrogateescape')}" if given else path
+    async def _ask(self, request: Request) -> httpx.Response:
+        """Return the answer that is a success."""
         while True:
-            answer = await self._answer(method, target, body)
+            answer = await self._answer(request)
             wait_s = retry_after_s(answer)
             if wait_s is None or wait_s > self._patience_s:
-                return self._body(answer)
+                break
             self._patience_s -= wait_s
             await asyncio.sleep(wait_s)
+        if not answer.is_success:
+            raise error_of(answer, self._url, request.doubt)
+        self._patience_s = _QUOTA_PATIENCE
+        return answer
 
-    async def _answer(self, method: str, target: str, body: Mapping[str, object] | None) -> httpx.Response:
-        # In ASCII: half a character in an argument is refused by the API and not by the encoder.
-        content = None if body is None else json.dumps(body).encode()
-        headers = {} if body is None else {"Content-Type": "application/json"}
+    async def _answer(self, request: Request) -> httpx.Response:
+        """Return the answer, the last one of what is repeated; all tries together have the time of one."""
+        last: httpx.Response | UnreachableError = self._away(f"no answer in time{request.doubt}")
         try:
             # The library bounds each read alone, and an answer may trickle in.
             async with asyncio.timeout(_ANSWER_WITHIN):
-                return await self._http.request(method, self._url + _PREFIX + target, content=content, headers=headers)
-        except (httpx.ConnectError, httpx.ConnectTimeout, httpx.InvalidURL) as error:
-            raise self._away(str(error) or "no connection in time") from None
-        except (TimeoutError, httpx.TimeoutException):
-            raise self._away(f"no answer in time{_doubt(method)}") from None
+                for pause_s in (0.0, *(_REPEATED_AFTER if request.repeatable else ())):
+                    await asyncio.sleep(pause_s)
+                    last = await self._try(request, in_doubt=pause_s > 0)
+                    if isinstance(last, httpx.Response) and not worth_repeating(last):
+                        break
+        except TimeoutError:
+            pass  # What came last is told, or that nothing came.
+        except asyncio.CancelledError:
+            if request.doubt:
+                typer.echo(f"no answer yet{request.doubt}", err=True)
+            raise
+        if isinstance(last, UnreachableError):
+            raise last
+        return last
+
+    async def _try(self, request: Request, *, in_doubt: bool) -> httpx.Response | UnreachableError:
+        """Return the answer, or the error of a request that went out; one that did not is raised.
+
+        `in_doubt` tells that it went out before.
+        """
+        url = self._url + _PREFIX + request.target
+        try:
+            return await self._http.request(request.method, url, content=request.content, headers=request.headers)
+        except (httpx.ConnectError, httpx.ConnectTimeout, httpx.InvalidURL, UnicodeError) as error:
+            doubt = request.doubt if in_doubt else ""
+            raise self._away(f"{str(error) or 'no connection in time'}{doubt}") from None
+        except httpx.TimeoutException:
+            return self._away(f"no answer in time{request.doubt}")
         except httpx.HTTPError as error:
-            raise self._away(f"{str(error) or type(error).__name__}{_doubt(method)}") from None
+            return self._away(f"{str(error) or type(error).__name__}{request.doubt}")
 
     def _away(self, problem: str) -> UnreachableError:
         remedy = "does the API run there? The address is --api, or TASKQUEUE_API_URL"
         return UnreachableError(printable(f"{self._url}: {problem}; {remedy}"))
 
     def _body(self, answer: httpx.Response) -> Body:
-        if not answer.is_success:
-            raise error_of(answer, self._url)
         if not answer.content:
             return {}
         try:
@@ -215,8 +254,23 @@ class ApiClient:
         return body
 
 
-def _doubt(method: str) -> str:
-    return "" if method == "GET" else "; it may have been carried out: look before you repeat it"
+def _request(
+    method: str,
+    path: str,
+    *,
+    query: Mapping[str, object] | None = None,
+    body: Mapping[str, object] | None = None,
+    headers: Mapping[str, str] | None = None,
+) -> Request:
+    given = {name: value for name, value in (query or {}).items() if value is not None}
+    return Request(
+        method=method,
+        target=f"{path}?{urlencode(given, doseq=True, errors='surrogateescape')}" if given else path,
+        # In ASCII: half a character in an argument is refused by the API and not by the encoder.
+        content=None if body is None else json.dumps(body).encode(),
+        headers={**(headers or {}), **({} if body is None else {"Content-Type": "application/json"})},
+        doubt=doubt_of(method),
+    )
 
 
 def _checked_url(api: str) -> str:

@@ -11,6 +11,7 @@ import httpx
 from taskqueue.cli.terminal import printable
 from taskqueue.errors import (
     ConfigError,
+    ConflictError,
     NotFoundError,
     RefusedError,
     TaskqueueError,
@@ -24,7 +25,7 @@ _ERRORS: Mapping[int, type[TaskqueueError]] = {
     HTTPStatus.UNAUTHORIZED: UnauthorizedError,
     HTTPStatus.FORBIDDEN: UnauthorizedError,
     HTTPStatus.NOT_FOUND: NotFoundError,
-    HTTPStatus.CONFLICT: RefusedError,
+    HTTPStatus.CONFLICT: ConflictError,
     HTTPStatus.PRECONDITION_FAILED: RefusedError,
     HTTPStatus.REQUEST_ENTITY_TOO_LARGE: ConfigError,
     HTTPStatus.UNPROCESSABLE_ENTITY: ConfigError,
@@ -38,6 +39,12 @@ _REMEDIES: Mapping[int, str] = {
     HTTPStatus.TOO_MANY_REQUESTS: "try again later, or raise api.rate_limit",
 }
 
+#: what may be otherwise in a moment
+_PASSING = frozenset({HTTPStatus.BAD_GATEWAY, HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.GATEWAY_TIMEOUT})
+
+#: the code of a 409: the first request with this Idempotency-Key has no answer yet
+_IN_WORK = "idempotency_key_in_use"
+
 #: seconds; what is to be waited for where the API does not say how long
 _USUAL_WAIT = 1.0
 
@@ -50,26 +57,43 @@ def retry_after_s(answer: httpx.Response) -> float | None:
     return max(0.1, float(text)) if text.isdecimal() and len(text) < 10 else _USUAL_WAIT
 
 
-def error_of(answer: httpx.Response, url: str) -> TaskqueueError:
-    """Return what to raise for an answer of the API at `url` that is no success."""
+def worth_repeating(answer: httpx.Response) -> bool:
+    """Return whether a request that is carried out once may get another answer when it comes again."""
+    return answer.status_code in _PASSING or _in_work(answer)
+
+
+def error_of(answer: httpx.Response, url: str, doubt: str = "") -> TaskqueueError:
+    """Return what to raise for an answer of the API at `url` that is no success.
+
+    `doubt` is added where the answer leaves open whether the request was carried out.
+    """
+    doubt = doubt if answer.status_code >= HTTPStatus.INTERNAL_SERVER_ERROR or _in_work(answer) else ""
     problem = _problem(answer)
     if problem is None:
-        return not_the_api(answer, url)
+        return not_the_api(answer, url, doubt)
     detail = _text(problem, "detail") or _text(problem, "title")
-    kind = _ERRORS.get(answer.status_code)
+    kind = RefusedError if _in_work(answer) else _ERRORS.get(answer.status_code)
     if kind is ConfigError:
         return ConfigError(*(_fields(problem) or [printable(detail)]))
     if kind is None:
-        return TaskqueueError(printable(f"{url}: {detail}; request {_text(problem, 'request_id')} in the API's log"))
+        logged = f"request {_text(problem, 'request_id')} in the API's log"
+        return TaskqueueError(printable(f"{url}: {detail}; {logged}{doubt}"))
     remedy = _REMEDIES.get(answer.status_code)
     place = f"{url}: " if kind in {UnauthorizedError, UnreachableError} else ""
-    return kind(printable(f"{place}{detail}" + (f"; {remedy}" if remedy else "")))
+    return kind(printable(f"{place}{detail}" + (f"; {remedy}" if remedy else "") + doubt))
 
 
-def not_the_api(answer: httpx.Response, url: str) -> UnreachableError:
-    """Return what to raise where something else answers than the API."""
+def not_the_api(answer: httpx.Response, url: str, doubt: str = "") -> UnreachableError:
+    """Return what to raise where something else answers than the API; `doubt` is added."""
     told = f"answers with {answer.status_code}, but not as the API does"
-    return UnreachableError(printable(f"{url}: {told}; check --api or TASKQUEUE_API_URL"))
+    return UnreachableError(printable(f"{url}: {told}; check --api or TASKQUEUE_API_URL{doubt}"))
+
+
+def _in_work(answer: httpx.Response) -> bool:
+    if answer.status_code != HTTPStatus.CONFLICT:
+        return False
+    problem = _problem(answer)
+    return problem is not None and problem.get("code") == _IN_WORK
 
 
 def _problem(answer: httpx.Response) -> Mapping[str, Any] | None:

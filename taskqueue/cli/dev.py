@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import secrets
+import shlex
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, NoReturn
@@ -11,15 +14,16 @@ from typing import Annotated, NoReturn
 import typer
 
 from taskqueue.config.settings import process_environment
-from taskqueue.dev.local_server import free_ports
-from taskqueue.dev.playground import ApiLayout, Layout, Playground, playground, unless_stopped
-from taskqueue.dev.probe import port_answers
+from taskqueue.dev.local_server import ports_near
+from taskqueue.dev.playground import ApiLayout, Layout, Playground, kept_target_port, playground, unless_stopped
 from taskqueue.dev.services import Services, development_services
 from taskqueue.errors import ServiceError
 from taskqueue.runtime import run
 
-#: where scheduler, worker and API listen, or near it where another one does
-_SCHEDULER_PORT, _WORKER_PORT, _API_PORT = 8080, 8081, 8000
+#: where scheduler, worker and API listen, unless something else does
+_PORTS = (8080, 8081, 8000)
+#: where the endpoint listens, unless something else does, or a kept tasks.yaml or --target-port names another port
+_TARGET_PORT = 8082
 
 #: seconds between two looks at the processes
 _LOOK_EVERY_S = 1.0
@@ -32,7 +36,15 @@ def dev(
     directory: Annotated[
         Path, typer.Option(help="For settings and logs; a tasks.yaml that is there is used as it is.")
     ] = Path(".taskqueue-dev"),
-    target_port: Annotated[int, typer.Option(min=1, max=65535, help="Port of the endpoint that tasks call.")] = 8082,
+    target_port: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            max=65535,
+            help="Port of the endpoint that tasks call; 8082, or a free one, when left out.",
+            show_default=False,
+        ),
+    ] = None,
 ) -> None:
     """Run everything on this machine, with the demo's tasks and users, until Ctrl-C.
 
@@ -40,17 +52,25 @@ def dev(
     """
     environ = process_environment()
     with development_services(environ, _say, management=True) as services:
+        endpoint_port = target_port or kept_target_port(directory) or _free_target_port()
+        # Nothing listens at the endpoint's port before the playground begins.
+        scheduler_port, worker_port, api_port = ports_near(_PORTS, avoid=endpoint_port)
         layout = Layout(
             directory=directory.resolve(),
-            scheduler_port=_port_near(_SCHEDULER_PORT),
-            worker_port=_port_near(_WORKER_PORT),
-            api=ApiLayout(port=_port_near(_API_PORT), token=secrets.token_hex(32)),
-            target_port=target_port,
+            scheduler_port=scheduler_port,
+            worker_port=worker_port,
+            api=ApiLayout(port=api_port, token=secrets.token_hex(32)),
+            target_port=endpoint_port,
             keep_tasks=True,
         )
         _say("starting a scheduler, a worker, an API and an endpoint")
         run(lambda: unless_stopped(_stay(services, layout, environ)))
     _say("stopped")
+
+
+def _free_target_port() -> int:
+    (port,) = ports_near((_TARGET_PORT,), avoid=0)
+    return port
 
 
 async def _stay(services: Services, layout: Layout, environ: Mapping[str, str]) -> NoReturn:
@@ -96,6 +116,9 @@ def _where(services: Services, ground: Playground) -> list[str]:
         f"users       {len(ground.users)} in Redis: HSET taskqueue:users:demo-user-002:tasks demo_report 0",
         f"logs        {layout.directory}/{', '.join(f'{name}.out' for name in ground.servers)}",
         "",
+        "in another shell:",
+        *(f"    {line}" for line in _shell_lines(services, ground)),
+        "",
         "Ctrl-C stops everything.",
     ]
 
@@ -109,8 +132,25 @@ def _where_api(api: ApiLayout | None) -> list[str]:
     ]
 
 
-def _port_near(wanted: int) -> int:
-    return free_ports(1)[0] if port_answers("127.0.0.1", wanted) else wanted
+def _shell_lines(services: Services, ground: Playground) -> list[str]:
+    """Return what lets `taskqueue` of another shell reach all of this, and a first command.
+
+    What the environment named is left to the environment: it may hold passwords.
+    """
+    variables = {
+        "TASKQUEUE_REDIS__ADDRESSES": json.dumps([services.redis.address]),
+        "TASKQUEUE_REDIS__DB": str(ground.database),
+    }
+    if services.rabbitmq.origin != "TASKQUEUE_QUEUE__URL":
+        variables["TASKQUEUE_QUEUE__URL"] = services.rabbitmq.amqp_url
+    if (api := ground.layout.api) is not None:
+        variables |= {"TASKQUEUE_API_URL": api.url, "TASKQUEUE_TOKEN": api.token}
+    config = shlex.quote(str(ground.layout.directory / "scheduler.yaml"))
+    return [
+        f'export PATH={shlex.quote(str(Path(sys.executable).parent))}:"$PATH"',
+        *(f"export {name}={shlex.quote(value)}" for name, value in sorted(variables.items())),
+        f"taskqueue users show demo-user-002 --config {config}",
+    ]
 
 
 def _say(line: str) -> None:

@@ -13,18 +13,19 @@ from taskqueue.cli.api_client import ApiOptions
 from taskqueue.cli.confirm import DryRun, Yes, agreed
 from taskqueue.cli.exec_logs import follow_log, print_log
 from taskqueue.cli.exec_source import Executions, executions_of
+from taskqueue.cli.exec_view import doubting, id_doubt, readable
 from taskqueue.cli.exit_codes import ExitCode
 from taskqueue.cli.list_limits import ListLimits, print_rows
 from taskqueue.cli.option_groups import grouped
-from taskqueue.cli.output import Answer, Output, OutputFormat, print_record, print_step
+from taskqueue.cli.output import Answer, Output, OutputFormat, chosen, print_record, print_step
 from taskqueue.cli.terminal import printable
-from taskqueue.errors import ConfigError, TaskqueueError
+from taskqueue.errors import ConfigError, NotFoundError, TaskqueueError
 from taskqueue.store.cancellations import CancelOutcome
 
 exec_app = typer.Typer(help="Executions: the jobs of tasks and what became of them.", no_args_is_help=True)
 
 ConfigPath = Annotated[Path, typer.Option(help="Names Redis, with the environment's overrides.")]
-Job = Annotated[str, typer.Argument(metavar="JOB", help="A job id, which is an execution id.")]
+Job = Annotated[str, typer.Argument(metavar="JOB", help="A job id, a UUID, which is an execution id.")]
 
 DEFAULT_CONFIG = Path("config/scheduler.yaml")
 
@@ -102,14 +103,18 @@ def show(options: ApiOptions, job: Job, config: ConfigPath = DEFAULT_CONFIG, out
     """
     _check([job])
 
-    async def look() -> bool:
+    async def look() -> None:
         async with executions_of(options, config) as found:
             record, known = await found.record(job)
-        print_record(record, output)
-        return known
+        if not known:
+            raise NotFoundError(
+                f"{printable(job)}: nothing is known about it; it waits in RabbitMQ or in a slot, ended long ago or "
+                "never was"
+            )
+        print_record(readable(record) if chosen(output) is OutputFormat.TABLE else record, output)
 
-    if not asyncio.run(look()):
-        raise typer.Exit(ExitCode.NOT_FOUND)
+    with doubting(job):
+        asyncio.run(look())
 
 
 @exec_app.command()
@@ -135,7 +140,8 @@ def logs(
         async with executions_of(options, config) as found:
             await (follow_log if follow else print_log)(found, job, form)
 
-    asyncio.run(look())
+    with doubting(job):
+        asyncio.run(look())
 
 
 async def _cancel(found: Executions, job_ids: Sequence[str], output: OutputFormat | None) -> bool:
@@ -155,6 +161,8 @@ async def _cancel(found: Executions, job_ids: Sequence[str], output: OutputForma
         all_cancelled &= answer.outcome is not CancelOutcome.ENDED
         data = {"id": job_id, "outcome": answer.outcome, "detail": answer.detail}
         print_step(f"{job_id}: {answer.detail}", data, output)
+        if answer.outcome is CancelOutcome.MARKED and (doubt := id_doubt(job_id)):
+            typer.echo(printable(f"warning: {job_id}: {doubt}"), err=True)
     return all_cancelled
 
 

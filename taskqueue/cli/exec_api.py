@@ -10,7 +10,7 @@ from taskqueue.cli.exec_source import Cancelled, Executions, Record
 from taskqueue.core.instants import parse_rfc3339
 from taskqueue.core.log_line import Level, LogLine
 from taskqueue.core.state import Status
-from taskqueue.errors import RefusedError
+from taskqueue.errors import ConflictError
 from taskqueue.store.cancellations import CancelOutcome
 
 
@@ -43,7 +43,7 @@ class _ApiExecutions:
     async def cancel(self, job_id: str) -> Cancelled:
         try:
             answer = await self._client.post(path_of("executions", job_id, "cancel"))
-        except RefusedError as error:
+        except ConflictError as error:
             return Cancelled(outcome=CancelOutcome.ENDED, detail=f"nothing is changed: {error}")
         if answer["status"] == Status.CANCELLED:
             return Cancelled(outcome=CancelOutcome.CANCELLED, detail="cancelled")

@@ -112,6 +112,6 @@ def _said(answer: CancelAnswer) -> str:
         case CancelOutcome.RUNNING:
             return f"runs on {answer.word}, which cuts its call; if that ends first, its own end stands"
         case CancelOutcome.MARKED:
-            return "cancelled; nobody has worked on it yet, and its record is written when its message comes"
+            return "no trace of this job yet; marked as cancelled should it come; is the id right?"
         case CancelOutcome.ENDED:
             return f"had ended before: {answer.word.partition(':')[0].replace('failing', 'failed')}; nothing is changed"

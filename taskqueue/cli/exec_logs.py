@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator
 import typer
 
 from taskqueue.cli.exec_source import Executions
+from taskqueue.cli.outage import answered
 from taskqueue.cli.output import OutputFormat, print_line
 from taskqueue.cli.terminal import printable
 from taskqueue.core.instants import rfc3339
@@ -18,6 +19,9 @@ from taskqueue.errors import NotFoundError
 
 #: seconds between two looks
 _LOOK_EVERY = 0.5
+
+#: seconds without an answer
+_PATIENCE = 60.0
 
 
 async def print_log(executions: Executions, job_id: str, output: OutputFormat | None) -> None:
@@ -30,14 +34,18 @@ async def print_log(executions: Executions, job_id: str, output: OutputFormat | 
 
 
 async def follow_log(executions: Executions, job_id: str, output: OutputFormat | None) -> None:
-    """Print the log, and each line that comes, until the job has ended. Raises NotFoundError for one nobody knows."""
-    printed = Counter[LogLine]()
+    """Print the log, and each line that comes, until the job has ended.
+
+    Once there was an answer, a minute without any is waited for. Raises NotFoundError for a job nobody knows.
+    """
+    printed, patience_s = Counter[LogLine](), 0.0
     while True:
         # Asked before the log is read: what an end adds to the log is there then.
-        status = await executions.status(job_id)
+        status = await answered(lambda: executions.status(job_id), patience_s)
         if status is None:
             raise NotFoundError(f"{printable(job_id)}: nothing is known about it (yet); see taskqueue exec show --help")
-        for line in _new(await executions.log(job_id), printed):
+        patience_s = _PATIENCE
+        for line in _new(await answered(lambda: executions.log(job_id), patience_s), printed):
             _print(line, output)
         if status in TERMINAL:
             return

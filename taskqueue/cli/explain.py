@@ -19,6 +19,7 @@ from taskqueue.config.settings import load_scheduler_settings
 from taskqueue.core.explanation import Explanation
 from taskqueue.core.ids import check_task_id, check_user_id
 from taskqueue.core.instants import parse_rfc3339
+from taskqueue.core.preference import Rule
 from taskqueue.errors import ConfigError, InvalidValueError, NotFoundError
 from taskqueue.store.clock import ServerClock
 from taskqueue.store.connection import RedisStore
@@ -108,8 +109,9 @@ def _print(found: _Record, output: OutputFormat) -> None:
         print_data(found, output)
         return
     _print_reasons(found["reasons"])
+    shown = {**found, "preference": _with_default(found["preference"])}
     for part, left_out in _LEFT_OUT.items():
-        _print_part(part, found[part], left_out)
+        _print_part(part, shown[part], left_out)
     job = found["job"] or {}
     for name, fields in (("waits", ()), ("attempts", _ATTEMPT_FIELDS), ("limits", ())):
         _print_list(f"job: {name}", job.get(name, ()), fields)
@@ -117,6 +119,13 @@ def _print(found: _Record, output: OutputFormat) -> None:
     following = found["next"]
     typer.echo(f"\nnext: {following['scheduled_at'] or 'never'}")
     _print_reasons(following["reasons"])
+
+
+def _with_default(preference: _Record | None) -> _Record | None:
+    """Return it with what the task's `default_enabled` is, where that rule decides."""
+    if preference is None or preference["rule"] != Rule.DEFAULT_ENABLED:
+        return preference
+    return {**preference, "rule": f"{preference['rule']} ({'on' if preference['enabled'] else 'off'})"}
 
 
 def _print_reasons(reasons: Sequence[_Record]) -> None:

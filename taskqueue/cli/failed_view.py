@@ -20,18 +20,20 @@ _SHOWN_CHARS = 80
 
 def print_groups(groups: FailureGroups) -> None:
     """Print a line for each kind of failure, the most frequent first, and the total."""
-    headings = ("count", "task", "host", "code", "kind", "oldest", "newest", "for instance", "job")
+    headings = ("count", "task", "host", "code", "fingerprint", "oldest", "newest", "for instance", "job")
     print_table(headings, [_group_cells(group) for group in groups.largest_first()])
     more = f", {groups.others} of further kinds" if groups.others else ""
-    typer.echo(f"{groups.total} failures of {len(groups.by_fingerprint)} kinds{more}")
+    kinds = len(groups.by_fingerprint)
+    failures = "1 failure" if groups.total == 1 else f"{groups.total} failures"
+    typer.echo(f"{failures} of {kinds} kind{'' if kinds == 1 else 's'}{more}")
 
 
 def print_failures(failures: Sequence[Failure], found: int) -> None:
     """Print a line for each of `failures`, which are of `found`."""
-    headings = ("failed at", "task", "user", "host", "reason", "code", "attempts", "kind", "job")
+    headings = ("failed at", "task", "user", "host", "reason", "code", "attempts", "fingerprint", "job")
     rows = [
         (
-            _when(failure.failed_at),
+            _second(failure.failed_at),
             failure.task_id,
             failure.user_id,
             failure.host,
@@ -125,8 +127,8 @@ def _group_cells(group: FailureGroup) -> tuple[str, ...]:
         example.host,
         example.code,
         example.fingerprint,
-        _when(group.oldest),
-        _when(group.newest),
+        _second(group.oldest),
+        _second(group.newest),
         example.detail[:_SHOWN_CHARS],
         example.job_id,
     )
@@ -134,3 +136,8 @@ def _group_cells(group: FailureGroup) -> tuple[str, ...]:
 
 def _when(at: datetime | None) -> str:
     return "" if at is None else rfc3339(at)
+
+
+def _second(at: datetime | None) -> str:
+    """Return the instant for a table, without the fraction of its second."""
+    return _when(None if at is None else at.replace(microsecond=0))

@@ -7,7 +7,7 @@ import asyncio
 import typer
 
 from taskqueue.cli.exit_codes import ExitCode
-from taskqueue.cli.output import Output, print_record
+from taskqueue.cli.output import Output, OutputFormat, chosen, print_record
 from taskqueue.cli.user_switches import DEFAULT_CONFIG, ConfigPath
 from taskqueue.config.sections import RedisSettings
 from taskqueue.config.settings import load_scheduler_settings
@@ -29,7 +29,10 @@ def show(config: ConfigPath = DEFAULT_CONFIG, output: Output = None) -> None:
     Exit 1 when nobody leads.
     """
     seen = asyncio.run(_look(load_scheduler_settings(config).redis))
-    print_record(_as_dict(seen), output)
+    found = _as_dict(seen)
+    if seen.leader is None and chosen(output) is OutputFormat.TABLE:
+        found["leader"] = "nobody"
+    print_record(found, output)
     if seen.leader is None:
         raise typer.Exit(ExitCode.FAILED)
 

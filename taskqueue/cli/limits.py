@@ -15,12 +15,11 @@ from taskqueue.assets import asset_dir
 from taskqueue.cli.confirm import DryRun, Yes, agreed
 from taskqueue.cli.output import Answer, Output, OutputFormat, chosen, print_answer, print_data
 from taskqueue.cli.tables import print_table
+from taskqueue.cli.tasks_in_force import warn_of_unknown_task
 from taskqueue.cli.user_switches import DEFAULT_CONFIG, ConfigPath
-from taskqueue.config.catalog import load_catalog
 from taskqueue.config.duration import format_duration, parse_duration
-from taskqueue.config.problems import did_you_mean
 from taskqueue.config.sections import RedisSettings
-from taskqueue.config.settings import SchedulerSettings, load_scheduler_settings
+from taskqueue.config.settings import load_scheduler_settings
 from taskqueue.core.host_limit import HostReport, over_all_workers
 from taskqueue.core.ids import check_task_id
 from taskqueue.core.instants import from_unix_ms, rfc3339
@@ -74,7 +73,8 @@ def set_limit(
         longest = format_duration(_LONGEST_STOP)
         raise ConfigError(f"--for {lasting}: use {longest} at most with a rate of 0, or disable the task in tasks.yaml")
     settings = load_scheduler_settings(config)
-    _warn_of_unknown_task(limit_name, settings)
+    if (task_id := limited_task(limit_name)) is not None:
+        warn_of_unknown_task(task_id, settings)
     until = asyncio.run(_set(settings.redis, limit_name, limit, duration))
     print_answer(
         f"{limit_name}: {_shown_limit(limit)} until {rfc3339(until)}",
@@ -131,15 +131,6 @@ def _duration(text: str) -> timedelta:
     if not duration:
         raise ConfigError("--for 0s: use a duration above zero, or taskqueue limits clear")
     return duration
-
-
-def _warn_of_unknown_task(name: str, settings: SchedulerSettings) -> None:
-    task_id, tasks_file = limited_task(name), settings.tasks.config_file
-    if task_id is None:
-        return
-    tasks = load_catalog(tasks_file).tasks
-    if task_id not in tasks:
-        typer.echo(f"warning: {tasks_file} has no task {task_id}; {did_you_mean(task_id, tasks)}", err=True)
 
 
 async def _set(settings: RedisSettings, name: str, limit: Limit, duration: timedelta) -> datetime:

@@ -204,7 +204,7 @@ def _print_tasks(report: PlanReport) -> None:
             rows.append(_schedule_row(plan, schedule, outlook, report.at))
         hidden = plan.cohorts - len(plan.outlooks) + 1
         if plan.outlooks and hidden > 0:
-            rows.append(("", "", "", "", "", "", f"and {hidden:,} more intervals of users"))
+            rows.append(("", "", "", "", "", "", f"and {hidden:,} more interval{'' if hidden == 1 else 's'} of users"))
     rows += [(removed.task_id, "0", "", _count(removed.lost), "0", "", "removed") for removed in report.removed]
     if rows:
         typer.echo("\nTasks")

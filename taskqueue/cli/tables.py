@@ -19,10 +19,11 @@ from rich.text import Text
 
 from taskqueue.cli.terminal import printable
 
-#: a column narrower than this reads worse than a block for each row
-_READABLE = 12
-#: spaces on both sides of a column
+#: spaces between a name and its value
 _PADDING = 2
+#: what each column of a table takes beside its text, and what the table takes beside its columns
+_COLUMN_EDGES = 3
+_TABLE_EDGES = 1
 
 
 def print_table(
@@ -34,14 +35,15 @@ def print_table(
     """
     texts = [[_text(cell, styles) for cell in row] for row in rows]
     console = _console()
-    if on_terminal() and rows and _least_width(headings, texts) > console.width:
+    widths = _widths(headings, texts, console.width) if on_terminal() else [None] * len(headings)
+    if widths is None:
         for row in texts:
             _print(console, _pairs(list(zip(headings, row, strict=True))))
             typer.echo()
         return
     table = Table(box=SIMPLE_HEAD)
-    for heading in headings:
-        table.add_column(heading, overflow="fold")
+    for heading, width in zip(headings, widths, strict=True):
+        table.add_column(heading, overflow="fold", width=width)
     for row in texts:
         table.add_row(*row)
     _print(console, table)
@@ -66,12 +68,26 @@ def _text(cell: str, styles: Mapping[str, str] | None) -> Text:
     return Text(printable(cell), style=(styles or {}).get(cell, ""), overflow="fold")
 
 
-def _least_width(headings: Sequence[str], rows: Sequence[Sequence[Text]]) -> int:
-    """Return how many columns a table needs in which each of its own is readable, or as wide as its content."""
-    widths = (
-        max(cell_len(heading), *(row[number].cell_len for row in rows)) for number, heading in enumerate(headings)
-    )
-    return sum(min(width, _READABLE) + _PADDING for width in widths)
+def _widths(headings: Sequence[str], rows: Sequence[Sequence[Text]], available: int) -> list[int | None] | None:
+    """Return how wide each column is, so that no word is broken; None where the terminal is too narrow for that.
+
+    Without rows Rich decides.
+    """
+    if not rows:
+        return [None] * len(headings)
+    columns = [[heading, *(row[number].plain for row in rows)] for number, heading in enumerate(headings)]
+    widths = [max(cell_len(word) for cell in cells for word in cell.split() or [""]) for cells in columns]
+    wanted = [max(map(cell_len, cells)) for cells in columns]
+    spare = available - _TABLE_EDGES - sum(width + _COLUMN_EDGES for width in widths)
+    if spare < 0:
+        return None
+    # What is left goes to all columns alike, those first that want little.
+    by_want = sorted(range(len(columns)), key=lambda number: wanted[number] - widths[number])
+    for left, number in zip(range(len(columns), 0, -1), by_want, strict=True):
+        more = min(wanted[number] - widths[number], spare // left)
+        widths[number] += more
+        spare -= more
+    return list(widths)
 
 
 def on_terminal() -> bool:

@@ -8,20 +8,22 @@ from typing import Annotated
 import typer
 
 from taskqueue.cli.api_client import ApiClient, ApiOptions, Body, path_of, with_api
+from taskqueue.cli.api_request import KeyOption
 from taskqueue.cli.confirm import DryRun, Yes, agreed
 from taskqueue.cli.option_groups import grouped
 from taskqueue.cli.output import Answer, OutputFormat, print_answer, print_step
-from taskqueue.cli.task_fields import TaskFields
+from taskqueue.cli.task_fields import TaskFields, with_endpoint
 from taskqueue.cli.task_views import TaskId
 from taskqueue.cli.terminal import printable
 
 TaskIds = Annotated[list[str], typer.Argument(metavar="ID", help="As `taskqueue task list` shows them.")]
 
 
-@grouped(ApiOptions, TaskFields)
+@grouped(ApiOptions, TaskFields, KeyOption)
 def create(
     options: ApiOptions,
     fields: TaskFields,
+    key: KeyOption,
     *,
     paused: Annotated[bool, typer.Option("--paused", help="It does not run until it is resumed.")] = False,
     output: Answer = None,
@@ -31,9 +33,10 @@ def create(
     Exit 2 when the API takes it not; each field that is wrong is named.
     """
     body = {**fields.body(), **({"enabled": False} if paused else {})}
+    once = key.once("taskqueue task list")
 
     async def ask(client: ApiClient) -> Body:
-        return await client.post("/tasks", body)
+        return await client.post("/tasks", body, once)
 
     made = with_api(options.access(), ask)
     text = f"{made['task_id']} {made['status']}, {_next(made)}"
@@ -44,12 +47,17 @@ def create(
 def update(options: ApiOptions, fields: TaskFields, task: TaskId, output: Answer = None) -> None:
     """Change a task; what is left out stays. A payload, and tags, take the place of the old ones as a whole.
 
-    Exit 3 when there is no such task, 4 when it stands in tasks.yaml and is changed there.
+    Exit 3 when there is no such task, 4 when it stands in tasks.yaml and is changed there, or somebody else has changed
+    it meanwhile.
     """
     body = fields.body()
 
     async def ask(client: ApiClient) -> Body:
-        return await client.patch(path_of("tasks", task), body)
+        path = path_of("tasks", task)
+        if fields.endpoint is None or body["config"] != {"endpoint": fields.endpoint}:
+            return await client.patch(path, body)
+        found, version = await client.get_version(path)
+        return await client.patch(path, {**body, "config": with_endpoint(found, fields.endpoint)}, version)
 
     changed = with_api(options.access(), ask)
     what = ", ".join(changed["updated_fields"]) or "nothing"

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
+from taskqueue.cli.terminal import printable
 from taskqueue.config.strict_json import parse_strict_json
 from taskqueue.config.yaml_source import MAX_BYTES, parse_document, read_document
 from taskqueue.core.api_task import ApiPriority
-from taskqueue.errors import ConfigError, InvalidValueError
+from taskqueue.core.task import TaskSource
+from taskqueue.errors import ConfigError, InvalidValueError, RefusedError
 
 _STDIN = "-"
 
@@ -46,38 +48,59 @@ class TaskFields:
     def body(self) -> dict[str, object]:
         """Return the body of the request: what the file says, and over it what the options say.
 
+        An endpoint goes into the file's config, of which the rest stays.
+
         Raises ConfigError for what cannot be read, and where there is nothing at all.
         """
-        given = {name: value for name, value in self._given().items() if value is not None}
-        body = {**(_read(self.file) if self.file is not None else {}), **given}
+        body = {**(_read(self.file) if self.file is not None else {}), **self._given()}
+        if self.endpoint is not None:
+            config = body.get("config")
+            body["config"] = {**(config if isinstance(config, Mapping) else {}), "endpoint": self.endpoint}
         if not body:
             raise ConfigError("nothing is given; use options such as --cron, or -f FILE")
         return body
 
     def _given(self) -> dict[str, object]:
-        return {
+        given: dict[str, object] = {
             "task_name": self.name,
             **self._schedule(),
             "timezone": self.timezone,
-            "config": None if self.endpoint is None else {"endpoint": self.endpoint},
             "task_type_id": self.task_type,
-            "payload": _json("--payload", self.payload),
             "priority": self.priority,
             "timeout_seconds": self.timeout,
             "max_retries": self.max_retries,
-            "tags": _tags(self.tag or ()) if self.tag else None,
+            "tags": _tags(self.tag) if self.tag else None,
         }
+        given = {name: value for name, value in given.items() if value is not None}
+        return given if self.payload is None else {**given, "payload": _object("--payload", self.payload)}
 
     def _schedule(self) -> dict[str, object]:
+        interval = None if self.interval is None else _object("--interval", self.interval)
         found: dict[str, tuple[str, object]] = {
             "cron": ("schedule_expression", self.cron),
             "one_time": ("next_execution_time", self.run_at),
-            "interval": ("interval", _json("--interval", self.interval)),
+            "interval": ("interval", interval),
         }
         named = {kind: field for kind, field in found.items() if field[1] is not None}
         if len(named) > 1:
             raise ConfigError("--cron, --at and --interval: more than one is given; a task has one schedule")
         return {name: value for kind, field in named.items() for name, value in (("task_type", kind), field)}
+
+
+def with_endpoint(task: Mapping[str, Any], endpoint: str) -> dict[str, object]:
+    """Return the config of a task, as the API shows it, with another endpoint.
+
+    Raises RefusedError where its headers would be lost, whose values the API hides.
+    """
+    config = task["config"]
+    if config["headers"] and task["source"] == TaskSource.API:
+        names = printable(", ".join(config["headers"]))
+        remedy = "give the whole config in a file with -f"
+        raise RefusedError(
+            f"--endpoint: the task sends headers ({names}), whose values the API does not tell; {remedy}"
+        )
+    shown = {name: config[name] for name in ("method", "max_duration") if config[name] is not None}
+    return {**shown, "endpoint": endpoint}
 
 
 def _read(file: str) -> dict[str, object]:
@@ -91,11 +114,14 @@ def _read(file: str) -> dict[str, object]:
     return document.value
 
 
-def _json(option: str, text: str | None) -> object:
+def _object(option: str, text: str) -> Mapping[str, object]:
     try:
-        return None if text is None else parse_strict_json(text)
+        value = parse_strict_json(text)
     except InvalidValueError as error:
         raise ConfigError(f"{option}: {error}") from None
+    if not isinstance(value, dict):
+        raise ConfigError(f'{option}: not an object; use JSON such as \'{{"name": "value"}}\'')
+    return value
 
 
 def _tags(texts: Sequence[str]) -> dict[str, str]:

@@ -37,6 +37,7 @@ from taskqueue.store.connection import RedisStore
 from taskqueue.store.scripts import Scripts
 
 _MOST = 10_000
+_UTC = "UTC"
 
 _T = TypeVar("_T")
 
@@ -167,6 +168,16 @@ def _show(task_id: str, found: _Found, runs: list[_Run], tz: str | None, output:
         return
     if found.held:
         typer.echo(f"{printable(task_id)}: {found.held}; it would run:")
-    headings = ("UTC", zone, *((tz,) if tz else ()), "")
-    rows = [(rfc3339(run.at), run.local, *((run.elsewhere,) if tz else ()), "; ".join(run.marks)) for run in runs]
+    # A task in UTC has no clock of its own beside it.
+    own, other = zone != _UTC, tz is not None and tz != zone
+    headings = ("UTC", *([zone] if own else ()), *([tz] if tz and other else ()), "")
+    rows = [
+        (
+            rfc3339(run.at),
+            *([run.local] if own else ()),
+            *([run.elsewhere] if other else ()),
+            "; ".join(run.marks),
+        )
+        for run in runs
+    ]
     print_table(headings, rows)

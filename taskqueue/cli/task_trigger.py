@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shlex
 from collections.abc import Sequence
 from datetime import timedelta
 from typing import Annotated
@@ -10,8 +11,10 @@ from typing import Annotated
 import typer
 
 from taskqueue.cli.api_client import ApiClient, ApiOptions, Body, path_of, with_api
+from taskqueue.cli.api_request import KeyOption
 from taskqueue.cli.exit_codes import ExitCode
 from taskqueue.cli.option_groups import grouped
+from taskqueue.cli.outage import answered
 from taskqueue.cli.output import Answer, OutputFormat, print_answer, print_step
 from taskqueue.cli.task_views import TaskId
 from taskqueue.cli.terminal import printable
@@ -22,10 +25,13 @@ from taskqueue.errors import ConfigError, InvalidValueError, TaskqueueError
 #: seconds between two looks: soon at first, for most runs are short
 _FIRST_LOOK, _LONGEST_LOOK = 0.1, 2.0
 
+_UNSEEN = "not seen to end, which `taskqueue exec logs -f ID` follows"
 
-@grouped(ApiOptions)
+
+@grouped(ApiOptions, KeyOption)
 def trigger(
     options: ApiOptions,
+    key: KeyOption,
     task: TaskId,
     *,
     user: Annotated[
@@ -37,13 +43,15 @@ def trigger(
 ) -> None:
     """Run a task now, beside its schedule and under the same limits.
 
-    The answer has the id of the execution, for `taskqueue exec`; with several users one for each.
+    The answer has the id of the execution, for `taskqueue exec`; with several users one for each. With --wait the ids
+    go to stderr first, and an API that is away for a while is asked again.
     """
     patience = _duration(within)
+    once = key.once(f"taskqueue exec list {shlex.quote(task)}")
 
     async def ask(client: ApiClient) -> bool:
         body = {"user_ids": user} if user else None
-        queued = await client.post(path_of("tasks", task, "trigger"), body)
+        queued = await client.post(path_of("tasks", task, "trigger"), body, once)
         ids = queued.get("execution_ids") or [queued["execution_id"]]
         if not wait:
             print_answer("\n".join(map(printable, ids)), queued, output)
@@ -57,26 +65,37 @@ def trigger(
 async def _all_succeed(
     client: ApiClient, execution_ids: Sequence[str], patience: timedelta, output: OutputFormat | None
 ) -> bool:
-    """Tell the end of each execution when it is there; return whether all succeeded."""
-    good = True
+    """Tell the end of each execution when it is there; return whether all succeeded.
+
+    Those whose end was not seen are named on stderr before an error or an interruption goes on.
+    """
+    _name("queued", execution_ids)
+    good, left = True, list(execution_ids)
     try:
-        async with asyncio.timeout(patience.total_seconds()):
-            for execution_id in execution_ids:
-                ended = await _end(client, execution_id)
+        async with asyncio.timeout(patience.total_seconds()) as within:
+            while left:
+                ended = await _end(client, left[0], within.when() or 0.0)
                 good &= ended["status"] == Status.SUCCESS
                 _tell(ended, output)
+                del left[0]
+    except (TaskqueueError, asyncio.CancelledError):
+        _name(_UNSEEN, left)
+        raise
     except TimeoutError:
-        raise TaskqueueError(
-            f"no end within {format_duration(patience)}; `taskqueue exec logs -f {printable(execution_id)}` follows it"
-        ) from None
+        _name(_UNSEEN, left)
+        raise TaskqueueError(f"no end within {format_duration(patience)}") from None
     return good
 
 
-async def _end(client: ApiClient, execution_id: str) -> Body:
-    """Return the execution once it has ended."""
-    delay = _FIRST_LOOK
+def _name(what: str, execution_ids: Sequence[str]) -> None:
+    typer.echo("\n".join([f"{what}:", *map(printable, execution_ids)]), err=True)
+
+
+async def _end(client: ApiClient, execution_id: str, until: float) -> Body:
+    """Return the execution once it has ended; an API that is away is asked again until then, by the loop's clock."""
+    delay, loop = _FIRST_LOOK, asyncio.get_running_loop()
     while True:
-        found = await client.get(path_of("executions", execution_id))
+        found = await answered(lambda: client.get(path_of("executions", execution_id)), until - loop.time())
         if found["status"] in TERMINAL:
             return found
         await asyncio.sleep(delay)

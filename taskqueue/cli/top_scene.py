@@ -27,7 +27,7 @@ class Scene:
     def growth_per_s(self, queue: str) -> float | None:
         """Return by how many messages a queue grows per second; None where it is not known."""
         before, latest = self.queues.before, self.queues.latest
-        if before is None or latest is None or latest.at_s <= before.at_s:
+        if before is None or latest is None or latest.at_s <= before.at_s or self.queues.old_s() is not None:
             return None
         first, second = before.counts[queue], latest.counts[queue]
         return None if first is None or second is None else (second.ready - first.ready) / (latest.at_s - before.at_s)
@@ -42,7 +42,7 @@ class Scene:
 
     def _per_s(self, count: Callable[[StoreView], int | None]) -> float | None:
         before, latest = self.store.before, self.store.latest
-        if before is None or latest is None:
+        if before is None or latest is None or self.store.old_s() is not None:
             return None
         first, second = count(before), count(latest)
         seconds = (latest.pulse.at - before.pulse.at).total_seconds()

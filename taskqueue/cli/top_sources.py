@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from time import monotonic
 from typing import Generic, NoReturn, TypeVar
 
 from taskqueue.assets import asset_dir
@@ -49,13 +50,26 @@ class QueueView:
 
 
 class Watched(Generic[_T]):
-    """The latest and the last but one of what `read` returns; `away` says why there is nothing after a look at it."""
+    """The latest and the last but one of what `read` returns; `away` says why there is nothing after a look at it.
+
+    `read_at` is when the latest was read, by this host's monotonic clock, `every_s` how often it is read: None for
+    what is not read for ever.
+    """
 
     def __init__(self, read: Callable[[], Awaitable[_T]]) -> None:
         self._read = read
         self.latest: _T | None = None
         self.before: _T | None = None
         self.away: str | None = None
+        self.read_at = 0.0
+        self.every_s: float | None = None
+
+    def old_s(self) -> float | None:
+        """Return how many seconds old the latest is, where the next should have been there by now; else None."""
+        if self.every_s is None or self.latest is None:
+            return None
+        age_s = monotonic() - self.read_at
+        return age_s if age_s > 2 * self.every_s else None
 
     async def look(self) -> None:
         """Read once; after an outage there is nothing before, for no rate goes over one."""
@@ -67,10 +81,11 @@ class Watched(Generic[_T]):
         except TaskqueueError as error:
             self._lose(str(error))
         else:
-            self.before, self.latest, self.away = self.latest, found, None
+            self.before, self.latest, self.away, self.read_at = self.latest, found, None, monotonic()
 
     async def keep_looking(self, every_s: float) -> NoReturn:
         """Read for ever."""
+        self.every_s = every_s
         while True:
             await self.look()
             await asyncio.sleep(every_s)

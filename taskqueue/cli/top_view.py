@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from typing import Any
 
 from rich.console import Group, RenderableType
 from rich.table import Table
@@ -10,7 +11,7 @@ from rich.text import Text
 
 from taskqueue.cli.terminal import printable
 from taskqueue.cli.top_scene import Scene
-from taskqueue.cli.top_sources import QueueView, StoreView
+from taskqueue.cli.top_sources import QueueView, StoreView, Watched
 from taskqueue.core.instants import rfc3339
 
 _QUEUE_PREFIX = "taskqueue.jobs."
@@ -26,8 +27,12 @@ def drawn(scene: Scene, hint: str = "") -> RenderableType:
     """Return the whole picture; `hint` stands behind the title."""
     store, queues = scene.store.latest, scene.queues.latest
     parts: list[RenderableType] = [_title(store, hint)]
-    parts += [_away("Redis", scene.store.away)] if store is None else [_head(scene, store)]
-    parts += [_away("RabbitMQ", scene.queues.away)] if queues is None else [_queues(scene, queues)]
+    parts += [_away("Redis", scene.store.away)] if store is None else [*_old("Redis", scene.store), _head(scene, store)]
+    parts += (
+        [_away("RabbitMQ", scene.queues.away)]
+        if queues is None
+        else [*_old("RabbitMQ", scene.queues), _queues(scene, queues)]
+    )
     if store is not None:
         parts += [_in_progress(store), _waiting(store)]
     return Group(*parts)
@@ -42,6 +47,12 @@ def _away(service: str, reason: str | None) -> Text:
     if reason is None:
         return Text(f"\n{service}: no answer yet", style="dim")
     return Text.assemble((f"\n{service} is away", "bold red"), f": {printable(reason)}", overflow="fold")
+
+
+def _old(service: str, watched: Watched[Any]) -> list[Text]:
+    """Return what to say where the numbers of a service are not those of now."""
+    age_s = watched.old_s()
+    return [] if age_s is None else [Text(f"\n{service}: {age_s:.0f} s old", style="red")]
 
 
 def _head(scene: Scene, store: StoreView) -> Table:
@@ -71,7 +82,7 @@ def _workers(store: StoreView) -> Text:
 
 def _ends(today: int | None, per_s: float | None) -> str:
     if today is None:
-        return "too many tasks to count"
+        return "not counted"
     return f"{today:,} today" + ("" if per_s is None else f", {per_s:,.1f}/s")
 
 

@@ -15,10 +15,9 @@ from taskqueue.cli.confirm import DryRun, Yes, agreed
 from taskqueue.cli.exit_codes import ExitCode, exit_code_of
 from taskqueue.cli.output import Answer, OutputFormat, print_answer
 from taskqueue.cli.progress import progress
+from taskqueue.cli.tasks_in_force import warn_of_unknown_task
 from taskqueue.cli.terminal import printable
 from taskqueue.cli.user_batches import Stated, Write, batches, redis_writer, write_nothing
-from taskqueue.config.catalog import load_catalog
-from taskqueue.config.problems import did_you_mean
 from taskqueue.config.settings import load_scheduler_settings
 from taskqueue.config.user_file import read_switches
 from taskqueue.core.ids import check_task_id
@@ -30,7 +29,7 @@ _STDIN = "-"
 _FEW = 10
 _AGAIN = "what was written stays; to finish, run the same command again"
 
-TaskId = Annotated[str, typer.Argument(metavar="TASK", help="The id of a task of the tasks file.")]
+TaskId = Annotated[str, typer.Argument(metavar="TASK", help="The id of a task of tasks.yaml.")]
 UserIds = Annotated[
     list[str], typer.Argument(metavar="USER", help="User ids; - reads them from standard input, one on a line.")
 ]
@@ -123,10 +122,7 @@ class _Order:
 def _run(order: _Order, users: Sequence[str], config: Path, output: OutputFormat | None) -> None:
     _check(order, users)
     settings = load_scheduler_settings(config)
-    tasks = load_catalog(settings.tasks.config_file).tasks
-    if order.task_id not in tasks:
-        remedy = did_you_mean(order.task_id, tasks)
-        typer.echo(f"warning: {settings.tasks.config_file} has no task {order.task_id}; {remedy}", err=True)
+    warn_of_unknown_task(order.task_id, settings)
     with ExitStack() as stack:
         write = (
             write_nothing

@@ -22,7 +22,7 @@ _NEXT = 3
 
 
 class TaskState(StrEnum):
-    """What the tasks file says about a task."""
+    """What is known about a task: from those in force, or from the tasks file where none are."""
 
     ENABLED = "enabled"
     DISABLED = "disabled"
@@ -41,6 +41,8 @@ class TaskView:
     rule: Rule
     #: the user's own switch, None without one
     switch: bool | None
+    #: what the task has for users without a switch of their own
+    default_enabled: bool = False
     interval: Mapping[str, object] | None = None
     #: whether `interval` is the user's own
     custom: bool = False
@@ -69,7 +71,7 @@ class TaskView:
 
 
 def task_views(stored: StoredUser, tasks: Mapping[str, Task], now: datetime) -> list[TaskView]:
-    """Return every task of the tasks file in its order, then the others that something is stored for, by id."""
+    """Return each of `tasks` in its order, then the others that something is stored for, by id."""
     switched = stored.switches.on.union(stored.switches.off, stored.settings)
     return [
         _view(task_id, stored, tasks.get(task_id), now) for task_id in (*tasks, *sorted(switched.difference(tasks)))
@@ -81,15 +83,15 @@ def _view(task_id: str, stored: StoredUser, task: Task | None, now: datetime) ->
     own, interval_problem = _own_interval(stored.switches.user_id, task_id, settings.custom_interval)
     parameters, parameters_problem = _parameters(stored.switches.user_id, settings.parameters)
     switch = stored.switches.switch(task_id)
-    decided = enablement(
-        switch=switch, known=stored.switches.exists, default_enabled=task is not None and task.default_enabled
-    )
+    default_enabled = task is not None and task.default_enabled
+    decided = enablement(switch=switch, known=stored.switches.exists, default_enabled=default_enabled)
     view = TaskView(
         task_id=task_id,
         state=_state(task),
         gets=decided.enabled and task is not None and task.enabled,
         rule=decided.rule,
         switch=switch,
+        default_enabled=default_enabled,
         interval=None if own is None else own.as_dict(),
         custom=own is not None,
         parameters=parameters,

@@ -9,20 +9,18 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from itertools import islice
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from taskqueue.cli.output import Output, OutputFormat, as_yaml, chosen, print_data
 from taskqueue.cli.tables import print_table
+from taskqueue.cli.tasks_in_force import known_tasks
 from taskqueue.cli.terminal import printable
 from taskqueue.cli.user_switches import DEFAULT_CONFIG, ConfigPath
 from taskqueue.cli.user_view import TaskState, TaskView, task_views
-from taskqueue.config.catalog import load_catalog
-from taskqueue.config.problems import did_you_mean
 from taskqueue.config.sections import RedisSettings
-from taskqueue.config.settings import load_scheduler_settings
+from taskqueue.config.settings import SchedulerSettings, load_scheduler_settings
 from taskqueue.core.ids import check_task_id, check_user_id
 from taskqueue.core.instants import rfc3339
 from taskqueue.core.preference import Rule, enablement
@@ -54,11 +52,11 @@ def show(
     """
     _check(check_user_id, user)
     settings = load_scheduler_settings(config)
-    tasks = load_catalog(settings.tasks.config_file).tasks
-    stored = asyncio.run(_read(settings.redis, user, tasks))
-    views = task_views(stored, tasks, utc_now())
+    catalog = known_tasks(settings)
+    stored = asyncio.run(_read(settings.redis, user, catalog.tasks))
+    views = task_views(stored, catalog.tasks, utc_now())
     if chosen(output) is OutputFormat.TABLE:
-        _print_table(stored, views)
+        _print_table(stored, views, catalog.missing)
     else:
         known = stored.switches.exists
         print_data({"user_id": user, "known": known, "tasks": [view.as_dict() for view in views]}, chosen(output))
@@ -72,31 +70,31 @@ async def _read(settings: RedisSettings, user_id: str, task_ids: Iterable[str]) 
         await store.close()
 
 
-def _print_table(stored: StoredUser, views: Sequence[TaskView]) -> None:
+def _print_table(stored: StoredUser, views: Sequence[TaskView], missing: str) -> None:
     known = "" if stored.switches.exists else ", who has no switches: not even tasks that are on by default count"
     typer.echo(printable(f"user {stored.switches.user_id}") + known)
-    print_table(("task", "gets it", "because", "interval", "next"), [_cells(view) for view in views])
+    print_table(("task", "gets it", "because", "interval", "next"), [_cells(view, missing) for view in views])
     for line in _setting_lines(views):
         typer.echo(printable(line))
 
 
-def _cells(view: TaskView) -> tuple[str, ...]:
+def _cells(view: TaskView, missing: str) -> tuple[str, ...]:
     interval = "" if view.interval is None else _plain_json(view.interval)
     return (
         view.task_id,
         "yes" if view.gets else "no",
-        _because(view),
+        _because(view, missing),
         f"own: {interval}" if view.custom else interval,
         ", ".join(rfc3339(instant) for instant in view.next_instants),
     )
 
 
-def _because(view: TaskView) -> str:
+def _because(view: TaskView, missing: str) -> str:
     match view.rule:
         case Rule.OWN_SWITCH:
             decided = f"own switch is {'on' if view.switch else 'off'}"
         case Rule.DEFAULT_ENABLED:
-            decided = "no own switch, so the task's default_enabled"
+            decided = f"no own switch, so the task's default_enabled ({'on' if view.default_enabled else 'off'})"
         case Rule.NO_PREFERENCES:
             decided = "no switches at all"
     match view.state:
@@ -105,7 +103,8 @@ def _because(view: TaskView) -> str:
         case TaskState.DISABLED:
             return f"{decided}; the task is disabled"
         case TaskState.MISSING:
-            return f"{decided}; not in the tasks file"
+            # It has no default that could have decided.
+            return f"{decided}; {missing}" if view.rule is Rule.OWN_SWITCH else missing
 
 
 def _setting_lines(views: Iterable[TaskView]) -> Iterator[str]:
@@ -139,22 +138,21 @@ def list_users(
     if enabled is not None and task is None:
         raise ConfigError("--enabled and --disabled say how a task is switched; name it with --task")
     settings = load_scheduler_settings(config)
-    listing = _Listing(task=_listed_task(task, settings.tasks.config_file), enabled=enabled is not False, output=output)
+    listed = None if task is None else _listed_task(task, settings)
+    listing = _Listing(task=listed, enabled=enabled is not False, output=output)
     asyncio.run(_list(settings.redis, listing, limit))
 
 
-def _listed_task(task_id: str | None, tasks_file: Path) -> _ListedTask | None:
+def _listed_task(task_id: str, settings: SchedulerSettings) -> _ListedTask:
     """Return what the list needs to know about the task; warn where nobody gets it for another reason."""
-    if task_id is None:
-        return None
     _check(check_task_id, task_id)
-    tasks = load_catalog(tasks_file).tasks
-    task = tasks.get(task_id)
-    if task is None:
-        remedy = did_you_mean(task_id, tasks)
-        typer.echo(f"warning: {tasks_file} has no task {task_id}, only switches count; {remedy}", err=True)
-    elif not task.enabled:
-        typer.echo(f"warning: {task_id} is disabled in {tasks_file}: nobody gets it, whatever the switches", err=True)
+    catalog = known_tasks(settings)
+    task = catalog.tasks.get(task_id)
+    if unknown := catalog.unknown(task_id):
+        typer.echo(f"warning: {unknown}; only switches count", err=True)
+    elif task is not None and not task.enabled:
+        where = "" if catalog.file is None else f" in {catalog.file}"
+        typer.echo(f"warning: {task_id} is disabled{where}: nobody gets it, whatever the switches", err=True)
     return _ListedTask(id=task_id, default_enabled=task is not None and task.default_enabled)
 
 

@@ -17,6 +17,7 @@ import typer
 from taskqueue.cli.exit_codes import ExitCode, exit_code_of
 from taskqueue.cli.output import Answer, print_answer
 from taskqueue.cli.progress import Advance, progress
+from taskqueue.cli.tasks_in_force import ids_in_force
 from taskqueue.cli.user_batches import Stated, Write, batches, redis_writer, write_nothing
 from taskqueue.cli.user_switches import disable, enable
 from taskqueue.cli.user_views import list_users, show
@@ -78,7 +79,8 @@ def import_users(
             else stack.enter_context(redis_writer(settings.redis, client_name="taskqueue-users-import"))
         )
         ended = _import(sources, write, tally)
-    for line in tally.warnings(tasks_file):
+    in_force = ids_in_force(settings) if tally.unknown else frozenset[str]()
+    for line in tally.warnings(tasks_file, in_force):
         typer.echo(line, err=True)
     print_answer(
         f"{'would import' if dry_run else 'imported'} {tally}", {**tally.as_dict(), "dry_run": dry_run}, output
@@ -197,9 +199,16 @@ class _Tally:
             for task_id in preference.task_ids.difference(self._known_tasks):
                 self._count_unknown(task_id)
 
-    def warnings(self, tasks_file: Path) -> Iterator[str]:
-        """Yield a line for each task that is not in `tasks_file`, whose tasks are the known ones."""
+    @property
+    def unknown(self) -> bool:
+        """Whether tasks were stated that are not among the known ones."""
+        return bool(self._users_of_unknown)
+
+    def warnings(self, tasks_file: Path, in_force: Collection[str]) -> Iterator[str]:
+        """Yield a line for each task that is neither `in_force` nor in `tasks_file`, whose tasks are the known ones."""
         for task_id, count in sorted(self._users_of_unknown.items()):
+            if task_id in in_force:
+                continue
             who = _counted(count, "user", "users")
             yield f"warning: {tasks_file} has no task {task_id}, stated for {who}; it counts once there is one"
         if self._more_unknown:

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+from taskqueue.dev.probe import port_answers
 from taskqueue.errors import ServiceError
 
 #: below the ranges from which Linux and macOS take ports of outgoing connections: a client that redials a server
@@ -40,6 +41,17 @@ def free_ports(count: int) -> tuple[int, ...]:
                 listener.bind(("127.0.0.1", port))
                 ports.append(port)
         return tuple(ports)
+
+
+def ports_near(wanted: Sequence[int], *, avoid: int) -> tuple[int, ...]:
+    """Return these ports of 127.0.0.1, with a free one for each that is `avoid` or has a listener."""
+    ports: list[int] = []
+    for each in wanted:
+        port = each
+        while port == avoid or port in ports or port_answers("127.0.0.1", port):
+            (port,) = free_ports(1)
+        ports.append(port)
+    return tuple(ports)
 
 
 class LocalServer:

@@ -51,6 +51,7 @@ _START_DEADLINE = 60.0
 _DATABASES = 16
 
 _HOST = "127.0.0.1"
+_LAST_PORT = 65_535
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -235,16 +236,32 @@ def _server(name: str, port: int, layout: Layout, environment: Mapping[str, str]
         command=[*_COMMAND, name, "--config", str(layout.directory / f"{name}.yaml")],
         environment=environment,
         directory=layout.directory,
-        ready=lambda: _is_ready(f"http://{_HOST}:{port}/readyz"),
+        ready=lambda: is_ready(f"http://{_HOST}:{port}/readyz"),
         deadline=_START_DEADLINE,
     )
 
 
-def _is_ready(url: str) -> bool:
+def is_ready(url: str) -> bool:
+    """Return whether one of our processes says at its /readyz that it is ready; another program says something else."""
     try:
-        return httpx.get(url, timeout=1.0, trust_env=False).status_code == httpx.codes.OK
+        answer = httpx.get(url, timeout=1.0, trust_env=False)
     except httpx.HTTPError:
         return False
+    return answer.status_code == httpx.codes.OK and '"accepting_work":true' in answer.text
+
+
+def kept_target_port(directory: Path) -> int | None:
+    """Return the port of this machine that the tasks.yaml in `directory` calls; None where it calls none, or is none.
+
+    With several, the one that it names first.
+    """
+    try:
+        text = (directory / "tasks.yaml").read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError):
+        return None
+    found = re.search(rf"http://{re.escape(_HOST)}:([0-9]{{1,5}})\b", text)
+    port = 0 if found is None else int(found[1])
+    return port if 1 <= port <= _LAST_PORT else None
 
 
 def _write_settings(layout: Layout, target_url: str) -> None:

@@ -27,8 +27,10 @@ class ApiIndexKeeper:
         self._indexes = indexes
         self._lease = lease
         self._emit = emit
-        #: what a search has left: entries of tasks that are no more
+        #: what the last search that found nothing to put back has left: entries of tasks that are no more
         self._left: tuple[int, ...] = ()
+        #: so many there were at the last look, or more of them before the last search
+        self._tasks = 0
 
     async def run(self) -> NoReturn:
         """Look for ever: at everything at once and from time to time, at the sizes twice a minute.
@@ -45,17 +47,33 @@ class ApiIndexKeeper:
                     break
 
     async def look(self) -> bool:
-        """Return whether entries are missing that were there after the last search."""
-        gaps = await self._indexes.gaps()
-        if gaps == self._left or not any(gaps):
+        """Return whether entries are missing that were there after the last search.
+
+        Lists that were lost all together agree; then the tasks have become far fewer.
+        """
+        sizes = await self._indexes.sizes()
+        fell, self._tasks = _fell(self._tasks, sizes.tasks), sizes.tasks
+        if fell:
+            return True
+        if sizes.gaps == self._left or not any(sizes.gaps):
             return False
         await asyncio.sleep(_LOOK_AGAIN_AFTER_S)
-        return await self._indexes.gaps() == gaps
+        return (await self._indexes.sizes()).gaps == sizes.gaps
 
     async def search(self) -> int:
         """Put back what is missing, tell it, and return how many entries that were."""
+        before = await self._indexes.sizes()
         put_back = await self._indexes.put_back(self._lease.token)
-        self._left = await self._indexes.gaps()
+        after = await self._indexes.sizes()
+        self._tasks = max(before.tasks, after.tasks)
+        # What was lost meanwhile, of tasks that had been passed already, is not left for good.
+        if not any(after.gaps) or (put_back == 0 and after.gaps == before.gaps):
+            self._left = after.gaps
         if put_back:
             self._emit(ApiIndexesPutBack(entries=put_back))
         return put_back
+
+
+def _fell(before: int, now: int) -> bool:
+    # Whoever deletes many tasks has everything looked up in vain, which hurts nobody.
+    return now * 2 < before

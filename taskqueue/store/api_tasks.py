@@ -149,6 +149,7 @@ class ApiTaskStore:
             task_to_json(task),
             task.task_name,
             indexes(task),
+            to_unix_ms(task.created_at),
         ]
         if state is not None:
             arguments += [state_before.status.value, instant_text(state_before.next_at)]

@@ -23,8 +23,8 @@ _LAST_MS = to_unix_ms(LAST_INSTANT)
 #: the least that a waiting job's message is kept: only a leader can tell that nobody needs it any more
 WAITING_KEPT = timedelta(days=30)
 
-#: what a job has waited for is kept this long after its last wait began
-WAITS_KEPT = timedelta(days=7)
+#: what a job has waited for is kept this long after its last wait began: a few hundred bytes for each job that waits
+WAITS_KEPT = timedelta(days=2)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

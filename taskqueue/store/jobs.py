@@ -20,7 +20,7 @@ from taskqueue.core.wait import WaitRecord
 from taskqueue.core.waiting import waiting_place
 from taskqueue.store import keys
 from taskqueue.store.connection import Argument, RedisStore
-from taskqueue.store.delayed import WAITING_KEPT
+from taskqueue.store.delayed import WAITING_KEPT, WAITS_KEPT
 from taskqueue.store.limits import Limit
 from taskqueue.store.scripts import Scripts
 
@@ -206,7 +206,7 @@ class JobStore:
                 max(kept, WAITING_KEPT) // _MILLISECOND,
                 "1" if job.user_id == API_USER else "",
                 *(() if trail is None else ("trail", *_trail_arguments(trail))),
-                *(() if wait is None else ("wait", wait.to_json())),
+                *(() if wait is None else ("wait", wait.to_json(), WAITS_KEPT // _MILLISECOND)),
             ],
         )
         return str(reply.decode())
@@ -231,7 +231,7 @@ class JobStore:
         duration_ms = record.duration // _MILLISECOND
         word = FAILING + fail_reason if failed else str(record.status)
         cancelled = record.status is _CANCELLED
-        names = _finish_keys(job, ended, occurrence, cancelled=cancelled)
+        names = _finish_keys(job, ended, occurrence, cancelled=cancelled, uncalled=failed and not called)
         arguments: list[Argument] = [
             word,
             kept // _MILLISECOND,
@@ -301,12 +301,12 @@ def _postpone_keys(job: Job, waits_for: str | None) -> list[str]:
     return found
 
 
-def _finish_keys(job: Job, ended: datetime, occurrence: str | None, *, cancelled: bool) -> list[str]:
+def _finish_keys(job: Job, ended: datetime, occurrence: str | None, *, cancelled: bool, uncalled: bool) -> list[str]:
     found = [
         keys.done(job.id),
         keys.claim(job.id),
         keys.execution(job.id),
-        keys.executions_of_day(ended),
+        keys.uncalled_failures_of_day(ended) if uncalled else keys.executions_of_day(ended),
         keys.cancels_of_day(ended) if cancelled else keys.failures_of_day(ended),
         keys.durations(job.task_type_id),
         keys.running(job.task_type_id),

@@ -146,6 +146,11 @@ def cancels_of_day(day: datetime) -> str:
     return f"taskqueue:metrics:cancelled:{_date(day.date())}"
 
 
+def uncalled_failures_of_day(day: datetime) -> str:
+    """HASH: task id -> executions that failed for good on the UTC day without having been called then."""
+    return f"taskqueue:metrics:uncalled:{_date(day.date())}"
+
+
 def durations(task_id: str) -> str:
     """Spec, ZSET: completion in unix ms -> `{job_id}:{duration_ms}`."""
     return f"taskqueue:metrics:duration:{task_id}"

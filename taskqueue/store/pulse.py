@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -18,8 +19,8 @@ class Pulse:
     """What Redis counts at `at`, an instant by its clock.
 
     `ended` and `failed` are the executions of the present UTC day that ended, and those of them that failed for good;
-    None where they are of too many tasks to be read every second. `occurrences` are in progress, `delayed` jobs wait
-    for their time, `api_waiting` tasks of the API are due and wait for another task.
+    None where they are of too many tasks to be read every second, or a count is no number. `occurrences` are in
+    progress, `delayed` jobs wait for their time, `api_waiting` tasks of the API are due and wait for another task.
     """
 
     at: datetime
@@ -47,5 +48,12 @@ async def read_pulse(store: RedisStore) -> Pulse:
     ended: int | None = None
     failed: int | None = None
     if max(tasks) <= _MOST_TASKS:
-        ended, failed = (sum(map(int, counts)) for counts in await store.read(*(("HVALS", day) for day in days)))
+        ended, failed = map(_total, await store.read(*(("HVALS", day) for day in days)))
     return Pulse(at=at, ended=ended, failed=failed, occurrences=occurrences, delayed=delayed, api_waiting=waiting)
+
+
+def _total(counts: Iterable[bytes]) -> int | None:
+    try:
+        return sum(map(int, counts))
+    except ValueError:  # Somebody else wrote it; the other numbers are good.
+        return None

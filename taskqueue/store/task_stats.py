@@ -14,7 +14,7 @@ from taskqueue.store.jobs import METRICS_KEPT
 _DAY = timedelta(days=1)
 
 #: counts of a day, by task type
-_OF_DAY = (keys.executions_of_day, keys.failures_of_day, keys.cancels_of_day)
+_OF_DAY = (keys.executions_of_day, keys.failures_of_day, keys.cancels_of_day, keys.uncalled_failures_of_day)
 
 #: the last days are today's and those before it, in UTC
 LAST_DAYS = 7
@@ -74,13 +74,16 @@ class TaskStatsStore:
         )
 
     async def of_file_task(self, task_id: str, now: datetime) -> TaskStats:
-        """Return how the executions of a task type of tasks.yaml went that called its endpoint in the last 35 days."""
+        """Return how the executions of a task type of tasks.yaml went in the last 35 days.
+
+        Those that ended without a call count where they failed.
+        """
         days = [now - number * _DAY for number in range(METRICS_KEPT // _DAY)]
         *counts, durations = await self._store.read(
             *(("HGET", key(day), task_id) for day in days for key in _OF_DAY),
             ("ZRANGE", keys.durations(task_id), 0, -1),
         )
-        by_day = [_called(*counts[first : first + len(_OF_DAY)]) for first in range(0, len(counts), len(_OF_DAY))]
+        by_day = [_ends_of_day(*counts[first : first + len(_OF_DAY)]) for first in range(0, len(counts), len(_OF_DAY))]
         return TaskStats(ends=_sum(by_day), last_days=_sum(by_day[:LAST_DAYS]), durations_ms=_durations(durations))
 
 
@@ -92,10 +95,11 @@ def _ends(counts: Mapping[bytes, bytes], total: str, success: str, failed: str) 
     )
 
 
-def _called(total: bytes | None, failed: bytes | None, cancelled: bytes | None) -> Ends:
+def _ends_of_day(called: bytes | None, failed: bytes | None, cancelled: bytes | None, uncalled: bytes | None) -> Ends:
     # Successes are not counted apart: what was called and did neither fail nor was cancelled is one.
-    called, failures = _count(total), _count(failed)
-    return Ends(total=called, success=max(0, called - failures - _count(cancelled)), failed=failures)
+    calls, failures, without_call = _count(called), _count(failed), _count(uncalled)
+    success = calls - (failures - without_call) - _count(cancelled)
+    return Ends(total=calls + without_call, success=max(0, success), failed=failures)
 
 
 def _sum(parts: Sequence[Ends]) -> Ends:

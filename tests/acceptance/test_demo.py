@@ -8,9 +8,10 @@ import os
 import re
 import shlex
 import signal
+import socket
 import sys
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
 
 import httpx
@@ -25,6 +26,9 @@ from tests.support.inbox import eventually
 pytestmark = pytest.mark.timeout(300)  # the demo waits for a whole minute and its window
 
 _DEMO = (sys.executable, "-m", "taskqueue.dev.demo")
+
+#: where `taskqueue dev` has its endpoint unless something else listens there
+_TARGET_PORT = 8082
 _DEV = (sys.executable, "-c", "from taskqueue.cli.main import main; main()", "dev")
 
 #: seconds for a line that needs processes to start, or a whole minute to begin
@@ -124,23 +128,38 @@ async def test_dev_says_where_everything_is_and_ends_with_ctrl_c(environment: di
     async with program(*_DEV, *options, environment=environment) as process:
         text = await text_until(process, "Ctrl-C stops everything")
         (curl,) = re.findall(r"curl .*", text)
-        urls = [url for url in re.findall(r"http://\S+", text.replace(curl, "")) if ":15672" not in url]
+        pages, in_another_shell = text.replace(curl, "").split("in another shell:\n")
+        urls = [url for url in re.findall(r"http://\S+", pages) if ":15672" not in url]
         async with httpx.AsyncClient(trust_env=False) as client:
             statuses = {url: (await client.get(url)).status_code for url in urls}
 
         listed = await asyncio.create_subprocess_shell(curl, stdout=asyncio.subprocess.PIPE)
         tasks, _ = await listed.communicate()
         ran = await _run_once(curl)
+        shell_lines = re.findall(r"^    (.+)$", in_another_shell, re.MULTILINE)
+        shown = await _in_another_shell(*shell_lines, "taskqueue task list -o json", environment=environment)
 
         process.send_signal(signal.SIGINT)
         output, _ = await process.communicate()
 
     assert {"demo_report"} <= {task["task_id"] for task in json.loads(tasks)["tasks"]}
     assert ran == "success"
+    assert '"user_id": "demo-user-002"' in shown
+    assert '"task_id": "demo_report"' in shown
     assert len(statuses) == 5
     assert set(statuses.values()) == {200}, statuses
     assert process.returncode == 0, output.decode()
     assert not any(port_answers("127.0.0.1", int(port)) for port in re.findall(r"127\.0\.0\.1:(\d+)/", "".join(urls)))
+
+
+async def _in_another_shell(*lines: str, environment: dict[str, str]) -> str:
+    """Run the lines in a shell that knows of RabbitMQ and Redis what we were told; return what they print."""
+    shell = await asyncio.create_subprocess_exec(
+        "sh", "-ec", "\n".join(lines), stdout=asyncio.subprocess.PIPE, env=environment
+    )
+    output, _ = await asyncio.wait_for(shell.communicate(), 30)
+    assert shell.returncode == 0, output.decode()
+    return output.decode()
 
 
 async def _run_once(curl: str) -> str:
@@ -160,12 +179,15 @@ async def _run_once(curl: str) -> str:
         return str((await client.get(execution)).json()["status"])
 
 
-async def test_dev_keeps_a_tasks_file_that_somebody_edited(environment: dict[str, str], tmp_path: Path) -> None:
-    (target_port,) = free_ports(1)
+async def test_dev_keeps_a_tasks_file_that_somebody_edited_and_takes_a_free_port_for_the_endpoint(
+    environment: dict[str, str], tmp_path: Path
+) -> None:
     tasks = tmp_path / "tasks.yaml"
     tasks.write_text("tasks: []\n")
-    options = ("--directory", str(tmp_path), "--target-port", str(target_port))
-    async with program(*_DEV, *options, environment=environment) as process:
+    async with AsyncExitStack() as stack:
+        with suppress(OSError):  # something else listens there already, which does as well
+            stack.enter_context(socket.create_server(("127.0.0.1", _TARGET_PORT)))
+        process = await stack.enter_async_context(program(*_DEV, "--directory", str(tmp_path), environment=environment))
         await text_until(process, "Ctrl-C stops everything")
         process.send_signal(signal.SIGTERM)
         output, _ = await process.communicate()

@@ -8,6 +8,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from taskqueue.dev.playground import is_ready
 from taskqueue.dev.target import Target
 from taskqueue.errors import InvalidValueError
 
@@ -32,6 +33,10 @@ async def test_a_call_is_answered_and_recorded(target: Target, client: httpx.Asy
     assert (call.method, call.path, call.body, call.status) == ("POST", "/reports/daily?x=1", b'{"user_id":"u"}', 200)
     assert call.headers["idempotency-key"] == "j"
     assert call.at > 1.7e9
+
+
+async def test_it_is_taken_for_no_process_of_ours_that_is_ready(target: Target) -> None:
+    assert not await asyncio.to_thread(is_ready, target.url + "/readyz")
 
 
 @pytest.mark.parametrize(

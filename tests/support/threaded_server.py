@@ -6,7 +6,7 @@ import json
 import ssl
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -61,6 +61,11 @@ def threaded_server(tls: ssl.SSLContext | None = None) -> Iterator[Server]:
             self.wfile.write(text)
 
         do_GET = do_POST = do_PATCH = do_DELETE = _answer  # noqa: N815  # the names are http.server's
+
+        def handle(self) -> None:
+            # Who asked may have left.
+            with suppress(ConnectionError):
+                super().handle()
 
         def log_message(self, *_: object) -> None:
             pass

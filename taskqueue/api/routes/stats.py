@@ -17,7 +17,7 @@ router = api_router("monitoring")
 @router.get("/tasks/{task_id}/stats", summary="Get the statistics of a task")
 async def get_task_stats(task_id: str, _caller: Reader, services: ServicesOf) -> TaskStatistics:
     """Get counts and durations: of a task made through the API from its first execution on, of a task type of
-    tasks.yaml those of the last 35 days that called its endpoint.
+    tasks.yaml those of the last 35 days that called its endpoint or failed without.
     """
     if not is_task_id(task_id):
         raise no_such_task(task_id)

@@ -65,6 +65,18 @@ async def test_a_task_is_changed_paused_and_resumed(run: Run, running: SdkApi) -
     assert [answer["status"] for answer in resumed.lines()] == ["scheduled", "scheduled"]
 
 
+async def test_another_endpoint_leaves_how_it_is_called(run: Run, running: SdkApi) -> None:
+    config = {**running.running.target("/ok")["config"], "method": "PUT", "max_duration": "30s"}
+    task_id = await made(running, config=config)
+    endpoint = running.running.target("/elsewhere")["config"]["endpoint"]
+
+    ended = await run("task", "update", task_id, "--endpoint", endpoint)
+
+    assert (ended.code, ended.out.split(";")[0]) == (0, f"{task_id} changed: config")
+    shown = (await running.running.client.task(task_id))["config"]
+    assert shown == {"endpoint": endpoint, "method": "PUT", "headers": {}, "max_duration": "30s"}
+
+
 async def test_deleting_wants_consent_and_a_task_of_a_file_stays(run: Run, running: SdkApi) -> None:
     task_id = await made(running)
 
@@ -119,6 +131,21 @@ async def test_a_trigger_waits_for_the_end_and_its_exit_code_is_that_of_the_run(
     assert (succeeded.code, succeeded.out.split()[1]) == (0, "success")
     assert (failed.code, failed.json()["status"]) == (1, "failed")
     assert (for_users.code, len(for_users.out.splitlines())) == (0, 2)
+
+
+async def test_what_is_sent_again_under_its_key_is_not_done_again(run: Run, running: SdkApi) -> None:
+    key = uuid.uuid4().hex
+    words = ("--name", "once", "--cron", LEAP_DAYS, "--idempotency-key", f"{key}-made")
+
+    made_first, made_again = await run("task", "create", *words), await run("task", "create", *words)
+    task_id = made_first.out.split()[0]
+    words = (task_id, "--idempotency-key", f"{key}-run")
+    run_first, run_again = await run("task", "trigger", *words), await run("task", "trigger", *words)
+    another = await run("task", "trigger", "nightly_cleanup", "--user", "ada", "--idempotency-key", f"{key}-made")
+
+    assert made_first.out == made_again.out != ""
+    assert run_first.out == run_again.out != ""
+    assert another.code == 2
 
 
 async def test_executions_are_the_same_over_the_api_and_straight_from_redis(

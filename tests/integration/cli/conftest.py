@@ -13,6 +13,8 @@ import pytest
 import redis
 
 from taskqueue.cli.main import main
+from taskqueue.config.catalog import task_to_json
+from taskqueue.core.task import Task
 from tests.support.failed_pile import FailedPile
 
 #: nothing listens on it
@@ -50,6 +52,16 @@ def store(redis_address: str, redis_db: int, directory: Path, monkeypatch: pytes
     client = redis.Redis(host=host, port=int(port), db=redis_db, password=password, decode_responses=True)
     with closing(client):
         yield client
+
+
+@pytest.fixture
+def put_in_force(store: redis.Redis) -> Callable[[Task], None]:
+    """Put a task in force, as the leader of another machine would whose tasks file is another one."""
+
+    def put(task: Task) -> None:
+        store.hset("taskqueue:catalog", task.id, task_to_json(task))
+
+    return put
 
 
 @pytest.fixture

@@ -170,3 +170,41 @@ def test_more_than_one_schedule_is_refused_before_anything_is_sent(asked: Server
 
     assert (code, asked.asked) == (2, [])
     assert "a task has one schedule" in err
+
+
+@pytest.mark.parametrize("option", ["--payload", "--interval"])
+@pytest.mark.parametrize("value", ["null", "3", "[]", '"text"'])
+def test_what_is_to_be_an_object_and_is_none_is_refused_and_not_left_out(
+    asked: Server, run: List, option: str, value: str
+) -> None:
+    code, _, err = run("task", "update", "a", "--name", "x", option, value)
+
+    assert (code, asked.asked, err.startswith(f"{option}: not an object")) == (2, [], True)
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("ALL_PROXY", "gopher://me:pw@host"),
+        ("HTTPS_PROXY", "http://me:pw@host:port"),
+        ("NO_PROXY", "[::1"),
+        ("SSL_CERT_FILE", "/nowhere/ca.pem"),
+    ],
+)
+def test_a_proxy_or_certificates_that_cannot_be_used_are_exit_2_with_their_variables(
+    asked: Server, run: List, monkeypatch: pytest.MonkeyPatch, variable: str, value: str
+) -> None:
+    for name in ("NO_PROXY", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv(variable, value)
+
+    code, _, err = run("task", "list", "--api", "https://api.example.com")
+
+    assert (code, len(err.splitlines()), variable in err) == (2, 1, True)
+    assert "pw" not in err
+
+
+def test_a_host_that_cannot_be_the_name_of_one_is_exit_5_and_one_line(asked: Server, run: List) -> None:
+    code, _, err = run("task", "list", "--api", "https://xn--")
+
+    assert (code, len(err.splitlines()), err.startswith("https://xn--: ")) == (5, 1, True)

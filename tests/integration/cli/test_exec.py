@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 
 import pytest
@@ -32,12 +33,23 @@ def run_exec(capsys: pytest.CaptureFixture[str]) -> RunExec:
     return run
 
 
-def test_a_job_that_nobody_has_seen_is_cancelled_all_the_same(store: redis.Redis, run_exec: RunExec) -> None:
-    code, out, err = run_exec("cancel", "a", "b:c")
+def test_a_job_of_which_there_is_no_trace_is_marked_and_whether_it_is_one_is_asked(
+    store: redis.Redis, run_exec: RunExec
+) -> None:
+    code, out, err = run_exec("cancel", JOB.id)
 
     assert (code, err) == (0, "")
-    assert [line.split(";")[0] for line in out.splitlines()] == ["a: cancelled", "b:c: cancelled"]
-    assert set(store.keys("*")) == {"taskqueue:cancelled:a", "taskqueue:cancelled:b%3Ac"}
+    assert out == f"{JOB.id}: no trace of this job yet; marked as cancelled should it come; is the id right?\n"
+    assert store.keys("*") == [f"taskqueue:cancelled:{JOB.id}"]
+
+
+def test_marking_what_is_no_uuid_is_a_warning(store: redis.Redis, run_exec: RunExec) -> None:
+    code, _, err = run_exec("cancel", JOB.id, "b:\x1bc")
+
+    (line,) = err.splitlines()
+    assert code == 0
+    assert line.startswith(r"warning: b:\x1bc: job ids are UUIDs: taskqueue explain --task")
+    assert set(store.keys("*")) == {f"taskqueue:cancelled:{JOB.id}", "taskqueue:cancelled:b%3A%1Bc"}
 
 
 def test_a_running_job_says_who_has_it(store: redis.Redis, run_exec: RunExec) -> None:
@@ -167,7 +179,16 @@ def test_logs_as_json_is_an_object_a_line(store: redis.Redis, run_exec: RunExec)
 
 @pytest.mark.usefixtures("store")
 def test_logs_of_a_job_that_nobody_knows_is_exit_3(run_exec: RunExec) -> None:
-    assert run_exec("logs", "a") == (3, "", "a: no log\n")
+    assert run_exec("logs", JOB.id) == (3, "", f"{JOB.id}: no log\n")
+
+
+@pytest.mark.usefixtures("store")
+@pytest.mark.parametrize("verb", [["show"], ["logs"], ["logs", "-f"]])
+def test_where_nothing_is_known_of_what_is_no_uuid_it_is_told_where_ids_are(run_exec: RunExec, verb: list[str]) -> None:
+    code, out, err = run_exec(*verb, "daily_report:2024-01-15T10:00:00Z:ada")
+
+    assert (code, out) == (3, "")
+    assert "job ids are UUIDs: taskqueue explain --task T --user U --at TIME names the job" in err
 
 
 def test_show_of_a_cancelled_job_says_so_before_its_message_has_come(store: redis.Redis, run_exec: RunExec) -> None:
@@ -180,10 +201,24 @@ def test_show_of_a_cancelled_job_says_so_before_its_message_has_come(store: redi
 
 
 @pytest.mark.usefixtures("store")
-def test_show_of_a_job_that_nobody_knows_is_exit_3(run_exec: RunExec) -> None:
-    code, out, _ = run_exec("show", "a")
+@pytest.mark.parametrize("output", ["table", "json"])
+def test_show_of_a_job_that_nobody_knows_is_a_sentence_and_exit_3(run_exec: RunExec, output: str) -> None:
+    code, out, err = run_exec("show", JOB.id, "-o", output)
 
-    assert (code, json.loads(out)["status"]) == (3, None)
+    assert (code, out) == (3, "")
+    assert err.startswith(f"{JOB.id}: nothing is known about it; ")
+    assert len(err.splitlines()) == 1
+
+
+def test_a_table_shows_the_answer_as_text_and_the_duration_in_milliseconds(
+    store: redis.Redis, run_exec: RunExec
+) -> None:
+    store.set("taskqueue:execution:a", a_record(a_job(), response=b"no report \x1b[2J\xff").to_json())
+
+    lines = [re.split(r"  +", line) for line in run_exec("show", "a", "-o", "table")[1].splitlines()]
+
+    assert ["execution.duration ms", "250"] in lines
+    assert ["execution.response", "no report \\x1b[2J\ufffd"] in lines
 
 
 def test_a_key_of_another_type_is_named(store: redis.Redis, run_exec: RunExec) -> None:
@@ -225,5 +260,5 @@ def test_jobs_without_an_answer_are_told_so_that_they_can_be_cancelled_again(
     code, out, err = run_exec("cancel", "a", "b", "c")
 
     assert (code, [line.split(":")[0] for line in out.splitlines()]) == (1, ["a"])
-    assert err.splitlines()[:3] == ["without an answer, to be cancelled again:", "b", "c"]
+    assert err.splitlines()[1:4] == ["without an answer, to be cancelled again:", "b", "c"]
     assert "taskqueue:claim:b" in err

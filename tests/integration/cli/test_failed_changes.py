@@ -219,7 +219,7 @@ def test_on_a_terminal_it_asks_and_goes_by_the_answer(
     code, out, _ = run_failed("replay")
 
     assert (code, asked, len(pile.lying())) == (0, ["replay: 1?"], left)
-    assert "1 failures of 1 kinds" in out
+    assert "1 failure of 1 kind" in out
 
 
 def test_what_became_of_a_replay_and_a_drop_comes_as_json_on_request(

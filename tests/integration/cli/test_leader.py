@@ -57,4 +57,9 @@ def test_without_a_leader_it_is_exit_1(store: redis.Redis, capsys: pytest.Captur
     code, out = shown(capsys, "-o", "table")
 
     assert code == 1
-    assert out.splitlines() == ["leader", "leading since", "lease remaining s", "followers          scheduler-1"]
+    assert out.splitlines() == [
+        "leader             nobody",
+        "leading since",
+        "lease remaining s",
+        "followers          scheduler-1",
+    ]

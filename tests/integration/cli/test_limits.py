@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 import redis
 
 from taskqueue.cli.main import main
+from taskqueue.core.task import Task
 from tests.integration.cli.conftest import DEAD_ADDRESS
+from tests.support.values import a_task
 
 TOLD = {"global": '{"rate": 100, "burst": 100}', "task:daily_report": '{"rate": 0.5, "burst": 1}'}
 HOST = "https://api.example.com:443"
@@ -76,6 +79,14 @@ def test_a_task_that_does_not_exist_is_a_warning(capsys: pytest.CaptureFixture[s
     code, _, err = run(capsys, "set", "daly_report", "1", "--for", "1m")
     assert code == 0
     assert err == "warning: config/tasks.yaml has no task daly_report; did you mean 'daily_report'?\n"
+
+
+def test_a_task_in_force_that_the_file_lacks_is_no_warning(
+    capsys: pytest.CaptureFixture[str], put_in_force: Callable[[Task], None]
+) -> None:
+    put_in_force(a_task(id="demo_report"))
+
+    assert run(capsys, "set", "demo_report", "1", "--for", "1m")[2] == ""
 
 
 @pytest.mark.parametrize(

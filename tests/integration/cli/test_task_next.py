@@ -84,6 +84,14 @@ def test_people_get_a_table(tasks_file: str, capsys: pytest.CaptureFixture[str])
     assert "02:30 is skipped and runs at 03:00" in out
 
 
+def test_a_clock_stands_in_a_table_once(tasks_file: str, capsys: pytest.CaptureFixture[str]) -> None:
+    _, in_utc, _ = run(capsys, "off", "--file", tasks_file, "-o", "table")
+    _, twice, _ = run(capsys, "report", "--file", tasks_file, "--tz", "America/New_York", "-o", "table")
+
+    assert in_utc.splitlines()[2].split() == ["UTC"]
+    assert twice.splitlines()[1].split() == ["UTC", "America/New_York"]
+
+
 def test_a_task_that_is_off_is_said_to_be(tasks_file: str, capsys: pytest.CaptureFixture[str]) -> None:
     code, out, _ = run(capsys, "off", "--file", tasks_file, "-o", "table")
     assert code == 0

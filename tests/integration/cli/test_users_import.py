@@ -17,6 +17,8 @@ import pytest
 import redis
 
 from taskqueue.cli import user_batches
+from taskqueue.core.task import Task
+from tests.support.values import a_task
 
 Run = Callable[..., tuple[int, str, str]]
 
@@ -170,6 +172,16 @@ def test_a_task_that_does_not_exist_is_one_warning(store: redis.Redis, directory
     assert code == 0
     assert err == "warning: config/tasks.yaml has no task later, stated for 2 users; it counts once there is one\n"
     assert store.dbsize() == 2
+
+
+@pytest.mark.usefixtures("store")
+def test_a_task_in_force_that_the_file_lacks_is_no_warning(
+    directory: Path, run_import: Run, put_in_force: Callable[[Task], None]
+) -> None:
+    put_in_force(a_task(id="demo_report"))
+    write_lines(directory / "users.jsonl", {"user_id": "ada", "enabled_tasks": {"demo_report": True}})
+
+    assert run_import("users.jsonl")[::2] == (0, "")
 
 
 def test_warnings_end_after_a_hundred_tasks(directory: Path, run_import: Run) -> None:

@@ -13,6 +13,9 @@ from pathlib import Path
 import pytest
 import redis
 
+from taskqueue.core.task import Task
+from tests.support.values import a_task
+
 Run = Callable[..., tuple[int, str, str]]
 
 
@@ -68,6 +71,24 @@ def test_a_task_that_does_not_exist_is_a_warning(store: redis.Redis, run_users: 
     assert code == 0
     assert err == "warning: config/tasks.yaml has no task daly_report; did you mean 'daily_report'?\n"
     assert store.hgetall("taskqueue:users:ada:tasks") == {"daly_report": "1"}
+
+
+def test_a_task_that_is_in_force_is_no_warning_though_the_file_has_another_one(
+    run_users: Run, put_in_force: Callable[[Task], None]
+) -> None:
+    put_in_force(a_task(id="demo_report"))
+
+    assert run_users("enable", "demo_report", "ada") == (0, "enabled demo_report for 1 user\n", "")
+    assert run_users("enable", "demo_reprt", "ada")[2] == (
+        "warning: no task demo_reprt is in force; did you mean 'demo_report'?\n"
+    )
+
+
+@pytest.mark.usefixtures("directory")
+def test_a_trial_without_redis_judges_by_the_file(run_users: Run) -> None:
+    code, _, err = run_users("enable", "daly_report", "ada", "--dry-run")
+
+    assert (code, err) == (0, "warning: config/tasks.yaml has no task daly_report; did you mean 'daily_report'?\n")
 
 
 def test_a_bad_argument_writes_nothing(store: redis.Redis, run_users: Run) -> None:

@@ -15,6 +15,9 @@ import pytest
 import redis
 import yaml
 
+from taskqueue.core.task import Task
+from tests.support.values import a_task
+
 Run = Callable[..., tuple[int, str, str]]
 
 TASKS = """\
@@ -137,6 +140,35 @@ def test_a_table_can_be_had_elsewhere(store: redis.Redis, run_users: Run) -> Non
 
     assert code == 0
     assert out.startswith("user ada\n")
+
+
+def test_tasks_in_force_count_and_not_those_of_another_file(
+    store: redis.Redis, run_users: Run, put_in_force: Callable[[Task], None]
+) -> None:
+    put_in_force(a_task(id="demo_report", default_enabled=True))
+    store.hset("taskqueue:users:ada:tasks", "daily_report", "1")
+
+    tasks = shown_tasks(run_users, "ada")
+
+    assert {task_id: (task["gets"], task["task"]) for task_id, task in tasks.items()} == {
+        "demo_report": (True, "enabled"),
+        "daily_report": (False, "missing"),
+    }
+    assert "own switch is on; not in force" in run_users("show", "ada", "-o", "table")[1]
+    assert run_users("list", "--task", "demo_report") == (0, "ada\n", "")
+
+
+def test_a_table_names_the_file_that_lacks_a_task_and_how_default_enabled_stands(
+    store: redis.Redis, run_users: Run
+) -> None:
+    store.hset("taskqueue:users:ada:tasks", "gone", "1")
+
+    out = run_users("show", "ada", "-o", "table")[1]
+
+    assert "own switch is on; not in config/tasks.yaml" in out
+    for task_id, default in (("daily_report", "off"), ("news", "on")):
+        (line,) = (line for line in out.splitlines() if line.split()[:1] == [task_id])
+        assert f"no own switch, so the task's default_enabled ({default})" in line
 
 
 # --- list -------------------------------------------------------------------------------------------------------------

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
+from typing import Any
 
 import pytest
 from redis.asyncio import Redis
@@ -11,15 +13,19 @@ from taskqueue.scheduler.api_index_keeper import ApiIndexKeeper
 from taskqueue.store import keys
 from taskqueue.store.api_indexes import ApiIndexes
 from taskqueue.store.api_tasks import ApiTaskStore
-from taskqueue.store.connection import RedisStore
+from taskqueue.store.connection import Argument, RedisStore
 from taskqueue.store.lease import Lease
 from taskqueue.store.scripts import Scripts
 from taskqueue.telemetry.scheduler_events import ApiIndexesPutBack
-from tests.support.api_values import a_new_task
+from tests.support.api_values import a_new_task, numbered_id
 from tests.support.inbox import eventually
 from tests.support.scheduling import EventLog
 
 TAG = keys.api_index("tag:team=a")
+
+
+async def _lists(redis: Redis) -> list[str]:
+    return [keys.API_TASKS, keys.API_NAMES, *await redis.keys(keys.API_INDEX_PREFIX + "*")]
 
 
 @pytest.fixture
@@ -52,6 +58,60 @@ async def test_whoever_begins_to_lead_puts_back_any_list_and_tells_it(
 
     assert events.of(ApiIndexesPutBack) == [ApiIndexesPutBack(entries=3)]
     assert await redis.zcard(TAG) == 3
+
+
+@pytest.mark.parametrize("last_pieces", [2, 0])
+async def test_what_is_lost_during_a_search_is_a_reason_for_another_one(
+    keeper: ApiIndexKeeper,
+    scripts: Scripts,
+    tasks: ApiTaskStore,
+    redis: Redis,
+    monkeypatch: pytest.MonkeyPatch,
+    last_pieces: int,
+) -> None:
+    await tasks.create_many([a_new_task(number) for number in range(3, 250)])
+    # One list, of which the last pieces put something back; or all of them once everything was passed.
+    lost = [keys.API_NAMES] if last_pieces else await _lists(redis)
+    pieces, call = 3, scripts.call
+
+    async def call_and_lose(script: str, names: Sequence[Argument], arguments: Sequence[Argument]) -> Any:
+        nonlocal pieces
+        reply = await call(script, names, arguments)
+        pieces -= script == "api_relist"
+        if pieces == last_pieces:
+            await redis.delete(*lost)
+        return reply
+
+    monkeypatch.setattr(scripts, "call", call_and_lose)
+    await keeper.search()
+    monkeypatch.undo()
+    assert pieces == 0
+    assert await redis.zcard(keys.API_NAMES) < 250
+
+    assert await keeper.look()
+    await keeper.search()
+    assert await redis.zcard(keys.API_NAMES) == 250
+
+
+async def test_lists_that_were_lost_all_together_are_a_reason_for_a_search(
+    keeper: ApiIndexKeeper, tasks: ApiTaskStore, redis: Redis
+) -> None:
+    await keeper.search()
+    assert not await keeper.look()
+    await redis.delete(*await _lists(redis))
+
+    assert await keeper.look()
+    assert not await keeper.look()
+    await keeper.search()
+
+    assert sum((await tasks.counts()).values()) == 3
+
+
+@pytest.mark.usefixtures("tasks")
+async def test_a_task_that_is_deleted_is_no_reason_for_a_search(keeper: ApiIndexKeeper, tasks: ApiTaskStore) -> None:
+    await keeper.search()
+    await tasks.delete(numbered_id(0))
+    assert not await keeper.look()
 
 
 async def test_only_what_a_search_has_not_left_is_a_reason_for_another_one(

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 
-from taskqueue.core.api_task import ApiPriority, TaskType
+from taskqueue.core.api_task import ApiPriority, TaskStatus, TaskType
 from taskqueue.errors import DamagedKeyError, LeaseLostError
 from taskqueue.store import keys
 from taskqueue.store.api_indexes import ApiIndexes
-from taskqueue.store.api_tasks import ApiTaskStore
+from taskqueue.store.api_tasks import ApiTaskStore, Changed, Deleted
 from taskqueue.store.connection import RedisStore
 from taskqueue.store.scripts import Scripts
+from tests.support.api_firing import in_status, known
 from tests.support.api_values import NOON, a_new_task, numbered_id
 from tests.support.contents import everything
 
@@ -67,11 +69,11 @@ async def test_what_was_lost_stands_there_again_as_it_was(
 async def test_the_sizes_show_that_a_list_was_lost(indexes: ApiIndexes, store: RedisStore, lost: Sequence[str]) -> None:
     if lost == [keys.API_TASKS, keys.API_NAMES]:
         lost = [*lost, INDEX + "type:cron"]
-    assert not any(await indexes.gaps())
+    assert not any((await indexes.sizes()).gaps)
 
     await store.command("DEL", *lost)
 
-    assert any(await indexes.gaps())
+    assert any((await indexes.sizes()).gaps)
 
 
 @pytest.mark.usefixtures("tasks")
@@ -91,7 +93,30 @@ async def test_a_list_of_another_type_is_named(indexes: ApiIndexes, store: Redis
     with pytest.raises(DamagedKeyError, match="type:cron"):
         await indexes.put_back(token, rest_s=0)
     with pytest.raises(DamagedKeyError, match="type:cron"):
-        await indexes.gaps()
+        await indexes.sizes()
+
+
+@pytest.mark.parametrize("lost", LISTS[:3], ids=" ".join)
+async def test_tasks_that_change_while_a_list_is_lost_stand_in_the_lists_as_they_are_now(
+    indexes: ApiIndexes, tasks: ApiTaskStore, store: RedisStore, token: str, lost: Sequence[str]
+) -> None:
+    await tasks.create(*a_new_task(8, task_name="once", schedule_expression="0 1 * * *"))
+    await store.command("DEL", *lost)
+
+    assert isinstance(await tasks.set_paused(numbered_id(1), NOON), Changed)
+    assert isinstance(await tasks.resume(numbered_id(2), NOON), Changed)
+    renamed = await known(tasks, numbered_id(3))
+    changed = replace(renamed[0], task_name="another", priority=ApiPriority.LOW, revision=renamed[0].revision + 1)
+    assert isinstance(await tasks.patch(renamed, changed), Changed)
+    assert await tasks.delete(numbered_id(7)) == Deleted()
+    await indexes.put_back(token, rest_s=0)
+
+    assert not any((await indexes.sizes()).gaps)
+    assert await in_status(tasks) == {TaskStatus.SCHEDULED: 6, TaskStatus.PAUSED: 1}
+    left = await everything(store)
+    await store.command("DEL", keys.API_TASKS, keys.API_NAMES, *await store.command("KEYS", INDEX + "*"))
+    await indexes.put_back(token, rest_s=0)
+    assert await everything(store) == left
 
 
 @pytest.mark.usefixtures("tasks")

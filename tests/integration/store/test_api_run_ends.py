@@ -19,11 +19,13 @@ from taskqueue.core.instants import to_unix_ms
 from taskqueue.core.state import Status
 from taskqueue.store import keys
 from taskqueue.store.api_dependencies import DependencyStore
+from taskqueue.store.api_indexes import ApiIndexes
 from taskqueue.store.api_runs import ApiRuns, Fired, QueuedRun
 from taskqueue.store.api_tasks import ApiTaskStore, Changed
 from taskqueue.store.cancellations import Cancellations, CancelOutcome
 from taskqueue.store.connection import RedisStore
 from taskqueue.store.jobs import JobStore
+from taskqueue.store.scripts import Scripts
 from tests.support.api_firing import depend, end, fire, in_status, job_of, known
 from tests.support.api_values import NOON, a_new_task, numbered_id
 from tests.support.claims import FIRST, KEPT, terms
@@ -90,6 +92,23 @@ async def test_only_the_latest_eight_days_are_counted_apart(
     assert sorted(name for name in found if name.endswith(":n")) == [
         f"{first + days * DAY:%Y-%m-%d}:n" for days in range(4, 12)
     ]
+
+
+async def test_a_task_that_was_lost_from_the_list_of_all_is_over_with_its_run_and_listed_so_later(
+    tasks: ApiTaskStore, runs: ApiRuns, jobs: JobStore, store: RedisStore, scripts: Scripts, token: str
+) -> None:
+    row = a_new_task(task_type=TaskType.ONE_TIME, run_at=NOON)
+    await tasks.create(*row)
+    await fire(runs, token, row)
+    await store.command("DEL", keys.API_TASKS)
+    await end(jobs, job_of(scheduled_job_id(ONE, API_USER, NOON)))
+    assert (await known(tasks))[1].status is TaskStatus.COMPLETED
+
+    indexes = ApiIndexes(store, scripts)
+    await indexes.put_back(token, rest_s=0)
+
+    assert await in_status(tasks) == {TaskStatus.COMPLETED: 1}
+    assert not any((await indexes.sizes()).gaps)
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,10 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
+from pydantic import SecretStr
 
+from taskqueue.assets import asset_dir
+from taskqueue.config.sections import RedisSettings
 from taskqueue.core.api_run import due_run, triggered_job_id
 from taskqueue.core.api_task import API_USER, TaskStatus, TaskType
 from taskqueue.core.codec import decode_message
@@ -19,7 +22,7 @@ from taskqueue.core.ids import scheduled_job_id
 from taskqueue.core.instants import to_unix_ms
 from taskqueue.core.job import JobSource
 from taskqueue.core.state import Status
-from taskqueue.errors import DamagedKeyError, LeaseLostError
+from taskqueue.errors import DamagedKeyError, LeaseLostError, StoreError
 from taskqueue.store import keys
 from taskqueue.store.api_dependencies import DependencyStore
 from taskqueue.store.api_runs import EXECUTIONS_LISTED, ApiRuns, DueTask, Fired, Firing, QueuedRun, TriggerRefusal
@@ -207,6 +210,40 @@ async def test_a_key_of_another_type_keeps_every_task_of_the_call_as_it_was(
     with pytest.raises(DamagedKeyError, match=keys.api_executions(TWO)):
         await fire(runs, token, *rows)
     assert [await known(tasks, ONE), await known(tasks, TWO)] == rows
+    assert await store.command("EXISTS", keys.DELAYED) == 0
+
+
+async def test_a_waiting_job_of_another_type_is_told_before_its_task_moves_on(
+    tasks: ApiTaskStore, runs: ApiRuns, store: RedisStore, token: str
+) -> None:
+    rows = [a_new_task(1), a_new_task(2)]
+    await tasks.create_many(rows)
+    waiting_job = keys.delayed_job(scheduled_job_id(TWO, API_USER, NOON))
+    await store.command("SET", waiting_job, "not ours")
+    with pytest.raises(DamagedKeyError) as raised:
+        await fire(runs, token, *rows)
+    assert raised.value.key == waiting_job
+    assert [await known(tasks, ONE), await known(tasks, TWO)] == rows
+
+
+@pytest.mark.parametrize("right", ["hmget", "hvals", "hget"])
+async def test_what_redis_refuses_to_tell_lets_no_task_run_and_takes_none_off(
+    tasks: ApiTaskStore, dependencies: DependencyStore, store: RedisStore, redis_settings: RedisSettings, token: str,
+    right: str,
+) -> None:  # fmt: skip
+    await tasks.create_many([a_new_task(1), a_new_task(2)])
+    await depend(dependencies, ONE, TWO, DependencyType.SUCCESS)
+    user = {"username": "taskqueue-test-fire", "password": SecretStr("of-this-test")}
+    await store.command("ACL", "SETUSER", user["username"], "reset", "on", ">of-this-test", "~*", "+@all", f"-{right}")
+    limited = RedisStore(redis_settings.model_copy(update=user), client_name="taskqueue-test")
+    try:
+        with pytest.raises(StoreError):
+            await fire(ApiRuns(limited, Scripts(limited, asset_dir("lua"))), token, a_new_task(1))
+    finally:
+        await limited.close()
+        await store.command("ACL", "DELUSER", user["username"])
+    assert await known(tasks, ONE) == a_new_task(1)
+    assert await store.command("ZSCORE", keys.API_DUE, ONE) is not None
     assert await store.command("EXISTS", keys.DELAYED) == 0
 
 

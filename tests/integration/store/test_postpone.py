@@ -184,7 +184,7 @@ async def test_a_park_leaves_what_it_waits_for_beside_the_record(jobs: JobStore,
     await park(jobs, job, wait)
 
     assert [WaitRecord.from_json(text) for text in await waits(store, job)] == [wait]
-    assert 0 < int(await store.command("PTTL", keys.waits(job.id))) <= timedelta(days=7) // MILLISECOND
+    assert 0 < int(await store.command("PTTL", keys.waits(job.id))) <= timedelta(days=2) // MILLISECOND
 
 
 async def test_a_park_asked_again_leaves_its_wait_once(jobs: JobStore, store: RedisStore) -> None:

@@ -39,3 +39,15 @@ async def test_a_key_of_another_type_is_named(store: RedisStore) -> None:
 
     with pytest.raises(DamagedKeyError, match=keys.DELAYED):
         await read_pulse(store)
+
+
+async def test_a_count_that_is_no_number_leaves_the_others(store: RedisStore) -> None:
+    await ended_today(store, one=3)
+    seconds, _ = await store.command("TIME")
+    day = from_unix_ms(int(seconds) * 1000)
+    await store.command("HSET", keys.failures_of_day(day), "one", "many")
+    await store.command("ZADD", keys.DELAYED, 1, "a")
+
+    found = await read_pulse(store)
+
+    assert (found.ended, found.failed, found.delayed) == (3, None, 1)

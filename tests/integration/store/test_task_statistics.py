@@ -45,12 +45,16 @@ class Ended:
         self._user_id = user_id
         self._count = 0
 
-    async def __call__(self, status: Status, at: datetime, milliseconds: int = 100) -> None:
+    async def __call__(
+        self, status: Status, at: datetime, milliseconds: int = 100, *, called: bool | None = None
+    ) -> None:
         self._count += 1
         job = due_job(id=f"{self._task_id}-{self._count}", task_type_id=self._task_id, user_id=self._user_id)
         started = at - timedelta(milliseconds=milliseconds)
         record = a_record(job, status=status, started_at=started, completed_at=at)
-        await self._jobs.finish(job, FIRST, record, called=status is not Status.SKIPPED, kept=KEPT)
+        if called is None:
+            called = status is not Status.SKIPPED
+        await self._jobs.finish(job, FIRST, record, called=called, kept=KEPT)
 
 
 async def test_all_ends_of_an_api_task_are_counted_and_only_successes_and_failures_judged(
@@ -115,6 +119,23 @@ async def test_a_call_that_was_cancelled_is_no_success_and_no_failure_of_a_file_
 
     assert found.ends == found.last_days == Ends(total=4, success=1, failed=1)
     assert found.ends.success_rate == 0.5
+
+
+async def test_failures_without_a_call_take_nothing_from_the_successes_of_a_file_task(
+    stats: TaskStatsStore, jobs: JobStore, store: RedisStore
+) -> None:
+    ended = Ended(jobs, "daily_report", "user-1")
+    for status in (*[Status.SUCCESS] * 10, Status.FAILED, Status.CANCELLED):
+        await ended(status, NOON)
+    for _ in range(8):
+        await ended(Status.FAILED, NOON, called=False)
+    await ended(Status.CANCELLED, NOON, called=False)
+
+    found = await stats.of_file_task("daily_report", NOON)
+
+    assert found.ends == found.last_days == Ends(total=20, success=10, failed=9)
+    assert len(found.durations_ms) == 12
+    assert int(await store.command("TTL", keys.uncalled_failures_of_day(NOON))) > 34 * DAY.total_seconds()
 
 
 async def test_a_task_that_never_ran_has_counts_of_nothing(stats: TaskStatsStore, task_id: str) -> None:

@@ -343,4 +343,4 @@ async def test_a_job_that_the_leader_lets_wait_for_a_limit_has_that_on_record(
     wait = WaitRecord.from_json(text)
     assert (wait.limit, wait.reason, wait.attempt) == ("host:http%3A%2F%2Fa%3A80", WaitReason.HOST, 2)
     assert before < wait.since < before + timedelta(minutes=1)
-    assert 0 < int(await store.command("PTTL", keys.waits("retry"))) <= timedelta(days=7) // timedelta(milliseconds=1)
+    assert 0 < int(await store.command("PTTL", keys.waits("retry"))) <= timedelta(days=2) // timedelta(milliseconds=1)

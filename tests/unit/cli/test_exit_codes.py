@@ -13,6 +13,7 @@ CODES = {
     errors.ConfigError: 2,
     errors.NotFoundError: 3,
     errors.RefusedError: 4,
+    errors.ConflictError: 4,
     errors.BrokerUnavailableError: 5,
     errors.StoreUnavailableError: 5,
     errors.UnreachableError: 5,

@@ -11,11 +11,11 @@ from taskqueue.core.failures import Failure, FailureGroups, read_failure
 from tests.support.values import TEN_O_CLOCK, a_message
 
 
-def a_failure(user_id: str = "u1") -> Failure:
+def a_failure(user_id: str = "u1", failed_at: str = "2024-01-15T10:00:00Z") -> Failure:
     return read_failure(
         encode_message(a_message(user_id=user_id)),
         None,
-        {"taskqueue-error-code": "http_500", "taskqueue-failed-at": "2024-01-15T10:00:00Z"},
+        {"taskqueue-error-code": "http_500", "taskqueue-failed-at": failed_at},
     )
 
 
@@ -27,6 +27,20 @@ def test_a_table_shows_ids_as_text_that_no_terminal_acts_on(capsys: pytest.Captu
     assert "1 of 7" in out
 
 
+def test_tables_have_seconds_and_the_fingerprint_by_the_name_of_its_option(capsys: pytest.CaptureFixture[str]) -> None:
+    failure = a_failure(failed_at="2024-01-15T10:00:00.123456Z")
+    groups = FailureGroups()
+    groups.add(failure)
+
+    for show in (lambda: print_failures([failure], 1), lambda: print_groups(groups)):
+        show()
+        out = capsys.readouterr().out
+        assert "2024-01-15T10:00:00Z" in out
+        assert ".123456" not in out
+        assert "fingerprint" in out
+    assert out.splitlines()[-1] == "1 failure of 1 kind"
+
+
 def test_a_table_of_groups_ends_with_the_total(capsys: pytest.CaptureFixture[str]) -> None:
     groups = FailureGroups(most=1)
     groups.add(a_failure())
@@ -36,7 +50,7 @@ def test_a_table_of_groups_ends_with_the_total(capsys: pytest.CaptureFixture[str
 
     out = capsys.readouterr().out
     assert "http_500" in out
-    assert out.splitlines()[-1] == "2 failures of 1 kinds, 1 of further kinds"
+    assert out.splitlines()[-1] == "2 failures of 1 kind, 1 of further kinds"
 
 
 @pytest.mark.parametrize(

@@ -244,6 +244,20 @@ def test_a_wide_terminal_shows_columns_and_colours() -> None:
     assert "\x1b[31mfail" in ended.written
 
 
+@settings(max_examples=50)
+@given(columns=st.integers(20, 200), words=st.lists(st.lists(st.integers(1, 40), min_size=1, max_size=4), min_size=1))
+def test_on_a_terminal_no_word_is_broken_that_fits_into_a_line(columns: int, words: list[list[int]]) -> None:
+    cells = [" ".join("x" * length for length in cell) for cell in words[:6]]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("COLUMNS", str(columns))
+        patch.setattr(sys, "stdout", terminal := Terminal())
+        print_records([{f"f{number}": cell for number, cell in enumerate(cells)}], None)
+
+    found = re.findall("x+", "\n".join(uncoloured(terminal.getvalue())))
+    fits = max(length for cell in words[:6] for length in cell) <= columns - len("f0  ")
+    assert not fits or sorted(found) == sorted(" ".join(cells).split())
+
+
 def test_no_color_is_heeded() -> None:
     ended = at_terminal(columns=120, program=("-c", PROGRAM), environment={"NO_COLOR": "1"})
 

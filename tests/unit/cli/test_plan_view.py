@@ -70,9 +70,14 @@ def test_an_hourly_task_follows_real_time_where_clocks_change(capsys: pytest.Cap
     ]
 
 
-def test_of_many_intervals_of_users_the_largest_are_shown(capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize(
+    ("users", "more"), [(15, "and 4 more intervals of users"), (12, "and 1 more interval of users")]
+)
+def test_of_many_intervals_of_users_the_largest_are_shown(
+    users: int, more: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     index = index_of(30, "report")
-    for number in range(15):
+    for number in range(users):
         hour = 1 + number // 3 if number < 12 else 5 + number
         text = f'{{"type": "daily", "at_time": "{hour:02}:00"}}'
         index.apply(CustomInterval(user_id=f"user-{number}", task_id="report", text=text))
@@ -80,7 +85,7 @@ def test_of_many_intervals_of_users_the_largest_are_shown(capsys: pytest.Capture
     said = shown(capsys, report_of(Running(now=AT, index=index), task_of(task_type("report"))))
 
     assert said.count("own interval") == 3
-    assert "and 4 more intervals of users" in said
+    assert more in said
 
 
 def test_a_disabled_task_has_no_occurrences(capsys: pytest.CaptureFixture[str]) -> None:

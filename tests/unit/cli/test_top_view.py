@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from io import StringIO
+from time import monotonic
 
 import pytest
 from rich.console import Console
@@ -120,3 +121,23 @@ def test_what_is_away_is_null_with_its_reason_and_has_the_same_fields() -> None:
     assert away.as_dict()["away"] == {"redis": "Redis: gone", "rabbitmq": None}
     assert away.as_dict().keys() == there.as_dict().keys()
     assert "Redis is away: Redis: gone" in lines(away, 80)
+
+
+def test_numbers_that_are_two_looks_old_have_their_age_and_no_rates() -> None:
+    seen = scene(store=(store_view(), later(2, ended=1_234_572)), queues=(queue_view(1, 5), queue_view(3, 1)))
+    for each in (seen.store, seen.queues):
+        each.every_s, each.read_at = 1.0, monotonic() - 7.2
+
+    found = lines(seen, 80)
+
+    assert {"Redis: 7 s old", "RabbitMQ: 7 s old"} <= set(found)
+    assert (seen.ended_per_s(), seen.growth_per_s(QUEUES[0])) == (None, None)
+
+
+def test_numbers_of_the_look_before_are_not_called_old() -> None:
+    seen = scene(store=(store_view(), later(2)), queues=(queue_view(1), queue_view(3)))
+    for each in (seen.store, seen.queues):
+        each.every_s, each.read_at = 10.0, monotonic() - 11
+
+    assert "old" not in "\n".join(lines(seen, 80))
+    assert seen.growth_per_s(QUEUES[0]) is not None

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from taskqueue.dev.local_server import LocalServer, free_ports
+from taskqueue.dev.local_server import LocalServer, free_ports, ports_near
 from taskqueue.dev.probe import await_answer
 from taskqueue.errors import ServiceError
 
@@ -114,3 +115,16 @@ def test_free_ports_are_different_and_outside_the_range_of_outgoing_connections(
 
     assert len(set(ports)) == 20
     assert all(10_240 <= port < 32_768 for port in ports)
+
+
+def test_ports_that_are_free_are_taken_as_they_are() -> None:
+    wanted = free_ports(3)
+    assert ports_near(wanted, avoid=1) == wanted
+
+
+def test_a_port_that_another_one_has_or_will_have_is_replaced() -> None:
+    avoided, busy, free = free_ports(3)
+    with socket.create_server(("127.0.0.1", busy)):
+        found = ports_near((avoided, busy, free), avoid=avoided)
+    assert found[2] == free
+    assert len({avoided, busy, *found}) == 5
