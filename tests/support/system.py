@@ -167,11 +167,18 @@ class System:
     async def drained(self, scheduler: Process, *workers: Process, within: float = 15.0) -> None:
         """Stop the workers, cleanly, and check that there is nothing left to do: all that will happen has happened."""
 
+        async def kept_in_redis() -> int:
+            listed = await self.redis.zcard("taskqueue:delayed") + await self.redis.zcard("taskqueue:occurrences")
+            return int(listed + await self.redis.scard("taskqueue:waiting"))
+
         async def nothing_left() -> bool:
-            waiting = await self.redis.zcard("taskqueue:delayed") + await self.redis.zcard("taskqueue:occurrences")
-            waiting += await self.redis.scard("taskqueue:waiting")
+            if await kept_in_redis():
+                return False
             active = [(await worker.http.get("/health")).json()["active_jobs"] for worker in workers]
-            return waiting == 0 and not any(active) and not any((await self.depths()).values())
+            if any(active) or any((await self.depths()).values()):
+                return False
+            # A job that was in RabbitMQ at the first look may have been put back to wait before the last.
+            return await kept_in_redis() == 0
 
         await eventually(nothing_left, within)
         for worker in workers:
