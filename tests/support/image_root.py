@@ -32,8 +32,11 @@ _HOW_TO_FETCH = (
     "no_proxy",
 )
 
+# A mount empties the directory that others use for a moment while they make theirs ready: one after the other.
 _MOUNT = """
 set -e
+exec 9>"$UPPER.lock"
+flock 9
 mount --make-rprivate /
 mount -t overlay overlay -o "lowerdir=/,upperdir=$UPPER,workdir=$WORK" "$ROOT"
 mount --rbind /dev "$ROOT/dev"
@@ -59,7 +62,7 @@ class Layer:
         """Return the command that runs `words` in the layer; `before` is done as root once all is mounted."""
         for name in ("upper", "work", "root"):
             (self.directory / name).mkdir(parents=True, exist_ok=True)
-        go = 'exec chroot "$ROOT" env -C "$WORKDIR" -- "$@"'
+        go = 'exec 9>&-; exec chroot "$ROOT" env -C "$WORKDIR" -- "$@"'
         return ["unshare", "--mount", "sh", "-c", f"{_MOUNT}{before}\n{go}", "sh", *wrap, *words]
 
     def variables(self, more: Mapping[str, str]) -> dict[str, str]:
