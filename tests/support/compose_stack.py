@@ -9,6 +9,7 @@ import json
 import os
 import shutil
 import subprocess
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -174,7 +175,10 @@ class Stack:
         shown = self.directory / f"secrets-of-{name}"
         shown.mkdir(exist_ok=True)
         for secret in self.services[name].secrets:
-            shutil.copy(self.secrets / secret, shown / secret)
+            # In one step: somebody else of that service may be reading it.
+            copy = self.directory / f"{secret}-{threading.get_ident()}"
+            shutil.copy(self.secrets / secret, copy)
+            copy.replace(shown / secret)
         places = {"SECRETS": str(shown), "CONFIG": str(self.config)}
         return self.layer.variables({**given, **more, **places})
 
