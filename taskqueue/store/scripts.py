@@ -67,7 +67,7 @@ def load_sources(directory: Path) -> dict[str, str]:
     """Return the scripts in `directory` by name, with their includes in place."""
     texts = {path.name: path.read_text(encoding="utf-8") for path in sorted(directory.glob("*.lua"))}
     if not texts:
-        raise ConfigError(f"{directory}: no Lua scripts; install taskqueue again or check TASKQUEUE_LUA_DIR")
+        raise ConfigError(f"{directory}: no Lua scripts; install taskqueue again")
     return {name.removesuffix(".lua"): _with_includes(name, text, texts) for name, text in texts.items()}
 
 

@@ -148,9 +148,9 @@ def test_a_field_that_there_is_not_is_a_type_error() -> None:
     with pytest.raises(TypeError, match="create_task has no nmae; it takes config, enabled"):
         create_task(task_name="n", task_type="cron", nmae="x")  # type: ignore[call-arg]  # the point
     with pytest.raises(TypeError, match=r"create_tasks: tasks\[0\] has no nmae"):
-        create_tasks([{"task_name": "n", "task_type": "cron", "nmae": "x"}])  # type: ignore[typeddict-unknown-key]
+        create_tasks([{"task_name": "n", "task_type": "cron", "nmae": "x"}])  # type: ignore[typeddict-unknown-key]  # the point
     with pytest.raises(TypeError, match="list_tasks has no sort"):
-        list_tasks(sort="name")  # type: ignore[call-arg]
+        list_tasks(sort="name")  # type: ignore[call-arg]  # the point
 
 
 @pytest.mark.parametrize("payload", [float("nan"), {1, 2}, object(), "\ud800"])

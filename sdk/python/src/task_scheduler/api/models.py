@@ -7,6 +7,7 @@ as they were given.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -32,14 +33,14 @@ ENDED: frozenset[ExecutionStatus] = frozenset({"success", "failed", "cancelled",
 _Item = TypeVar("_Item")
 
 
-class Items(Generic[_Item]):
+class Items(ABC, Generic[_Item]):
     """An answer that is a list: it can be iterated and indexed, and has a length."""
 
     __slots__ = ()
 
     @property
-    def _items(self) -> tuple[_Item, ...]:
-        raise NotImplementedError
+    @abstractmethod
+    def _items(self) -> tuple[_Item, ...]: ...
 
     def __iter__(self) -> Iterator[_Item]:
         return iter(self._items)
