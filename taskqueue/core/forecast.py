@@ -225,7 +225,7 @@ class Load:
         before, past = 0, self._since_first(starts_at) % _SECOND
         for number in range(-(-(past + spread.window) // _SECOND) or 1):
             count = spread.started((number + 1) * _SECOND - past - _MICROSECOND)
-            if (first + number) // _SLOT_S < len(self._slots):
+            if count > before and (first + number) // _SLOT_S < len(self._slots):
                 self._seconds[first + number] += count - before
                 self.calls += count - before
             before = count
