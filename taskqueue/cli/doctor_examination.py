@@ -14,7 +14,7 @@ from taskqueue.broker.names import FAILED_QUEUE, READY_QUEUES
 from taskqueue.broker.topology import BINDINGS, DELIVERY_LIMIT, FAILED_DELIVERY_LIMIT, LONGEST_DELAY
 from taskqueue.cli.doctor_management import ask_management, management_place
 from taskqueue.cli.doctor_rabbitmqctl import ask_rabbitmqctl
-from taskqueue.cli.doctor_store import StoreDoctor, StoreOutcome, longest_call
+from taskqueue.cli.doctor_store import STORE_CHECKS, StoreDoctor, StoreOutcome, longest_call
 from taskqueue.cli.doctor_subject import Clockwork, Subject
 from taskqueue.config.sections import ExecutionSettings
 from taskqueue.core import doctor_broker as judging
@@ -105,8 +105,8 @@ def _undermines(finding: Finding) -> bool:
 
 
 async def _ask_store(subject: Subject, store: RedisStore, clockwork: Clockwork) -> StoreOutcome | None:
-    needs_tasks = "rabbitmq-consumer-timeout"
-    if all(check in BROKER_CHECKS and check != needs_tasks for check in subject.wanted):
+    # How long calls may take, which consumer_timeout is held against, stands in Redis.
+    if not subject.wants(*STORE_CHECKS, "rabbitmq-consumer-timeout"):
         return None
     return await StoreDoctor(subject, store, clockwork).examine()
 

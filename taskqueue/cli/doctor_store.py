@@ -3,37 +3,30 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from functools import partial
+from math import inf
 from typing import Final
 
 from taskqueue.assets import asset_dir
 from taskqueue.cli.doctor_subject import Clockwork, Subject, in_passing
 from taskqueue.cli.plan_report import make_report
-from taskqueue.cli.plan_running import Running
+from taskqueue.cli.plan_running import running_from
 from taskqueue.config.catalog import catalog_of_tasks, load_catalog
 from taskqueue.config.sections import PlanningSettings
 from taskqueue.core import doctor_store, doctor_system
 from taskqueue.core.doctor import CHECKS, Finding, fail, ok, skipped
-from taskqueue.core.host_limit import over_all_workers
 from taskqueue.core.reference import REFERENCE
 from taskqueue.core.task import Task
 from taskqueue.errors import ConfigError, InvalidValueError, StoreError
-from taskqueue.scheduler.audience import AudienceIndex
 from taskqueue.scheduler.planner import PlanDefaults
 from taskqueue.store.catalog import CatalogStore
-from taskqueue.store.clock import ServerClock
 from taskqueue.store.connection import RedisStore
 from taskqueue.store.examination import endless_keys, examine_store, wrong_types
 from taskqueue.store.file_task_list import FileTaskList
 from taskqueue.store.fleet import Fleet
-from taskqueue.store.hosts import HostStore
-from taskqueue.store.limit_overrides import LimitOverrides
-from taskqueue.store.limits import LimitStore
-from taskqueue.store.preferences import FIRST, LAST, PreferenceStore
 from taskqueue.store.scripts import Scripts
 from taskqueue.worker.references import References
 
@@ -155,25 +148,14 @@ class StoreDoctor:
 
     async def _limits(self) -> Iterable[Finding]:
         """Look ahead as `taskqueue plan` does, from what runs to what runs."""
-        clock = ServerClock(self._store)
-        await clock.sync()
-        index, complete = await self._audience()
-        reports = await HostStore(self._store).read(clock())
-        standing = await self._catalog.standing()
-        running = Running(
-            now=clock(),
-            standing=standing,
-            index=index,
-            paused=await FileTaskList(self._store, self._scripts).paused(),
-            limits=await LimitStore(self._store, self._scripts).read(),
-            overrides=await LimitOverrides(self._store, self._scripts).read(clock()),
-            hosts={host: over_all_workers(said.values()) for host, said in reports.items() if said},
-        )
+        tasks = (await self._catalog.standing()).tasks
+        reading_s = inf if self._subject.full else _READING_S
+        running = await running_from(self._store, tasks, lambda _: None, reading_s=reading_s)
         # Many users' own intervals take seconds, in which the connections must not starve.
         report = await in_passing(
             partial(
                 make_report,
-                catalog_of_tasks(standing.tasks),
+                catalog_of_tasks(tasks),
                 running,
                 self._defaults(),
                 at=running.now,
@@ -182,28 +164,12 @@ class StoreDoctor:
             )
         )
         calls = sum(host.calls for host in report.hosts)
-        return doctor_system.judge_limits(report.findings, tasks=len(standing.tasks), calls=calls, complete=complete)
+        return doctor_system.judge_limits(report.findings, tasks=len(tasks), calls=calls, complete=running.complete)
 
     def _defaults(self) -> PlanDefaults:
         known = self._subject.scheduler
         section = PlanningSettings() if known is None else known.scheduler
         return PlanDefaults(distribution_window=section.distribution_window, batch_size=section.batch_size)
-
-    async def _audience(self) -> tuple[AudienceIndex, bool]:
-        """Return the users of the preferences that can be read in the time, and whether those are all."""
-        preferences, index, cursor = PreferenceStore(self._store, self._scripts), AudienceIndex(), FIRST
-        until = time.monotonic() + _READING_S
-        while True:
-            cursor, found = await preferences.read_next(cursor)
-            for preference in found:
-                try:
-                    index.apply(preference)
-                except InvalidValueError:
-                    continue  # says nothing, as for the scheduler
-            if cursor == LAST:
-                return index, True
-            if not self._subject.full and time.monotonic() > until:
-                return index, False
 
     async def _keys(self) -> Iterable[Finding]:
         found = await endless_keys(self._store, every_key=self._subject.full)

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated
@@ -16,6 +13,7 @@ from taskqueue.cli.output import Output, OutputFormat, chosen, print_data
 from taskqueue.cli.plan_report import PlanReport, make_report
 from taskqueue.cli.plan_running import Running, read_running
 from taskqueue.cli.plan_view import print_report, report_data
+from taskqueue.cli.progress import progress
 from taskqueue.cli.terminal import printable
 from taskqueue.config.catalog import Catalog, load_catalog
 from taskqueue.config.settings import SchedulerSettings, load_scheduler_settings
@@ -26,8 +24,6 @@ from taskqueue.core.zones import FIRST_INSTANT, LAST_INSTANT
 from taskqueue.errors import ConfigError, InvalidValueError, RefusedError, StoreUnavailableError
 from taskqueue.runtime import utc_now
 from taskqueue.scheduler.planner import PlanDefaults
-
-Advance = Callable[[int], None]
 
 
 def plan(
@@ -85,7 +81,7 @@ def _report(catalog: Catalog, settings: SchedulerSettings, at: datetime | None, 
     running = Running(now=utc_now()) if offline else _running(catalog, settings)
     begins = at or running.now.replace(microsecond=0)
     steps = sum(map(running.most_schedules, catalog.tasks.values()))
-    with _progress("looking ahead", steps) as advance:
+    with progress("looking ahead", steps) as advance:
         return make_report(
             catalog,
             running,
@@ -98,23 +94,8 @@ def _report(catalog: Catalog, settings: SchedulerSettings, at: datetime | None, 
 
 def _running(catalog: Catalog, settings: SchedulerSettings) -> Running:
     try:
-        with _progress("reading preferences", None) as advance:
+        with progress("reading preferences", None) as advance:
             return asyncio.run(read_running(settings.redis, catalog.tasks, advance))
     except StoreUnavailableError as error:
         # The remedy that every verb names follows on the text.
         raise StoreUnavailableError(f"nothing to compare with, which only --offline does without: {error}") from None
-
-
-@contextmanager
-def _progress(what: str, total: int | None) -> Iterator[Advance]:
-    """Show a bar on standard error while it is a terminal; yield what moves it on."""
-    if not sys.stderr.isatty():
-        yield lambda _count: None
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
-
-    columns = (TextColumn(what), BarColumn(), MofNCompleteColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
-        bar = progress.add_task(what, total=total)
-        yield lambda count: progress.advance(bar, count)

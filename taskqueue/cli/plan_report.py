@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from math import inf, isfinite
 
 from taskqueue.cli.plan_limits import findings_of_host, limits_of_all, limits_of_task, nothing_known
 from taskqueue.cli.plan_running import JobsOnTheirWay, Running
+from taskqueue.cli.progress import Advance
 from taskqueue.config.catalog import Catalog, task_to_json
 from taskqueue.core.capacity import Demand, Finding, RateLimit, Severity, judge, judge_together, not_judged
 from taskqueue.core.catalog_change import FieldChange, changed_fields, mass_delete
@@ -97,9 +98,6 @@ class PlanReport:
     def refused(self) -> bool:
         """Whether a finding wants --force."""
         return any(finding.severity is Severity.REFUSED for finding in self.findings)
-
-
-Advance = Callable[[int], None]
 
 
 def make_report(

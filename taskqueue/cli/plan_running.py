@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Set
+from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from math import inf
 
 from taskqueue.assets import asset_dir
+from taskqueue.cli.progress import Advance
 from taskqueue.config.sections import RedisSettings
 from taskqueue.core.forecast import Schedule
 from taskqueue.core.host_limit import HostReport, host_of, over_all_workers
@@ -30,9 +33,6 @@ from taskqueue.store.plan import PlanStore
 from taskqueue.store.preferences import FIRST, LAST, PreferenceStore
 from taskqueue.store.scripts import Scripts
 from taskqueue.store.task_stats import TaskStatsStore
-
-#: takes how many preferences were read
-Advance = Callable[[int], None]
 
 _MILLISECOND = timedelta(milliseconds=1)
 
@@ -58,6 +58,8 @@ class Running:
     standing: StandingCatalog | None = None
     revision: str = ""
     index: AudienceIndex | None = None
+    #: whether the audience is that of all preferences, and not of those alone that could be read in the time
+    complete: bool = True
     #: preferences that are not what they should be, and say nothing
     ignored: int = 0
     #: task types that are paused through the API
@@ -120,47 +122,61 @@ async def read_running(settings: RedisSettings, new: Mapping[str, Task], advance
     """Return what runs, and what bears upon the `new` tasks. Raises StoreError."""
     store = RedisStore(settings, client_name="taskqueue-plan")
     try:
-        scripts, clock = Scripts(store, asset_dir("lua")), ServerClock(store)
-        await clock.sync()
-        catalog = CatalogStore(store, scripts)
-        revision, standing = await catalog.revision(), await catalog.standing()
-        index, ignored = await _audience(PreferenceStore(store, scripts), advance)
-        reports = await HostStore(store).read(clock())
-        hosts = {host: over_all_workers(said.values()) for host, said in reports.items() if said}
-        limits = LimitStore(store, scripts)
-        return Running(
-            now=clock(),
-            standing=None if revision is None else standing,
-            revision=revision or "",
-            index=index,
-            ignored=ignored,
-            paused=await FileTaskList(store, scripts).paused(),
-            limits=await limits.read(),
-            worked=any(worker.active for worker in await Fleet(store).workers()),
-            overrides=await LimitOverrides(store, scripts).read(clock()),
-            hosts=hosts,
-            means=await _means(store, new.values(), hosts, clock()),
-            leftovers=await _leftovers(
-                store, scripts, [task for task in standing.tasks.values() if task.id not in new]
-            ),
-        )
+        return await running_from(store, new, advance)
     finally:
         await store.close()
 
 
-async def _audience(preferences: PreferenceStore, advance: Advance) -> tuple[AudienceIndex, int]:
+async def running_from(
+    store: RedisStore, new: Mapping[str, Task], advance: Advance, *, reading_s: float = inf
+) -> Running:
+    """Return what runs, as `read_running` does; preferences are read for `reading_s` seconds at most."""
+    scripts, clock = Scripts(store, asset_dir("lua")), ServerClock(store)
+    await clock.sync()
+    catalog = CatalogStore(store, scripts)
+    revision, standing = await catalog.revision(), await catalog.standing()
+    audience = await _audience(PreferenceStore(store, scripts), advance, time.monotonic() + reading_s)
+    reports = await HostStore(store).read(clock())
+    hosts = {host: over_all_workers(said.values()) for host, said in reports.items() if said}
+    return Running(
+        now=clock(),
+        standing=None if revision is None else standing,
+        revision=revision or "",
+        index=audience.index,
+        complete=audience.complete,
+        ignored=audience.ignored,
+        paused=await FileTaskList(store, scripts).paused(),
+        limits=await LimitStore(store, scripts).read(),
+        worked=any(worker.active for worker in await Fleet(store).workers()),
+        overrides=await LimitOverrides(store, scripts).read(clock()),
+        hosts=hosts,
+        means=await _means(store, new.values(), hosts, clock()),
+        leftovers=await _leftovers(store, scripts, [task for task in standing.tasks.values() if task.id not in new]),
+    )
+
+
+@dataclass(slots=True)
+class _Audience:
+    index: AudienceIndex = field(default_factory=AudienceIndex)
+    ignored: int = 0
+    complete: bool = False
+
+
+async def _audience(preferences: PreferenceStore, advance: Advance, until: float) -> _Audience:
     """Read the preferences of all users, some hundred at a time; about 90 bytes of each user stay."""
-    index, ignored, cursor = AudienceIndex(), 0, FIRST
-    while True:
+    audience, cursor = _Audience(), FIRST
+    while not audience.complete:
         cursor, found = await preferences.read_next(cursor)
         for preference in found:
             try:
-                index.apply(preference)
+                audience.index.apply(preference)
             except InvalidValueError:
-                ignored += 1
+                audience.ignored += 1
         advance(len(found))
-        if cursor == LAST:
-            return index, ignored
+        audience.complete = cursor == LAST
+        if time.monotonic() > until:
+            break
+    return audience
 
 
 async def _means(

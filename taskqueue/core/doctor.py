@@ -1,6 +1,6 @@
 """What `taskqueue doctor` looks at, and how it says what it found. Judging is pure: facts in, findings out.
 
-The judgements are in `doctor_broker`, `doctor_store` and `doctor_system`.
+The judgements are in `doctor_broker`, `doctor_consumers`, `doctor_store` and `doctor_system`.
 """
 
 from __future__ import annotations
