@@ -19,7 +19,6 @@ from aiormq import spec
 from aiormq.abc import DeliveredMessage
 from aiormq.exceptions import (
     ChannelAccessRefused,
-    ChannelNotFoundEntity,
     ChannelPreconditionFailed,
     DeliveryError,
     PublishError,
@@ -36,6 +35,7 @@ from taskqueue.broker.names import (
     LANE_WATCH_ROUTING_KEY,
     READY_QUEUES,
 )
+from taskqueue.broker.queue_counts import queue_counts
 from taskqueue.broker.topology import (
     ALL_QUEUES,
     EXCHANGES,
@@ -75,7 +75,11 @@ async def examine_broker(
     missing = any(_DIFFERS not in trouble.said for trouble in troubles)
     depths = await queue_depths(session, (DELAYED_QUEUE, FAILED_QUEUE))
     depths_at_s = asyncio.get_running_loop().time()
-    ready = {queue: await _use(session, queue) for queue in READY_QUEUES}
+    counts = await queue_counts(session, READY_QUEUES)
+    ready = {
+        queue: None if count is None else QueueUse(messages=count.ready, consumers=count.consumers)
+        for queue, count in counts.items()
+    }
     limitless = None if missing else await warning_of_failed_queue(session)
     # The last that is asked: during an alarm the broker reads nothing more from a connection that has published.
     refused: tuple[Trouble, ...] = ()
@@ -96,16 +100,6 @@ async def examine_broker(
         ready=ready,
         canary=canary,
     )
-
-
-async def _use(session: Session, queue: str) -> QueueUse | None:
-    """Return who waits for whom in a queue; None where there is none, or no right to look."""
-    async with session.passing_channel("looking for consumers") as channel:
-        try:
-            found = await channel.queue_declare(queue, passive=True)
-        except (ChannelNotFoundEntity, ChannelAccessRefused):
-            return None
-    return QueueUse(messages=found.message_count or 0, consumers=found.consumer_count or 0)
 
 
 async def _try_publishing(

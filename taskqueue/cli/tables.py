@@ -49,10 +49,10 @@ def print_table(
     _print(console, table)
 
 
-def print_pairs(pairs: Sequence[tuple[str, str]], *, styles: Mapping[str, str] | None = None) -> None:
+def print_pairs(pairs: Sequence[tuple[str, str]]) -> None:
     """Print names and values on standard output, a pair on a line; long values go on below themselves."""
     if pairs:
-        _print(_console(), _pairs([(name, _text(value, styles)) for name, value in pairs]))
+        _print(_console(), _pairs([(name, _text(value, None)) for name, value in pairs]))
 
 
 def _pairs(pairs: Sequence[tuple[str, Text]]) -> Table:

@@ -66,6 +66,17 @@ def order_key(task_id: str, user_id: str) -> int:
     return OrderKeys(task_id)(user_id)
 
 
+def cursor_of(key: int, user_id: str) -> str:
+    """Return the cursor that says: planned up to this user of this order key. Cursors sort as their users do."""
+    return f"{key:016x}:{user_id}"
+
+
+def place_of(cursor: str) -> tuple[int, str]:
+    """Return the order key and the user of a cursor. Raises ValueError for any other text."""
+    key, _, user_id = cursor.partition(":")
+    return int(key, 16), user_id
+
+
 class UserOrder:
     """The users of one task, taken in any order and handed out in that of (order key, user id).
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from taskqueue.dev.local_server import LocalServer, free_ports
@@ -17,13 +17,16 @@ def find_redis_server(environ: Mapping[str, str]) -> Path | None:
     return find_program("redis-server", environ)
 
 
-def local_redis(program: Path, directory: Path, environ: Mapping[str, str]) -> tuple[LocalServer, str]:
+def local_redis(
+    program: Path, directory: Path, environ: Mapping[str, str], options: Sequence[str] = ()
+) -> tuple[LocalServer, str]:
     """Return a Redis that is not started yet, and its `host:port`; it keeps its data in `directory`.
 
-    It is set up as in production: append-only file, and no key is ever evicted.
+    It is set up as in production: append-only file, and no key is ever evicted. `options` are further words of its
+    command line.
     """
     (port,) = free_ports(1)
-    options = {
+    settings = {
         "bind": "127.0.0.1",
         "port": str(port),
         "dir": str(directory),
@@ -34,8 +37,9 @@ def local_redis(program: Path, directory: Path, environ: Mapping[str, str]) -> t
         "maxmemory-policy": "noeviction",
     }
     command = [str(program)]
-    for name, value in options.items():
+    for name, value in settings.items():
         command += [f"--{name}", value]
+    command += options
     server = LocalServer(
         name="redis",
         command=command,

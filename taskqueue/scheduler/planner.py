@@ -15,7 +15,7 @@ from itertools import islice
 from taskqueue.core.due import MAX_INSTANTS, Due, due_instants
 from taskqueue.core.occurrence import DEFAULT_COHORT, Occurrence, Progress, scheduled_occurrence
 from taskqueue.core.skipped import SkippedInstants
-from taskqueue.core.slots import UserOrder
+from taskqueue.core.slots import UserOrder, cursor_of, place_of
 from taskqueue.core.task import CatchUp, Interval, Overlap, Removed, Task
 from taskqueue.errors import DamagedKeyError, LeaseLostError, PlanningError, StoreError, StoreUnavailableError
 from taskqueue.runtime import Now
@@ -302,7 +302,7 @@ class Planner:
 
     async def _ordered(self, task: Task, cohort: str, cursor: str = "") -> UserOrder:
         clock = asyncio.get_running_loop().time
-        first = _place(cursor)[0] if cursor else 0
+        first = place_of(cursor)[0] if cursor else 0
         ordered = UserOrder(task.id, expected=self._index.most(task, cohort), first=first)
         rested = clock()
         for users in self._index.enabled_users(task, cohort):
@@ -323,12 +323,12 @@ class Planner:
         self._planned(occurrence, asyncio.get_running_loop().time() - began)
 
     async def _fill(self, token: str, occurrence: Occurrence, progress: Progress, ordered: UserOrder) -> None:
-        places = ordered.drain(_place(progress.cursor) if progress.cursor else None)
+        places = ordered.drain(place_of(progress.cursor) if progress.cursor else None)
         piece = list(islice(places, self._defaults.batch_size))
         while not progress.complete:
             following = list(islice(places, self._defaults.batch_size))
             last = not following
-            cursor = _cursor(piece[-1]) if piece else progress.cursor
+            cursor = cursor_of(*piece[-1]) if piece else progress.cursor
             users = [user for _, user in piece]
             if not await self._plan.append(token, occurrence, progress, users, cursor, last=last):
                 return  # another run of the same token got here first; the record says how far
@@ -343,13 +343,3 @@ def _catch_up(task: Task, entry: DueEntry) -> CatchUp:
 
 def _entry_of(occurrence: Occurrence) -> DueEntry:
     return DueEntry(task_id=occurrence.task_id, cohort=occurrence.cohort, at=occurrence.scheduled_at)
-
-
-def _cursor(place: tuple[int, str]) -> str:
-    key, user = place
-    return f"{key:016x}:{user}"
-
-
-def _place(cursor: str) -> tuple[int, str]:
-    key, _, user = cursor.partition(":")
-    return int(key, 16), user

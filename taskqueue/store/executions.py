@@ -49,11 +49,11 @@ class ExecutionStore:
             ("LRANGE", keys.attempts(job_id), 0, -1),
             ("LRANGE", keys.execution_logs(job_id), 0, -1),
         )
-        recorded = _readable(ExecutionResult.from_json, [record] if record else [])
+        recorded = readable(ExecutionResult.from_json, [record] if record else [])
         return Traces(
             record=recorded[0] if recorded else None,
             attempts=attempts_from(recorded[0] if recorded else None, attempts),
-            returned=_readable(LogLine.from_json, lines),
+            returned=readable(LogLine.from_json, lines),
         )
 
     async def attempts(self, job_id: str) -> tuple[AttemptRecord, ...]:
@@ -61,7 +61,7 @@ class ExecutionStore:
         record, attempts = await self._store.read(
             ("GET", keys.execution(job_id)), ("LRANGE", keys.attempts(job_id), 0, -1)
         )
-        recorded = _readable(ExecutionResult.from_json, [record] if record else [])
+        recorded = readable(ExecutionResult.from_json, [record] if record else [])
         return attempts_from(recorded[0] if recorded else None, attempts)
 
     async def logs(self, job_id: str) -> tuple[LogLine, ...]:
@@ -71,7 +71,7 @@ class ExecutionStore:
 
 def attempts_from(record: ExecutionResult | None, stored: Sequence[bytes]) -> tuple[AttemptRecord, ...]:
     """Return the attempts that `record` and the job's list of them, as it is `stored`, tell of."""
-    found = _readable(AttemptRecord.from_json, stored)
+    found = readable(AttemptRecord.from_json, stored)
     only = None if record is None else only_attempt(record)
     # Where there are others, they are those of a job that had failed and was replayed.
     if only is not None and (not found or found[-1].completed_at <= only.started_at):
@@ -79,7 +79,8 @@ def attempts_from(record: ExecutionResult | None, stored: Sequence[bytes]) -> tu
     return found
 
 
-def _readable(read: Callable[[bytes], _T], texts: Sequence[bytes]) -> tuple[_T, ...]:
+def readable(read: Callable[[bytes], _T], texts: Sequence[bytes]) -> tuple[_T, ...]:
+    """Return what `read` makes of the texts, without those of another hand, for which it raises InvalidValueError."""
     found = []
     for text in texts:
         try:

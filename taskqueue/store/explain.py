@@ -17,11 +17,10 @@ from taskqueue.core.due import latest_until
 from taskqueue.core.explain import Share, explain_share, presumed_slot
 from taskqueue.core.explanation import Explanation, PreferenceFacts, SlotFacts, TaskFacts
 from taskqueue.core.ids import scheduled_job_id
-from taskqueue.core.instants import from_unix_ms
 from taskqueue.core.occurrence import DEFAULT_COHORT, Occurrence, Progress, scheduled_occurrence_id
 from taskqueue.core.preference import enablement
 from taskqueue.core.skipped import SkippedInstants
-from taskqueue.core.slots import order_key
+from taskqueue.core.slots import cursor_of, order_key
 from taskqueue.core.state import TERMINAL
 from taskqueue.core.task import Interval, Task, TaskSource
 from taskqueue.core.zones import FIRST_INSTANT, LAST_INSTANT
@@ -30,7 +29,8 @@ from taskqueue.store import keys
 from taskqueue.store.api_tasks import ApiTaskStore
 from taskqueue.store.connection import RedisStore
 from taskqueue.store.due import due_member
-from taskqueue.store.explain_jobs import SeenJob, limits_before, seen_jobs
+from taskqueue.store.executions import readable
+from taskqueue.store.explain_jobs import SeenJob, instant_of, limits_before, seen_jobs
 from taskqueue.store.explain_runs import RunExplainer
 from taskqueue.store.explain_slots import Sought, seek_user
 from taskqueue.store.occurrence_record import readable_record
@@ -203,7 +203,7 @@ class Explainer:
     ) -> Share:
         occurrence, progress, ended = record
         sought = Sought()
-        behind_cursor = _place(occurrence.task_id, user_id) > progress.cursor
+        behind_cursor = cursor_of(order_key(occurrence.task_id, user_id), user_id) > progress.cursor
         in_a_list = progress.released < progress.planned and (progress.complete or not behind_cursor)
         if in_a_list and not share.job.known:
             sought = await seek_user(self._store, occurrence, progress, user_id)
@@ -225,13 +225,8 @@ class Explainer:
             ("LRANGE", keys.skipped(member), 0, -1),
         )
         held_at, _, waited = (held or b"").partition(b":")
-        skipped = list[SkippedInstants]()
-        for text in texts:
-            try:
-                skipped.append(SkippedInstants.from_json(text))
-            except InvalidValueError:
-                continue  # of another hand
-        return _Cohort(due_at=_instant(held_at or score), waited=bool(waited), skipped=skipped)
+        skipped = readable(SkippedInstants.from_json, texts)
+        return _Cohort(due_at=instant_of(held_at or score), waited=bool(waited), skipped=skipped)
 
     async def _records(
         self, task_id: str, cohort: str, instants: Sequence[datetime]
@@ -264,14 +259,3 @@ def _record(task_id: str, occurrence_id: str, reply: Any) -> tuple[Occurrence, P
     occurrence, progress = readable_record(keys.occurrence(task_id, occurrence_id), f"{task_id}:{occurrence_id}", reply)
     ended = reply.get(b"ended")
     return occurrence, progress, int(ended) if ended is not None and ended.isdigit() else None
-
-
-def _place(task_id: str, user_id: str) -> str:
-    return f"{order_key(task_id, user_id):016x}:{user_id}"
-
-
-def _instant(milliseconds: bytes | float | None) -> datetime | None:
-    try:
-        return None if milliseconds is None else from_unix_ms(int(float(milliseconds)))
-    except (ValueError, OverflowError):
-        return None

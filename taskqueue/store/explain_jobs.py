@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, TypeVar
@@ -21,7 +21,7 @@ from taskqueue.core.waiting import GLOBAL, concurrency_limit, host_limit, queue_
 from taskqueue.errors import InvalidValueError, MessageError
 from taskqueue.store import keys
 from taskqueue.store.connection import RedisStore
-from taskqueue.store.executions import attempts_from
+from taskqueue.store.executions import attempts_from, readable
 from taskqueue.store.hosts import HostStore
 from taskqueue.store.limit_overrides import LimitOverrides, overridden
 from taskqueue.store.limits import Limit, Limits, LimitStore
@@ -77,14 +77,14 @@ def _seen(
         worker_id=_worker(seen, record, history),
         worker_lost=seen.worker is not None and not seen.worker_lives,
         attempt=seen.attempt or (record.attempt if record is not None else None),
-        next_attempt_at=_instant(delayed_until) if place is Place.DELAYED else None,
+        next_attempt_at=instant_of(delayed_until) if place is Place.DELAYED else None,
         started_at=_first_start(history) or claimed_at,
         completed_at=record.completed_at if record is not None and ended else None,
         reason=None if record is None else record.reason,
         cancelled=seen.cancelled or status is Status.CANCELLED,
         attempts=history,
         waits=waits_of(
-            _readable(WaitRecord.from_json, waits),
+            readable(WaitRecord.from_json, waits),
             history,
             claimed_at=claimed_at,
             ended_at=record.completed_at if record is not None and ended else None,
@@ -151,21 +151,12 @@ def _message(body: bytes | None) -> JobMessage | None:
         return None
 
 
-def _instant(score: bytes | float | None) -> datetime | None:
+def instant_of(score: bytes | float | None) -> datetime | None:
+    """Return the instant that unix milliseconds say; None without any, and for what is no number."""
     try:
         return None if score is None else from_unix_ms(int(float(score)))
     except (ValueError, OverflowError):
         return None
-
-
-def _readable(read: Callable[[bytes], _T], texts: Sequence[bytes]) -> list[_T]:
-    found = []
-    for text in texts:
-        try:
-            found.append(read(text))
-        except InvalidValueError:
-            continue
-    return found
 
 
 # --- what it still has to pass ----------------------------------------------------------------------------------------

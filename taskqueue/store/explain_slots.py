@@ -11,7 +11,7 @@ from math import ceil
 
 from taskqueue.core.explanation import SlotFacts
 from taskqueue.core.occurrence import Occurrence, Progress
-from taskqueue.core.slots import order_key
+from taskqueue.core.slots import order_key, place_of
 from taskqueue.store import keys
 from taskqueue.store.connection import RedisStore
 
@@ -78,7 +78,7 @@ def _range(occurrence: Occurrence, progress: Progress, user_id: str) -> tuple[in
 def _reached(progress: Progress) -> int:
     """Return below which order key everybody is planned."""
     try:
-        return _KEY_SPAN if progress.complete else int(progress.cursor[:16], 16) + 1
+        return _KEY_SPAN if progress.complete else place_of(progress.cursor)[0] + 1
     except ValueError:
         return _KEY_SPAN  # of another hand
 
