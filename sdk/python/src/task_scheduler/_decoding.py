@@ -36,7 +36,7 @@ def decode(model: type[_Model], body: bytes, headers: Mapping[str, str]) -> _Mod
 
     Raises MalformedAnswerError with the first member that is missing, or of another kind than the model says.
     """
-    return cast(_Model, _model_decoder(model, tuple(headers.items()))(json_of(body), ""))
+    return cast(_Model, _model_decoder(model, headers)(json_of(body), ""))
 
 
 def _no_json(word: str) -> Any:
@@ -57,7 +57,7 @@ def _wrong(place: str, wanted: str, value: object) -> MalformedAnswerError:
 def _decoder(kind: Any) -> _Decoder:
     """Return what decodes values of an annotation."""
     if is_dataclass(kind):
-        return _model_decoder(kind, ())
+        return _model_decoder(kind, {})
     origin, arguments = get_origin(kind), get_args(kind)
     if origin in {Union, UnionType}:
         (inner,) = (argument for argument in arguments if argument is not NoneType)
@@ -134,11 +134,11 @@ def _members(model: Any) -> tuple[tuple[Field[Any], _Decoder], ...]:
     return tuple((each, _decoder(hints[each.name])) for each in described)
 
 
-def _model_decoder(model: Any, headers: tuple[tuple[str, str], ...]) -> _Decoder:
+def _model_decoder(model: Any, headers: Mapping[str, str]) -> _Decoder:
     def decode_model(value: Any, place: str) -> object:
         if not isinstance(value, dict):
             raise _wrong(place, "an object", value)
-        found = _from_headers(model, dict(headers))
+        found = _from_headers(model, headers)
         for member, decoder in _members(model):
             if member.name in value:
                 found[member.name] = decoder(value[member.name], f"{place}/{member.name}")

@@ -61,9 +61,9 @@ class TaskSchedulerClient:
 
     `timeout_s` bounds a call as a whole, with all its tries and the pauses between them, `connect_timeout_s` each
     connection. A GET, and a POST, which has an idempotency key, is tried `max_tries` times where the connection fails
-    or the API is busy (429, 502, 503, 504). Up to 100 calls may be under way at once. `transport` replaces that of the
-    SDK; a try may take longer then, for its time-outs are for each step. Raises ValueError for settings
-    that cannot be used, and subclasses of TaskSchedulerError from each method.
+    or the API is busy (429, 502, 503, 504, or 409 while a try is still in work). Up to 100 calls may be under way at
+    once. `transport` replaces that of the SDK; a try may take longer then, for its time-outs are for each step. Raises
+    ValueError for settings that cannot be used, and subclasses of TaskSchedulerError from each method.
     """
 
     def __init__(
