@@ -23,6 +23,7 @@ from tests.support.compose_stack import Container, Stack
 from tests.support.dockerfile import Stage
 from tests.support.image_root import Layer
 from tests.support.inbox import eventually
+from tests.support.queue_depths import depths_of
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -55,10 +56,8 @@ async def answered(target: Target, user: str, statuses: list[int]) -> bool:
 
 async def failed_jobs(stack: Stack, count: int) -> bool:
     """Return whether so many messages are in the failed queue."""
-    with closing(pika.BlockingConnection(pika.URLParameters(stack.amqp_url("admin")))) as connection:
-        return bool(
-            connection.channel().queue_declare("taskqueue.jobs.failed", passive=True).method.message_count == count
-        )
+    queue = "taskqueue.jobs.failed"
+    return depths_of(stack.amqp_url("admin"), queue) == {queue: count}
 
 
 async def shown(containers: dict[str, list[Container]], series: str) -> bool:

@@ -1,4 +1,4 @@
-"""`taskqueue` beside a test that runs a loop: in a thread, or as a process of its own."""
+"""`taskqueue` run by a test: here, or beside a loop in a thread or as a process of its own."""
 
 from __future__ import annotations
 
@@ -14,6 +14,8 @@ from io import BytesIO, StringIO, TextIOWrapper
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
+
+import pytest
 
 from taskqueue.cli.main import main
 
@@ -38,6 +40,15 @@ class Ended:
     def lines(self) -> list[Any]:
         """What it wrote as JSON lines."""
         return [json.loads(line) for line in self.out.splitlines()]
+
+
+def run_here(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, str, str]:
+    """Run `taskqueue words` in this thread; return its exit code, output and errors."""
+    with pytest.raises(SystemExit) as left:
+        main(words)
+    output = capsys.readouterr()
+    assert isinstance(left.value.code, int)
+    return left.value.code, output.out, output.err
 
 
 async def run_command(*arguments: str, environment: Mapping[str, str], stdin: str = "") -> Ended:

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
-import shlex
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
 import pika
@@ -17,7 +14,8 @@ import pika
 from taskqueue.core.doctor import Severity
 from tests.support.doctor_desk import TASK, DoctorDesk
 from tests.support.inbox import eventually
-from tests.support.rabbitmq_control import set_consumer_timeout
+from tests.support.queue_depths import depths_of
+from tests.support.rabbitmq_control import rabbitmqctl_script, set_consumer_timeout
 
 #: breaks it, and returns what doctor is to be told besides, as changes to its subject
 Deed = Callable[[DoctorDesk], Awaitable[Mapping[str, Any] | None]]
@@ -167,7 +165,7 @@ async def _nobody_takes_the_jobs_of_a_queue(desk: DoctorDesk) -> None:
 async def _a_short_consumer_timeout(desk: DoctorDesk) -> Mapping[str, Any]:
     assert desk.rabbitmq is not None
     await set_consumer_timeout(desk.rabbitmq, timeout_ms=60_000, looked_at_every_ms=60_000)
-    return {"rabbitmqctl": str(rabbitmqctl_of(desk))}
+    return {"rabbitmqctl": str(rabbitmqctl_script(desk.rabbitmq, desk.directory))}
 
 
 @breaks("rabbitmq-consumer-timeout", Severity.SKIPPED, "cannot be run")
@@ -337,19 +335,6 @@ async def _more_users_than_a_limit_lets_through(desk: DoctorDesk) -> None:
 # --- how --------------------------------------------------------------------------------------------------------------
 
 
-def rabbitmqctl_of(desk: DoctorDesk) -> Path:
-    """Return a program that is rabbitmqctl for the tests' broker."""
-    assert desk.rabbitmq is not None
-    assert desk.rabbitmq.server is not None
-    server = desk.rabbitmq.server
-    variables = " ".join(f"{name}={shlex.quote(value)}" for name, value in server._environment.items())
-    program = Path(server._command[0]).with_name("rabbitmqctl")
-    script = desk.directory / "rabbitmqctl"
-    script.write_text(f'#!/bin/sh\nexec env -i {variables} {shlex.quote(str(program))} "$@"\n', encoding="utf-8")
-    script.chmod(0o755)
-    return script
-
-
 async def _limited(desk: DoctorDesk, **rights: str) -> Mapping[str, Any]:
     user = f"few-{desk.vhost}"
     (await desk.management.put(f"/api/users/{user}", json={"password": "s3cret", "tags": ""})).raise_for_status()
@@ -384,14 +369,10 @@ async def _publish(desk: DoctorDesk, exchange: str, key: str) -> None:
 
 
 async def _depth_is(desk: DoctorDesk, queue: str, wanted: int) -> None:
-    def depth() -> int:
-        with pika.BlockingConnection(pika.URLParameters(desk.amqp_url)) as connection:
-            return int(connection.channel().queue_declare(queue, passive=True).method.message_count)
-
     async def reached() -> bool:
-        return await asyncio.to_thread(depth) == wanted
+        return await asyncio.to_thread(depths_of, desk.amqp_url, queue) == {queue: wanted}
 
-    await eventually(reached, timedelta(seconds=10).total_seconds())
+    await eventually(reached, 10)
 
 
 def _write(desk: DoctorDesk, task: Mapping[str, Any]) -> None:

@@ -5,8 +5,7 @@ from __future__ import annotations
 import functools
 import subprocess
 
-from tests.support.sdk_drivers import require
-from tests.support.sdk_programs import SDK
+from tests.support.sdk_programs import SDK, require
 
 JAVA_SDK = SDK / "java"
 

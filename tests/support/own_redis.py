@@ -23,11 +23,11 @@ class OwnRedis:
     directory: Path
     servers: list[LocalServer] = field(default_factory=list)
 
-    def start(self) -> tuple[LocalServer, str]:
-        """Return a server that runs, and its `host:port`."""
+    def start(self, *options: str) -> tuple[LocalServer, str]:
+        """Return a server that runs, and its `host:port`; `options` end its command line."""
         own = self.directory / str(len(self.servers))
         own.mkdir()
-        server, address = local_redis(self.program, own, os.environ)
+        server, address = local_redis(self.program, own, os.environ, options)
         self.servers.append(server)
         server.start()
         return server, address

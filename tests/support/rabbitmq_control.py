@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shlex
 from pathlib import Path
 
 import pytest
@@ -12,13 +13,11 @@ from taskqueue.dev.services import RabbitMQ
 
 async def rabbitmqctl(rabbitmq: RabbitMQ, *words: str) -> str:
     """Return the output of one command of at most a minute; skip the test where the broker is not ours."""
-    if rabbitmq.server is None:
-        pytest.skip("needs a RabbitMQ of our own")
-    program = Path(rabbitmq.server._command[0]).with_name("rabbitmqctl")
+    program, environment = _program_of(rabbitmq)
     process = await asyncio.create_subprocess_exec(
         program,
         *words,
-        env=rabbitmq.server._environment,
+        env=environment,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
     )
@@ -30,6 +29,23 @@ async def rabbitmqctl(rabbitmq: RabbitMQ, *words: str) -> str:
             process.kill()
     assert process.returncode == 0, output.decode(errors="replace")
     return output.decode()
+
+
+def rabbitmqctl_script(rabbitmq: RabbitMQ, directory: Path) -> Path:
+    """Return a program in `directory` that is rabbitmqctl for this broker; skip the test where it is not ours."""
+    program, environment = _program_of(rabbitmq)
+    variables = " ".join(f"{name}={shlex.quote(value)}" for name, value in environment.items())
+    script = directory / "rabbitmqctl"
+    script.write_text(f'#!/bin/sh\nexec env -i {variables} {shlex.quote(str(program))} "$@"\n', encoding="utf-8")
+    script.chmod(0o755)
+    return script
+
+
+def _program_of(rabbitmq: RabbitMQ) -> tuple[Path, dict[str, str]]:
+    """Return rabbitmqctl, and the environment in which it finds the broker."""
+    if rabbitmq.server is None:
+        pytest.skip("needs a RabbitMQ of our own")
+    return Path(rabbitmq.server._command[0]).with_name("rabbitmqctl"), rabbitmq.server._environment
 
 
 async def set_memory_alarm(rabbitmq: RabbitMQ, *, on: bool) -> None:

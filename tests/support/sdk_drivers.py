@@ -5,21 +5,16 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import shutil
 import sys
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
-import pytest
-
-from tests.support.sdk_programs import SDK, program_environment, run_program
+from tests.support.java_sdk import class_path
+from tests.support.sdk_programs import SDK, program_environment, require
 
 LANGUAGES = ("python", "python-asyncio", "javascript", "java")
-
-#: what has to be on the machine for a language that is not ours
-_NEEDED = {"javascript": ("node",), "java": ("java", "javac")}
 
 #: seconds for one call, with its tries and pauses, on a machine that is busy
 _WITHIN_S = 40.0
@@ -86,21 +81,6 @@ async def driver(language: str, url: str, key: str) -> AsyncIterator[Driver]:
             await process.wait()
 
 
-def require(language: str) -> None:
-    """Skip a test of a language that is not installed."""
-    if missing := _missing(language):
-        pytest.skip(f"NOT TRIED: the {language} SDK, for {' and '.join(missing)} is not installed")
-
-
-def is_installed(language: str) -> bool:
-    """Return whether programs in this language can be run."""
-    return not _missing(language)
-
-
-def _missing(language: str) -> list[str]:
-    return [program for program in _NEEDED.get(language, ()) if shutil.which(program) is None]
-
-
 async def _command(language: str) -> tuple[list[str], Mapping[str, str]]:
     if language.startswith("python"):
         paths = os.pathsep.join([str(SDK / "python" / "src"), *filter(None, [os.environ.get("PYTHONPATH")])])
@@ -108,5 +88,4 @@ async def _command(language: str) -> tuple[list[str], Mapping[str, str]]:
         return program + ["--asyncio"] * language.endswith("asyncio"), {"PYTHONPATH": paths}
     if language == "javascript":
         return ["node", str(SDK / "javascript" / "contract" / "driver.js")], {}
-    path = await run_program("sh", str(SDK / "java" / "build.sh"), "classpath", cwd=SDK / "java")
-    return ["java", "-cp", path.strip(), "contract.Driver"], {}
+    return ["java", "-cp", await asyncio.to_thread(class_path), "contract.Driver"], {}

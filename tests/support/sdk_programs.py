@@ -4,10 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
+import pytest
+
 SDK = Path(__file__).resolve().parents[2] / "sdk"
+
+#: what has to be on the machine for a language that is not ours
+_NEEDED = {"javascript": ("node",), "java": ("java", "javac")}
 
 #: seconds for an interpreter or a virtual machine to start, and a few requests, on a machine that is busy
 _WITHIN_S = 60.0
@@ -43,3 +49,18 @@ async def run_program(*command: str, cwd: Path, environment: Mapping[str, str] |
             process.kill()
     assert process.returncode == 0, f"{command[0]}: {process.returncode}\n{output.decode()}\n{errors.decode()}"
     return output.decode()
+
+
+def require(language: str) -> None:
+    """Skip a test of a language that is not installed."""
+    if missing := _missing(language):
+        pytest.skip(f"NOT TRIED: the {language} SDK, for {' and '.join(missing)} is not installed")
+
+
+def is_installed(language: str) -> bool:
+    """Return whether programs in this language can be run."""
+    return not _missing(language)
+
+
+def _missing(language: str) -> list[str]:
+    return [program for program in _NEEDED.get(language, ()) if shutil.which(program) is None]

@@ -34,6 +34,13 @@ class SdkApi:
     read_token: str = field(repr=False)
     running: ApiSystem
 
+    def filled(self, example: str) -> str:
+        """Return an example of the documents with this API's address and `token`; it has one place for each."""
+        for placeholder, value in {"https://api.example.com": self.url, "your_api_key": self.token}.items():
+            assert example.count(placeholder) == 1
+            example = example.replace(placeholder, value)
+        return example
+
 
 @asynccontextmanager
 async def sdk_api(system: System) -> AsyncIterator[SdkApi]:

@@ -32,6 +32,29 @@ class Ended:
         return [line.rstrip() for line in _CONTROL.sub("", self.written).replace("\r", "").split("\n")]
 
 
+def a_terminal(columns: int) -> tuple[int, int]:
+    """Return both ends of a terminal of 40 lines: that of the person, and that of the command."""
+    ours, theirs = os.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 40, columns, 0, 0))
+    return ours, theirs
+
+
+def started(
+    command: Sequence[str], terminal: int, environment: Mapping[str, str], directory: Path | None = None
+) -> subprocess.Popen[bytes]:
+    """Start a command at its end of a terminal; `environment` is added to that of the tests."""
+    inherited = {name: value for name, value in os.environ.items() if name not in {"COLUMNS", "LINES", "NO_COLOR"}}
+    return subprocess.Popen(
+        command,
+        stdin=terminal,
+        stdout=terminal,
+        stderr=terminal,
+        cwd=directory,
+        env={**inherited, "TERM": "xterm-256color", **environment},
+        start_new_session=True,
+    )
+
+
 def at_terminal(
     *arguments: str,
     columns: int,
@@ -44,18 +67,8 @@ def at_terminal(
 
     `environment` is added to that of the tests. `program` is what Python runs instead of the command.
     """
-    ours, theirs = os.openpty()
-    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 40, columns, 0, 0))
-    inherited = {name: value for name, value in os.environ.items() if name not in {"COLUMNS", "LINES", "NO_COLOR"}}
-    with subprocess.Popen(
-        [sys.executable, *program, *arguments],
-        stdin=theirs,
-        stdout=theirs,
-        stderr=theirs,
-        cwd=directory,
-        env={**inherited, "TERM": "xterm-256color", **(environment or {})},
-        start_new_session=True,
-    ) as process:
+    ours, theirs = a_terminal(columns)
+    with started([sys.executable, *program, *arguments], theirs, environment or {}, directory) as process:
         os.close(theirs)
         try:
             written = _converse(ours, answers)

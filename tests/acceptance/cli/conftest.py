@@ -16,31 +16,31 @@ Run = Callable[..., Awaitable[Ended]]
 
 
 @pytest.fixture(scope="module")
-async def running(shared_system: System) -> AsyncIterator[SdkApi]:
+async def sdk_api(shared_system: System) -> AsyncIterator[SdkApi]:
     """A scheduler that leads, a worker, an API, and an endpoint that answers with a result and log lines."""
     async with started_api(shared_system) as api:
         yield api
 
 
 @pytest.fixture(scope="module")
-def direct(running: SdkApi) -> dict[str, str]:
+def direct(sdk_api: SdkApi) -> dict[str, str]:
     """The environment that names Redis and RabbitMQ, and no API."""
-    place = running.running.system.place
+    place = sdk_api.running.system.place
     return {
         "TASKQUEUE_REDIS__ADDRESSES": json.dumps([place.redis_address]),
         "TASKQUEUE_REDIS__DB": str(place.redis_db),
         "TASKQUEUE_REDIS__PASSWORD": place.redis_password,
         "TASKQUEUE_QUEUE__URL": place.amqp_url,
-        "TASKQUEUE_TASKS__CONFIG_FILE": str(running.running.system.tasks_file),
+        "TASKQUEUE_TASKS__CONFIG_FILE": str(sdk_api.running.system.tasks_file),
     }
 
 
 @pytest.fixture(scope="module")
-def over_api(running: SdkApi) -> dict[str, str]:
+def over_api(sdk_api: SdkApi) -> dict[str, str]:
     """The environment that names the API and a token that may do everything; Redis is nowhere."""
     return {
-        "TASKQUEUE_API_URL": running.url,
-        "TASKQUEUE_TOKEN": running.token,
+        "TASKQUEUE_API_URL": sdk_api.url,
+        "TASKQUEUE_TOKEN": sdk_api.token,
         "TASKQUEUE_REDIS__ADDRESSES": '["127.0.0.1:1"]',
     }
 

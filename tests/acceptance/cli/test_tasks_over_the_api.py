@@ -16,21 +16,21 @@ Run = Callable[..., Awaitable[Ended]]
 LEAP_DAYS = "0 0 29 2 *"
 
 
-async def made(running: SdkApi, **fields: object) -> str:
-    return await running.running.client.create(**fields)
+async def made(sdk_api: SdkApi, **fields: object) -> str:
+    return await sdk_api.running.client.create(**fields)
 
 
 # --- find, make, change -----------------------------------------------------------------------------------------------
 
 
-async def test_a_task_is_made_from_a_file_with_options_over_it(run: Run, running: SdkApi) -> None:
+async def test_a_task_is_made_from_a_file_with_options_over_it(run: Run, sdk_api: SdkApi) -> None:
     fields = {"task_name": "from a file", "payload": {"at": "10:30"}, "priority": "low"}
     options = ("--cron", LEAP_DAYS, "--priority", "high", "--tag", "team:blue", "--paused", "-f", "-")
 
     ended = await run("task", "create", *options, stdin=json.dumps(fields))
 
     assert (ended.code, ended.err) == (0, "")
-    task = await running.running.client.task(ended.out.split()[0])
+    task = await sdk_api.running.client.task(ended.out.split()[0])
     assert (task["task_name"], task["priority"], task["tags"]) == ("from a file", "high", {"team": "blue"})
     assert (task["payload"], task["schedule_expression"], task["status"]) == ({"at": "10:30"}, LEAP_DAYS, "paused")
 
@@ -42,9 +42,9 @@ async def test_each_field_that_is_wrong_is_named_on_a_line_of_its_own(run: Run) 
     assert [line.split(":")[0] for line in ended.err.splitlines()] == ["/timeout_seconds", "/max_retries"]
 
 
-async def test_a_list_is_filtered_and_read_page_by_page(run: Run, running: SdkApi) -> None:
+async def test_a_list_is_filtered_and_read_page_by_page(run: Run, sdk_api: SdkApi) -> None:
     mark = uuid.uuid4().hex
-    task_ids = [await made(running, task_name=f"{mark} {number}") for number in range(3)]
+    task_ids = [await made(sdk_api, task_name=f"{mark} {number}") for number in range(3)]
 
     some = await run("task", "list", "--name", f"{mark}*", "--limit", "2")
     all_of_them = await run("task", "list", "--name", f"{mark}*", "--all")
@@ -53,8 +53,8 @@ async def test_a_list_is_filtered_and_read_page_by_page(run: Run, running: SdkAp
     assert {row["task_id"] for row in all_of_them.lines()} == set(task_ids)
 
 
-async def test_a_task_is_changed_paused_and_resumed(run: Run, running: SdkApi) -> None:
-    task_id = await made(running)
+async def test_a_task_is_changed_paused_and_resumed(run: Run, sdk_api: SdkApi) -> None:
+    task_id = await made(sdk_api)
 
     changed = await run("task", "update", task_id, "--priority", "high")
     paused = await run("task", "pause", task_id, "nightly_cleanup")
@@ -65,20 +65,20 @@ async def test_a_task_is_changed_paused_and_resumed(run: Run, running: SdkApi) -
     assert [answer["status"] for answer in resumed.lines()] == ["scheduled", "scheduled"]
 
 
-async def test_another_endpoint_leaves_how_it_is_called(run: Run, running: SdkApi) -> None:
-    config = {**running.running.target("/ok")["config"], "method": "PUT", "max_duration": "30s"}
-    task_id = await made(running, config=config)
-    endpoint = running.running.target("/elsewhere")["config"]["endpoint"]
+async def test_another_endpoint_leaves_how_it_is_called(run: Run, sdk_api: SdkApi) -> None:
+    config = {**sdk_api.running.target("/ok")["config"], "method": "PUT", "max_duration": "30s"}
+    task_id = await made(sdk_api, config=config)
+    endpoint = sdk_api.running.target("/elsewhere")["config"]["endpoint"]
 
     ended = await run("task", "update", task_id, "--endpoint", endpoint)
 
     assert (ended.code, ended.out.split(";")[0]) == (0, f"{task_id} changed: config")
-    shown = (await running.running.client.task(task_id))["config"]
+    shown = (await sdk_api.running.client.task(task_id))["config"]
     assert shown == {"endpoint": endpoint, "method": "PUT", "headers": {}, "max_duration": "30s"}
 
 
-async def test_deleting_wants_consent_and_a_task_of_a_file_stays(run: Run, running: SdkApi) -> None:
-    task_id = await made(running)
+async def test_deleting_wants_consent_and_a_task_of_a_file_stays(run: Run, sdk_api: SdkApi) -> None:
+    task_id = await made(sdk_api)
 
     refused = await run("task", "delete", task_id)
     looked = await run("task", "delete", task_id, "--dry-run")
@@ -101,9 +101,9 @@ async def test_an_id_leads_nowhere_but_to_a_task(run: Run) -> None:
 # --- tokens -----------------------------------------------------------------------------------------------------------
 
 
-async def test_a_wrong_token_and_one_of_a_narrow_scope_are_exit_6(run: Run, running: SdkApi, tmp_path: Path) -> None:
+async def test_a_wrong_token_and_one_of_a_narrow_scope_are_exit_6(run: Run, sdk_api: SdkApi, tmp_path: Path) -> None:
     narrow = tmp_path / "token"
-    narrow.write_text(f"{running.read_token}\n", encoding="utf-8")
+    narrow.write_text(f"{sdk_api.read_token}\n", encoding="utf-8")
 
     wrong = await run("task", "list", TASKQUEUE_TOKEN="wrong-0123456789")
     looks = await run("task", "list", "--token-file", str(narrow))
@@ -114,15 +114,15 @@ async def test_a_wrong_token_and_one_of_a_narrow_scope_are_exit_6(run: Run, runn
         assert len(each.err.splitlines()) == 1
         assert "token" in each.err
         assert "wrong-0123456789" not in each.err
-        assert running.read_token not in each.err
+        assert sdk_api.read_token not in each.err
 
 
 # --- run it -----------------------------------------------------------------------------------------------------------
 
 
-async def test_a_trigger_waits_for_the_end_and_its_exit_code_is_that_of_the_run(run: Run, running: SdkApi) -> None:
-    good = await made(running)
-    bad = await made(running, max_retries=0, **running.running.target("/status/500"))
+async def test_a_trigger_waits_for_the_end_and_its_exit_code_is_that_of_the_run(run: Run, sdk_api: SdkApi) -> None:
+    good = await made(sdk_api)
+    bad = await made(sdk_api, max_retries=0, **sdk_api.running.target("/status/500"))
 
     succeeded = await run("task", "trigger", good, "--wait")
     failed = await run("task", "trigger", bad, "--wait", "-o", "json")
@@ -133,7 +133,7 @@ async def test_a_trigger_waits_for_the_end_and_its_exit_code_is_that_of_the_run(
     assert (for_users.code, len(for_users.out.splitlines())) == (0, 2)
 
 
-async def test_what_is_sent_again_under_its_key_is_not_done_again(run: Run, running: SdkApi) -> None:
+async def test_what_is_sent_again_under_its_key_is_not_done_again(run: Run, sdk_api: SdkApi) -> None:
     key = uuid.uuid4().hex
     words = ("--name", "once", "--cron", LEAP_DAYS, "--idempotency-key", f"{key}-made")
 
@@ -149,10 +149,10 @@ async def test_what_is_sent_again_under_its_key_is_not_done_again(run: Run, runn
 
 
 async def test_executions_are_the_same_over_the_api_and_straight_from_redis(
-    run: Run, running: SdkApi, direct: dict[str, str]
+    run: Run, sdk_api: SdkApi, direct: dict[str, str]
 ) -> None:
-    task_id = await made(running)
-    execution_id = (await running.running.client.run_once(task_id))["execution_id"]
+    task_id = await made(sdk_api)
+    execution_id = (await sdk_api.running.client.run_once(task_id))["execution_id"]
 
     listed = await run("exec", "list", task_id)
     shown = await run("exec", "show", execution_id)
@@ -169,10 +169,10 @@ async def test_executions_are_the_same_over_the_api_and_straight_from_redis(
 
 
 async def test_a_followed_log_goes_on_until_the_execution_has_ended(
-    run: Run, running: SdkApi, direct: dict[str, str]
+    run: Run, sdk_api: SdkApi, direct: dict[str, str]
 ) -> None:
-    client = running.running.client
-    task_id = await made(running, **running.running.target("/slow/2500"))
+    client = sdk_api.running.client
+    task_id = await made(sdk_api, **sdk_api.running.target("/slow/2500"))
     execution_id = await client.trigger(task_id)
     await client.execution_is(execution_id, "running")
     await client.post(f"/executions/{execution_id}/logs", {"logs": [{"message": "half of it is done"}]}, 201)

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import fcntl
 import os
 import signal
-import struct
 import subprocess
 import sys
 import termios
@@ -22,6 +20,7 @@ import pytest
 from tests.support.commands import run_command
 from tests.support.sdk_system import SdkApi
 from tests.support.tcp_proxy import TcpProxy
+from tests.support.terminal import a_terminal, started
 
 _WITHIN_S = 20.0
 _LEAVES_THE_SCREEN = "\x1b[?1049l"
@@ -63,20 +62,11 @@ class Watching:
 @contextmanager
 def watching(environment: dict[str, str], columns: int = 80) -> Iterator[Watching]:
     """Run `taskqueue top` at a terminal of that width."""
-    ours, theirs = os.openpty()
+    ours, theirs = a_terminal(columns)
     os.set_blocking(ours, False)
-    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 40, columns, 0, 0))
-    inherited = {name: value for name, value in os.environ.items() if name not in {"COLUMNS", "LINES"}}
     before = termios.tcgetattr(theirs)
     command = [str(Path(sys.executable).with_name("taskqueue")), "top", "--every", "0.5"]
-    process = subprocess.Popen(
-        command,
-        stdin=theirs,
-        stdout=theirs,
-        stderr=theirs,
-        env={**inherited, "TERM": "xterm-256color", "NO_COLOR": "1", **environment},
-        start_new_session=True,
-    )
+    process = started(command, theirs, {"NO_COLOR": "1", **environment})
     try:
         yield Watching(process, ours)
         assert process.poll() is not None
@@ -92,7 +82,7 @@ def watching(environment: dict[str, str], columns: int = 80) -> Iterator[Watchin
 
 
 @pytest.mark.parametrize("columns", [40, 100])
-async def test_top_shows_what_runs_until_q_is_pressed(running: SdkApi, direct: dict[str, str], columns: int) -> None:
+async def test_top_shows_what_runs_until_q_is_pressed(sdk_api: SdkApi, direct: dict[str, str], columns: int) -> None:
     with watching(direct, columns) as top:
         await top.shows("scheduler-1, since")
         await top.shows("1 active, 0 of 10 busy")
@@ -105,7 +95,7 @@ async def test_top_shows_what_runs_until_q_is_pressed(running: SdkApi, direct: d
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 0)])
 async def test_a_signal_ends_top_and_leaves_the_terminal_as_it_was(
-    running: SdkApi, direct: dict[str, str], number: signal.Signals, code: int
+    sdk_api: SdkApi, direct: dict[str, str], number: signal.Signals, code: int
 ) -> None:
     with watching(direct) as top:
         await top.shows("1 active")
@@ -115,7 +105,7 @@ async def test_a_signal_ends_top_and_leaves_the_terminal_as_it_was(
 
 
 async def test_a_service_that_goes_away_is_shown_as_away_and_comes_back_by_itself(
-    running: SdkApi, direct: dict[str, str]
+    sdk_api: SdkApi, direct: dict[str, str]
 ) -> None:
     parts = urlsplit(direct["TASKQUEUE_QUEUE__URL"])
     async with TcpProxy(parts.hostname or "", parts.port or 5672) as proxy:
@@ -134,7 +124,7 @@ async def test_a_service_that_goes_away_is_shown_as_away_and_comes_back_by_itsel
             assert await top.ended() == 0
 
 
-async def test_where_no_terminal_is_one_picture_is_printed_as_data(running: SdkApi, direct: dict[str, str]) -> None:
+async def test_where_no_terminal_is_one_picture_is_printed_as_data(sdk_api: SdkApi, direct: dict[str, str]) -> None:
     ended = await run_command("top", environment=direct)
 
     seen: dict[str, Any] = ended.json()
@@ -145,7 +135,7 @@ async def test_where_no_terminal_is_one_picture_is_printed_as_data(running: SdkA
 
 
 async def test_one_picture_without_a_service_has_the_other_and_is_exit_5(
-    running: SdkApi, direct: dict[str, str]
+    sdk_api: SdkApi, direct: dict[str, str]
 ) -> None:
     ended = await run_command("top", "--once", environment={**direct, "TASKQUEUE_REDIS__ADDRESSES": '["127.0.0.1:1"]'})
 
@@ -157,7 +147,7 @@ async def test_one_picture_without_a_service_has_the_other_and_is_exit_5(
 # --- workers and queues -----------------------------------------------------------------------------------------------
 
 
-async def test_workers_are_listed_with_their_host_and_load(running: SdkApi, direct: dict[str, str]) -> None:
+async def test_workers_are_listed_with_their_host_and_load(sdk_api: SdkApi, direct: dict[str, str]) -> None:
     listed = await run_command("worker", "list", environment=direct)
     shown = await run_command("worker", "show", "worker-1", "-o", "table", environment=direct)
     missing = await run_command("worker", "show", "worker-9", environment=direct)
@@ -172,7 +162,7 @@ async def test_workers_are_listed_with_their_host_and_load(running: SdkApi, dire
     assert (shown.code, "worker-1" in shown.out, missing.code) == (0, True, 3)
 
 
-async def test_queues_are_listed_with_messages_and_consumers(running: SdkApi, direct: dict[str, str]) -> None:
+async def test_queues_are_listed_with_messages_and_consumers(sdk_api: SdkApi, direct: dict[str, str]) -> None:
     ended = await run_command("queue", "list", "--over", "0.2", environment=direct)
 
     rows = {row["queue"]: row for row in ended.json()}

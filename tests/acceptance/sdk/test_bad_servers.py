@@ -14,7 +14,8 @@ import pytest
 from tests.support.mirror import answer, headers_of
 from tests.support.raw_endpoint import Script, raw_endpoint
 from tests.support.sdk_bad_servers import BAD_SERVERS, BadServer
-from tests.support.sdk_drivers import LANGUAGES, Driver, driver, is_installed, require
+from tests.support.sdk_drivers import LANGUAGES, Driver, driver
+from tests.support.sdk_programs import is_installed, require
 from tests.support.sick_endpoints import nobody
 
 KEY = "canary-key-0123456789abcdef"

@@ -41,8 +41,5 @@ async def test_the_example_of_the_document_runs_as_it_stands(sdk_api: SdkApi, tm
 def _program(api: SdkApi) -> str:
     readme = (JAVA_SDK / "README.md").read_text(encoding="utf-8")
     example = readme.partition("## First program\n\n```java\n")[2].partition("```\n")[0]
-    for placeholder, value in {"https://api.example.com": api.url, "your_api_key": api.token}.items():
-        assert example.count(placeholder) == 1
-        example = example.replace(placeholder, value)
-    imports, _, statements = example.partition("\n\n")
+    imports, _, statements = api.filled(example).partition("\n\n")
     return _PROGRAM.format(imports=imports, statements=statements)

@@ -67,10 +67,7 @@ async def test_the_example_with_asyncio_waits_for_its_run(sdk_api: SdkApi, tmp_p
 def _example(number: int, api: SdkApi) -> str:
     readme = (SDK / "python" / "README.md").read_text(encoding="utf-8")
     example: str = re.findall(r"```python\n(.*?)```", readme, re.DOTALL)[number]
-    for placeholder, value in {"https://api.example.com": api.url, "your_api_key": api.token}.items():
-        assert example.count(placeholder) == 1
-        example = example.replace(placeholder, value)
-    return example
+    return api.filled(example)
 
 
 async def _lines(program: str, directory: Path) -> list[str]:

@@ -6,15 +6,16 @@ import json
 import os
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from textwrap import dedent
 
 import pytest
 import redis
 
-from taskqueue.cli.main import main
 from taskqueue.config.catalog import task_to_json
 from taskqueue.core.task import Task
+from tests.support.commands import run_here
 from tests.support.failed_pile import FailedPile
 
 #: nothing listens on it
@@ -68,14 +69,7 @@ def put_in_force(store: redis.Redis) -> Callable[[Task], None]:
 def run_users(capsys: pytest.CaptureFixture[str]) -> Run:
     """Run `taskqueue users` here with arguments; return its exit code, output and errors."""
 
-    def run(*arguments: str) -> tuple[int, str, str]:
-        with pytest.raises(SystemExit) as left:
-            main(["users", *arguments])
-        output = capsys.readouterr()
-        assert isinstance(left.value.code, int)
-        return left.value.code, output.out, output.err
-
-    return run
+    return partial(run_here, capsys, "users")
 
 
 @pytest.fixture
@@ -91,11 +85,4 @@ def pile(amqp_url: str, store: redis.Redis, monkeypatch: pytest.MonkeyPatch) -> 
 def run_failed(capsys: pytest.CaptureFixture[str]) -> Run:
     """Run `taskqueue failed` here with arguments; return its exit code, output and errors."""
 
-    def run(*arguments: str) -> tuple[int, str, str]:
-        with pytest.raises(SystemExit) as left:
-            main(["failed", *arguments])
-        output = capsys.readouterr()
-        assert isinstance(left.value.code, int)
-        return left.value.code, output.out, output.err
-
-    return run
+    return partial(run_here, capsys, "failed")

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from taskqueue.cli import api_client
-from taskqueue.cli.main import main
+from tests.support.commands import run_here
 from tests.support.threaded_server import Server, threaded_server
 
 TOKEN = "canary-token-0123456789"
@@ -39,12 +39,9 @@ def run(capsys: pytest.CaptureFixture[str]) -> List:
     """Run `taskqueue`; return exit code, output and errors, in which no token is."""
 
     def run(*arguments: str) -> tuple[int, str, str]:
-        with pytest.raises(SystemExit) as left:
-            main(arguments)
-        output = capsys.readouterr()
-        assert TOKEN not in output.out + output.err
-        assert isinstance(left.value.code, int)
-        return left.value.code, output.out, output.err
+        code, out, err = run_here(capsys, *arguments)
+        assert TOKEN not in out + err
+        return code, out, err
 
     return run
 

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from threading import Event
 from typing import Any
@@ -14,7 +15,7 @@ from typing import Any
 import pytest
 
 from taskqueue.cli import api_client, outage
-from taskqueue.cli.main import main
+from tests.support.commands import run_here
 from tests.support.threaded_server import Server, threaded_server
 
 _PROBLEM = {"Content-Type": "application/problem+json"}
@@ -58,14 +59,7 @@ def asked(server: Server, monkeypatch: pytest.MonkeyPatch) -> Server:
 def run(capsys: pytest.CaptureFixture[str]) -> Run:
     """Run `taskqueue`; return exit code, output and errors."""
 
-    def run(*arguments: str) -> tuple[int, str, str]:
-        with pytest.raises(SystemExit) as left:
-            main(arguments)
-        output = capsys.readouterr()
-        assert isinstance(left.value.code, int)
-        return left.value.code, output.out, output.err
-
-    return run
+    return partial(run_here, capsys)
 
 
 def answers(server: Server, *all_of_them: Answer) -> None:

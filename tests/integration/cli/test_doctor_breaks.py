@@ -29,6 +29,7 @@ from tests.support.doctor_desk import DoctorDesk, doctor_desk, problems
 from tests.support.fake_time import FakeTime, faketime_library
 from tests.support.inbox import eventually
 from tests.support.own_redis import OwnRedis, own_redis_servers
+from tests.support.queue_depths import depths_of
 from tests.support.rabbitmq_control import set_consumer_timeout, set_memory_alarm
 from tests.support.tcp_proxy import TcpProxy
 
@@ -52,7 +53,8 @@ def servers() -> Iterator[OwnRedis]:
 
 @pytest.fixture(scope="module")
 def address(servers: OwnRedis) -> str:
-    return _start(servers, options=("--enable-protected-configs", "yes"))
+    _, address = servers.start("--enable-protected-configs", "yes")
+    return address
 
 
 @pytest.fixture
@@ -115,6 +117,14 @@ async def test_nothing_is_found_where_all_is_well(system: DoctorDesk) -> None:
     assert not bad, problems(found)
 
 
+async def test_workers_that_live_and_tell_no_limits_have_none(store: DoctorDesk) -> None:
+    await store.redis.delete("taskqueue:limits")
+
+    (found,) = await store.look("limits")
+
+    assert found.severity is Severity.OK, problems([found])
+
+
 async def test_an_alarm_is_found(system: DoctorDesk, rabbitmq: RabbitMQ) -> None:
     await set_memory_alarm(rabbitmq, on=True)
     try:
@@ -144,11 +154,7 @@ async def test_a_probe_of_the_leader_shows_that_a_busy_delayed_queue_moves(syste
 async def test_nobody_gets_the_canary_but_doctor(system: DoctorDesk) -> None:
     await system.look("rabbitmq-dead-lettering")
 
-    with pika.BlockingConnection(pika.URLParameters(system.amqp_url)) as connection:
-        depths = {
-            queue: connection.channel().queue_declare(queue, passive=True).method.message_count
-            for queue in (*QUEUES, "taskqueue.lane")
-        }
+    depths = depths_of(system.amqp_url, *QUEUES, "taskqueue.lane")
     assert not any(depths.values()), depths
     assert not system.taken
 
@@ -208,7 +214,7 @@ async def test_what_rabbitmqctl_leaves_behind_is_ended_with_it(tmp_path: Path, m
 
 async def test_a_replica_that_does_not_keep_up_is_found(store: DoctorDesk, servers: OwnRedis) -> None:
     host, port = store.subject.redis.endpoints[0]
-    _start(servers, options=("--replicaof", f"{host} {port}"))
+    servers.start("--replicaof", f"{host} {port}")
 
     async def connected() -> bool:
         return bool((await store.redis.info("replication"))["connected_slaves"])
@@ -223,7 +229,7 @@ async def test_a_replica_that_does_not_keep_up_is_found(store: DoctorDesk, serve
 
 
 async def test_a_redis_cluster_is_found(store: DoctorDesk, servers: OwnRedis) -> None:
-    address = _start(servers, options=("--cluster-enabled", "yes"))
+    _, address = servers.start("--cluster-enabled", "yes")
 
     found = await store.look("redis-cluster", redis=store.subject.redis.model_copy(update={"addresses": (address,)}))
 
@@ -259,14 +265,6 @@ def _lives(pid_file: Path) -> bool:
     except OSError:
         return False
     return status.rpartition(")")[2].split()[0] != "Z"
-
-
-def _start(servers: OwnRedis, options: tuple[str, ...]) -> str:
-    server, address = servers.start()
-    server.kill()
-    server._command += options
-    server.start()
-    return address
 
 
 def test_every_check_is_shown_by_breaking_something() -> None:

@@ -9,19 +9,15 @@ from pathlib import Path
 import pytest
 import redis
 
-from taskqueue.cli.main import main
 from taskqueue.core.doctor import CHECKS_BY_ID
+from tests.support.commands import run_here
 
 Run = tuple[int, str, str]
 
 
 def run_doctor(capsys: pytest.CaptureFixture[str], *arguments: str) -> Run:
     """Run it here; return its exit code, output and errors."""
-    with pytest.raises(SystemExit) as left:
-        main(["doctor", *arguments])
-    output = capsys.readouterr()
-    assert isinstance(left.value.code, int)
-    return left.value.code, output.out, output.err
+    return run_here(capsys, "doctor", *arguments)
 
 
 @pytest.fixture

@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
+from functools import partial
 
 import pytest
 import redis
 
-from taskqueue.cli.main import main
 from taskqueue.core.log_line import Level, LogLine
 from taskqueue.core.state import Status
+from tests.support.commands import run_here
 from tests.support.values import TEN_O_CLOCK, a_job, a_record, an_attempt
 
 JOB = a_job()
@@ -23,14 +24,7 @@ RunExec = Callable[..., tuple[int, str, str]]
 def run_exec(capsys: pytest.CaptureFixture[str]) -> RunExec:
     """Run `taskqueue exec` here with arguments; return its exit code, output and errors."""
 
-    def run(*arguments: str) -> tuple[int, str, str]:
-        with pytest.raises(SystemExit) as left:
-            main(["exec", *arguments])
-        output = capsys.readouterr()
-        assert isinstance(left.value.code, int)
-        return left.value.code, output.out, output.err
-
-    return run
+    return partial(run_here, capsys, "exec")
 
 
 def test_a_job_of_which_there_is_no_trace_is_marked_and_whether_it_is_one_is_asked(

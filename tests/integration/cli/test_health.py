@@ -7,10 +7,11 @@ import contextlib
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 
 import pytest
 
-from taskqueue.cli.main import main
+from tests.support.commands import run_here
 from tests.support.ops_servers import an_ops_server, serving
 
 Answer = tuple[int, str, str]
@@ -21,14 +22,7 @@ Handle = Callable[[asyncio.StreamReader, asyncio.StreamWriter], object]
 def run_health(capsys: pytest.CaptureFixture[str]) -> Callable[..., Answer]:
     """Run `taskqueue health` here with arguments; return its exit code, output and errors."""
 
-    def run(*arguments: str) -> Answer:
-        with pytest.raises(SystemExit) as left:
-            main(["health", *arguments])
-        output = capsys.readouterr()
-        assert isinstance(left.value.code, int)
-        return left.value.code, output.out, output.err
-
-    return run
+    return partial(run_here, capsys, "health")
 
 
 @asynccontextmanager

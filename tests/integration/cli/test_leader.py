@@ -5,16 +5,14 @@ import json
 import pytest
 import redis
 
-from taskqueue.cli.main import main
+from tests.support.commands import run_here
 
 LEASE = "taskqueue:distribution:lock"
 
 
 def shown(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str]:
-    with pytest.raises(SystemExit) as left:
-        main(["leader", "show", *arguments])
-    assert isinstance(left.value.code, int)
-    return left.value.code, capsys.readouterr().out
+    code, out, _ = run_here(capsys, "leader", "show", *arguments)
+    return code, out
 
 
 def beat(store: redis.Redis, instance: str, leading_since: str | None = None) -> None:

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 import redis
 
-from taskqueue.cli.main import main
 from taskqueue.core.task import Task
 from tests.integration.cli.conftest import DEAD_ADDRESS
+from tests.support.commands import run_here
 from tests.support.values import a_task
 
 TOLD = {"global": '{"rate": 100, "burst": 100}', "task:daily_report": '{"rate": 0.5, "burst": 1}'}
@@ -20,11 +20,7 @@ HOST = "https://api.example.com:443"
 
 
 def run(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:
-    with pytest.raises(SystemExit) as left:
-        main(["limits", *arguments])
-    output = capsys.readouterr()
-    assert isinstance(left.value.code, int)
-    return left.value.code, output.out, output.err
+    return run_here(capsys, "limits", *arguments)
 
 
 def shown(capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:

@@ -14,7 +14,6 @@ import redis
 import yaml
 
 from taskqueue.assets import asset_dir
-from taskqueue.cli.main import main
 from taskqueue.config.catalog import parse_catalog
 from taskqueue.config.settings import load_scheduler_settings
 from taskqueue.core.instants import to_unix_ms
@@ -25,6 +24,7 @@ from taskqueue.store.due import DueEntry
 from taskqueue.store.lease import Lease
 from taskqueue.store.plan import PlanStore
 from taskqueue.store.scripts import Scripts
+from tests.support.commands import run_here
 from tests.support.scheduling import task_type
 
 AT = "2026-03-08T00:00:00Z"
@@ -51,11 +51,7 @@ def write(directory: Path, *entries: Mapping[str, object]) -> None:
 
 
 def run(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:
-    with pytest.raises(SystemExit) as left:
-        main(["plan", "new.yaml", *arguments])
-    output = capsys.readouterr()
-    assert isinstance(left.value.code, int)
-    return left.value.code, output.out, output.err
+    return run_here(capsys, "plan", "new.yaml", *arguments)
 
 
 def put_in_force(*entries: Mapping[str, object], planned_users: Mapping[str, int] | None = None) -> None:

@@ -4,14 +4,12 @@ import json
 
 import pytest
 
-from taskqueue.cli.main import main
+from tests.support.commands import run_here
 
 
 def listed(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str]:
-    with pytest.raises(SystemExit) as left:
-        main(["queue", "list", *arguments])
-    assert isinstance(left.value.code, int)
-    return left.value.code, capsys.readouterr().out
+    code, out, _ = run_here(capsys, "queue", "list", *arguments)
+    return code, out
 
 
 @pytest.mark.usefixtures("directory")

@@ -15,7 +15,6 @@ import redis
 import yaml
 
 from taskqueue.assets import asset_dir
-from taskqueue.cli.main import main
 from taskqueue.config.catalog import parse_catalog, task_to_json
 from taskqueue.config.settings import load_scheduler_settings
 from taskqueue.core.api_task import ApiTask, TaskStatus, TaskType, new_state
@@ -23,6 +22,7 @@ from taskqueue.core.task import Target
 from taskqueue.store.api_tasks import ApiTaskStore
 from taskqueue.store.connection import RedisStore
 from taskqueue.store.scripts import Scripts
+from tests.support.commands import run_here
 from tests.support.scheduling import task_type
 
 AFTER = "2026-03-07T00:00:00Z"
@@ -30,11 +30,7 @@ NEW_YORK = {"type": "daily", "at_time": "02:30", "timezone": "America/New_York"}
 
 
 def run(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:
-    with pytest.raises(SystemExit) as left:
-        main(["task", "next", *arguments])
-    output = capsys.readouterr()
-    assert isinstance(left.value.code, int)
-    return left.value.code, output.out, output.err
+    return run_here(capsys, "task", "next", *arguments)
 
 
 def data(capsys: pytest.CaptureFixture[str], *arguments: str) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +11,9 @@ import pytest
 import redis
 import yaml
 
-from taskqueue.cli.main import main
 from taskqueue.core.token import digest_of, read_token
 from tests.integration.cli.conftest import DEAD_ADDRESS, Run
+from tests.support.commands import run_here
 
 
 @pytest.fixture
@@ -20,14 +21,7 @@ def run_token(directory: Path, capsys: pytest.CaptureFixture[str]) -> Run:
     """Run `taskqueue token` beside a config/api.yaml; return its exit code, output and errors."""
     (directory / "config" / "api.yaml").write_text("api: {}\n", encoding="utf-8")
 
-    def run(*arguments: str) -> tuple[int, str, str]:
-        with pytest.raises(SystemExit) as left:
-            main(["token", *arguments])
-        output = capsys.readouterr()
-        assert isinstance(left.value.code, int)
-        return left.value.code, output.out, output.err
-
-    return run
+    return partial(run_here, capsys, "token")
 
 
 def created(run_token: Run, *options: str) -> tuple[str, str]:

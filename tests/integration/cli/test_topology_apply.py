@@ -7,7 +7,7 @@ import pika
 import pytest
 
 from taskqueue.broker.names import QUEUES
-from taskqueue.cli.main import main
+from tests.support.commands import run_here
 
 Apply = Callable[..., tuple[int, str]]
 
@@ -17,11 +17,8 @@ def apply(capsys: pytest.CaptureFixture[str]) -> Apply:
     """Run `taskqueue topology apply` with arguments; return its exit code and all that it said."""
 
     def run(*arguments: str) -> tuple[int, str]:
-        with pytest.raises(SystemExit) as left:
-            main(["topology", "apply", *arguments])
-        output = capsys.readouterr()
-        assert isinstance(left.value.code, int)
-        return left.value.code, output.out + output.err
+        code, out, err = run_here(capsys, "topology", "apply", *arguments)
+        return code, out + err
 
     return run
 

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 import pytest
 
@@ -17,9 +17,8 @@ from taskqueue.core.capacity import (
     said,
 )
 from taskqueue.core.forecast import Fire, Load
-from taskqueue.core.slots import Spread
+from tests.support.loads import AT, load_of
 
-AT = datetime(2026, 3, 2, tzinfo=UTC)
 SECOND, MINUTE, HOUR, DAY = timedelta(seconds=1), timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
 
 
@@ -36,13 +35,6 @@ def judged(users: int, limit: RateLimit, **others: timedelta) -> list[Finding]:
 
 def judged_together(load: Load, limit: RateLimit, max_age: timedelta = DAY) -> Finding | None:
     return judge_together(None, load, limit, "all tasks", {max_age: load})
-
-
-def load_of(*occurrences: tuple[timedelta, timedelta, int]) -> Load:
-    load = Load(begins=AT)
-    for after, window, users in occurrences:
-        load.add(AT + after, Spread(window=window, users=users))
-    return load
 
 
 def test_jobs_that_cannot_leave_within_their_window_are_refused_with_the_number_that_breaks() -> None:

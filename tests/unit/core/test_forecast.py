@@ -1,27 +1,20 @@
 from __future__ import annotations
 
 from collections import Counter
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from taskqueue.core.cron import Cron
 from taskqueue.core.forecast import HORIZON, Fire, Load, Schedule, fires, next_instants, outlook
 from taskqueue.core.interval import Every, EveryKind, Once
 from taskqueue.core.slots import Spread
+from tests.support.loads import AT, load_of
 
-AT = datetime(2026, 3, 2, tzinfo=UTC)
 SECOND, MINUTE, HOUR = timedelta(seconds=1), timedelta(minutes=1), timedelta(hours=1)
 HOURLY = Every(kind=EveryKind.HOURLY, value=1)
-
-
-def load_of(*occurrences: tuple[timedelta, timedelta, int]) -> Load:
-    load = Load(begins=AT)
-    for after, window, users in occurrences:
-        load.add(AT + after, Spread(window=window, users=users))
-    return load
 
 
 def due_in_slots(starts_at: datetime, spread: Spread) -> dict[datetime, int]:
@@ -60,6 +53,7 @@ def test_next_instants_end_with_the_rule() -> None:
     window=st.one_of(st.integers(0, 20_000), st.integers(0, 7_200_000)).map(lambda ms: ms * timedelta(milliseconds=1)),
     users=st.integers(min_value=0, max_value=3000),
 )
+@example(starts=AT + timedelta(milliseconds=2), window=timedelta(milliseconds=9_999), users=1)
 def test_the_load_of_a_slot_is_the_number_of_users_that_are_due_in_it(
     starts: datetime, window: timedelta, users: int
 ) -> None:
