@@ -41,9 +41,7 @@ SECTIONS = frozenset(
 _OTHER_NAMES = frozenset(
     {
         "TASKQUEUE_API_URL",
-        "TASKQUEUE_CONFIG",
         "TASKQUEUE_DEBUG",
-        "TASKQUEUE_LUA_DIR",
         "TASKQUEUE_MANAGEMENT_URL",
         "TASKQUEUE_TOKEN",
         "TASKQUEUE_TOKEN_FILE",
