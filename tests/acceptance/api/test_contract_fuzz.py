@@ -44,9 +44,11 @@ async def fuzzed(shared_system: System) -> AsyncIterator[ApiSystem]:
         yield running
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(240)
 async def test_the_api_keeps_to_its_document(fuzzed: ApiSystem, tmp_path: Path) -> None:
     report = await _run(fuzzed, tmp_path, seconds=SMOKE_S)
+    if not _reached_all(report, SMOKE_CASES):  # on a machine that others use as well
+        report = await _run(fuzzed, tmp_path, seconds=4 * SMOKE_S)
 
     _judge(report, fuzzed, SMOKE_CASES)
     sys.stdout.write(f"taken: {sorted(await _taken(fuzzed))}\n")
@@ -68,10 +70,14 @@ async def _taken(fuzzed: ApiSystem) -> set[tuple[str, str]]:
     return set(re.findall(pattern, text))
 
 
+def _reached_all(report: dict[str, Any], cases: int) -> bool:
+    phases = {phase["status"] for phase in report["phases"].values()}
+    return phases == {"success"} and report["test_cases"]["generated"] >= cases
+
+
 def _judge(report: dict[str, Any], fuzzed: ApiSystem, cases: int) -> None:
     assert report["operations"]["tested"] == report["operations"]["total"] > 20
-    assert {phase["status"] for phase in report["phases"].values()} == {"success"}
-    assert report["test_cases"]["generated"] >= cases
+    assert _reached_all(report, cases), (report["phases"], report["test_cases"])
     assert fuzzed.process.events("request_failed") == []
     for process in (fuzzed.scheduler, fuzzed.worker):
         assert process.events("loop_failed") == []
