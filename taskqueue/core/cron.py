@@ -25,6 +25,10 @@ from taskqueue.errors import InvalidValueError
 _MAX_LENGTH = 256
 _MAX_ITEMS = 64
 
+#: users may have tens of thousands of expressions: to parse one takes longer than to find its next instant, and one
+#: that is kept takes 1.4 KB
+_RULES_KEPT = 32_768
+
 _ALIASES = {
     "@hourly": "0 * * * *",
     "@daily": "0 0 * * *",
@@ -202,7 +206,7 @@ def _normalised(expression: object) -> str:
     return " ".join(expression.split())
 
 
-@lru_cache(maxsize=1024)
+@lru_cache(maxsize=_RULES_KEPT)
 def _rule(expression: str) -> _Rule:
     fields = _split(expression)
     for text, spec in zip(fields, _FIELDS, strict=True):
@@ -263,12 +267,23 @@ def _check_item(item: str, spec: _Field) -> None:
     if not (plain := _ITEM.fullmatch(item)):
         raise InvalidValueError(f"cron {spec.name} {item!r}: use *, a value, a range 1-5, or a step */5")
     low, high, step = plain.groups()
-    if high is not None:
-        _check_range(low, high, spec)
-    elif low != "*" and spec.number(low) == spec.high and step is not None:
-        raise InvalidValueError(f"cron {spec.name} {item!r}: no step leads on from the highest value; write {low}")
     if step is not None and not 1 <= int(step) <= spec.high:
         raise InvalidValueError(f"cron {spec.name} {item!r}: use a step of 1 to {spec.high}")
+    if high is not None:
+        _check_range(low, high, spec)
+    elif low != "*":
+        _check_steps(item, spec.number(low), step, spec)
+
+
+def _check_steps(item: str, first: int, step: str | None, spec: _Field) -> None:
+    """Refuse steps without an end that lead nowhere, or to day 7: some crons go on to it, a Sunday, others do not."""
+    if step is None:
+        return
+    if first == spec.high:
+        raise InvalidValueError(f"cron {spec.name} {item!r}: no step leads on from the highest value; write {first}")
+    if spec.names is _WEEKDAYS and first > 0 and (7 - first) % int(step) == 0:
+        days = ",".join(map(str, range(first, 7, int(step))))
+        raise InvalidValueError(f"cron {spec.name} {item!r}: some crons go on to day 7; write {days} or {days},7")
 
 
 def _check_range(low: str, high: str, spec: _Field) -> None:

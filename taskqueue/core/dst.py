@@ -61,13 +61,17 @@ def _next_in_pass(
 ) -> datetime | None:
     """Search with an `instant_of` that never decreases as the wall time grows: the first found is the earliest."""
     start = wall_at(after, zone) if instant_of is first_instant else _lowest_wall(after, zone)
-    for wall in walls(start):
-        due = instant_of(wall, zone)
-        if due > after and (gap is Gap.RUN_AFTER or wall_at(due, zone) == wall):
-            return due
-        if wall.year - after.year > _SKIPPED_YEARS:
+    shown = start
+    while True:
+        wall = next((wall for wall in walls(start) if wall >= shown and instant_of(wall, zone) > after), None)
+        if wall is None or wall.year - after.year > _SKIPPED_YEARS:
             return None
-    return None
+        due = instant_of(wall, zone)
+        shown = wall_at(due, zone)
+        if gap is Gap.RUN_AFTER or shown == wall:
+            return due
+        # Not one by one through a gap: it may be a day long, and the rule name each of its minutes.
+        start = shown - timedelta.resolution
 
 
 def _lowest_wall(after: datetime, zone: ZoneInfo) -> datetime:

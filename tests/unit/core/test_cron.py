@@ -55,11 +55,15 @@ def fields(draw: st.DrawFn, low: int, high: int, favourites: tuple[int, ...]) ->
 
     def item() -> str:
         first = draw(st.sampled_from(favourites) | st.integers(low, high))
-        match draw(st.sampled_from(["value", "value", "range", "stepped range", "step"])):
+        match draw(st.sampled_from(["value", "value", "range", "stepped range", "open steps", "step"])):
             case "range" if first < high:
                 return f"{first}-{draw(st.integers(first + 1, high))}"
             case "stepped range" if first < high:
                 return f"{first}-{draw(st.integers(first + 1, high))}/{draw(st.integers(1, high))}"
+            case "open steps" if first < high:
+                # On a weekday they must not reach day 7.
+                steps = [step for step in range(1, high + 1) if high != 7 or first == 0 or (7 - first) % step]
+                return f"{first}/{draw(st.sampled_from(steps))}"
             case "step":
                 return f"*/{draw(st.integers(1, high))}"
             case _:
@@ -229,6 +233,9 @@ def test_an_alias_runs_as_the_expression_it_stands_for(alias: str, expression: s
         ("0 0 * 13 *", "month '13': use 1 to 12 or jan, feb"),
         ("0 0 * * 8", "day of week '8': use 0 to 7"),
         ("0 0 * * 7/2", "day of week '7/2': no step leads on from the highest value; write 7"),
+        ("0 0 * * 1/2", "day of week '1/2': some crons go on to day 7; write 1,3,5 or 1,3,5,7"),
+        ("0 0 * * fri/1", "day of week 'fri/1': some crons go on to day 7; write 5,6 or 5,6,7"),
+        ("0 0 * * 1/0", "day of week '1/0': use a step of 1 to 7"),
         ("59/15 * * * *", "minute '59/15': no step leads on"),
         ("mon * * * *", "minute 'mon': use 0 to 59"),
         ("-5 * * * *", "minute '-5'"),

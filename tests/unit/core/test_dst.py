@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import UTC, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
@@ -98,6 +99,22 @@ def test_that_every_wall_time_to_come_is_skipped_is_found_out_once_a_year(monkey
     for month in range(1, 13):
         assert sundays_of_the_gap.next_after(datetime(2026, month, 1, tzinfo=UTC)) is None
     assert len(searches) == 1
+
+
+def test_a_gap_is_left_at_once_however_many_of_its_wall_times_the_rule_names() -> None:
+    looked_at = list[datetime]()
+
+    def each_minute(wall: datetime) -> Iterator[datetime]:
+        minute = wall.replace(second=0, microsecond=0)
+        while True:
+            minute += timedelta(minutes=1)
+            looked_at.append(minute)
+            yield minute
+
+    before, apia = datetime(2011, 12, 30, 9, 59, tzinfo=UTC), ZoneInfo("Pacific/Apia")
+    due = next_fixed_time(each_minute, before, apia, Dst(gap=Gap.SKIP))
+    assert due == before + timedelta(minutes=1)
+    assert len(looked_at) == 2  # of the 1440 of a whole day that is skipped the first, and what comes behind it
 
 
 def test_a_rule_goes_on_after_a_year_in_which_its_only_wall_time_was_skipped() -> None:

@@ -194,6 +194,16 @@ def test_a_day_that_does_not_exist_runs_at_the_end_of_the_gap_and_never_twice(
     assert texts(interval, "2011-12-29T00:00", expected[-1]) == expected
 
 
+def test_an_offset_of_half_a_minute_is_kept_to_the_second() -> None:
+    # Liberia's clocks were 44:30 behind UTC until 7 January 1972, when that much of the day was skipped.
+    monrovia = Every(kind=DAILY, value=1, timezone="Africa/Monrovia", at_time=time(0, 20))
+    assert runs(monrovia, utc("1972-01-05T12:00:00"), utc("1972-01-08T12:00:00")) == [
+        utc("1972-01-06T01:04:30"),
+        utc("1972-01-07T00:44:30"),
+        utc("1972-01-08T00:20:00"),
+    ]
+
+
 def test_seconds_of_at_time_are_kept() -> None:
     interval = Every(kind=DAILY, value=1, at_time=time(8, 30, 15))
     assert interval.next_after(utc("2024-01-01T08:30:14")) == utc("2024-01-01T08:30:15")
