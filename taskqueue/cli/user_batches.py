@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -12,6 +12,7 @@ from taskqueue.core.instants import rfc3339
 from taskqueue.core.preference import UserPreference
 from taskqueue.runtime import utc_now
 from taskqueue.store.connection import RedisStore
+from taskqueue.store.import_marks import ImportMark, ImportMarks
 from taskqueue.store.users import UserStore
 
 #: users written at once
@@ -31,6 +32,8 @@ class Stated:
     #: in bytes
     size: int
     preference: UserPreference
+    #: of a line of a file: the file, and its mark once the line is written
+    mark: tuple[str, ImportMark] | None = None
 
 
 class Batch:
@@ -38,6 +41,8 @@ class Batch:
 
     def __init__(self, first: Stated) -> None:
         self.place = first.place
+        #: by file: how far each is imported once this is written
+        self.marks = dict[str, ImportMark]()
         self._size = 0
         self._by_user = dict[str, UserPreference]()
         self.add(first)
@@ -58,6 +63,8 @@ class Batch:
         before = self._by_user.get(user_id)
         self._by_user[user_id] = stated.preference if before is None else before.merged(stated.preference)
         self._size += stated.size
+        if stated.mark is not None:
+            file, self.marks[file] = stated.mark
 
 
 def batches(read: Iterable[Stated]) -> Iterator[Batch]:
@@ -75,15 +82,39 @@ def batches(read: Iterable[Stated]) -> Iterator[Batch]:
         yield batch
 
 
+class RedisWriter:
+    """Writes preferences to Redis, and how far they are written. All methods raise StoreError."""
+
+    def __init__(self, store: RedisStore, runner: asyncio.Runner) -> None:
+        self._users = UserStore(store)
+        self._marks = ImportMarks(store)
+        self._runner = runner
+
+    def write(self, preferences: Collection[UserPreference]) -> None:
+        """Write `preferences`."""
+        self._runner.run(self._users.write(preferences, rfc3339(utc_now())))
+
+    def marks(self, files: Iterable[str]) -> dict[str, ImportMark]:
+        """Return how far each of the files came that was left unfinished."""
+        return self._runner.run(self._marks.read(files))
+
+    def set_marks(self, marks: Mapping[str, ImportMark]) -> None:
+        """Note how far each file has come."""
+        self._runner.run(self._marks.set(marks))
+
+    def forget_marks(self, files: Iterable[str]) -> None:
+        """Note that the files are finished."""
+        self._runner.run(self._marks.forget(files))
+
+
 @contextmanager
-def redis_writer(settings: RedisSettings, *, client_name: str) -> Iterator[Write]:
-    """Yield what writes preferences to Redis; it raises StoreError. `client_name` is for Redis's list of clients."""
+def redis_writer(settings: RedisSettings, *, client_name: str) -> Iterator[RedisWriter]:
+    """Yield what writes to Redis. `client_name` is for Redis's list of clients."""
     # The event loop runs only while Redis is asked: a read from a terminal then ends at once with Ctrl-C.
     store = RedisStore(settings, client_name=client_name)
-    user_store = UserStore(store)
     with asyncio.Runner() as runner:
         try:
-            yield lambda preferences: runner.run(user_store.write(preferences, rfc3339(utc_now())))
+            yield RedisWriter(store, runner)
         finally:
             runner.run(store.close())
 

@@ -127,7 +127,7 @@ def _run(order: _Order, users: Sequence[str], config: Path, output: OutputFormat
         write = (
             write_nothing
             if order.dry_run
-            else stack.enter_context(redis_writer(settings.redis, client_name="taskqueue-users-switch"))
+            else stack.enter_context(redis_writer(settings.redis, client_name="taskqueue-users-switch")).write
         )
         ended = _write(order, users, write)
     print_answer(str(order), order.as_dict(), output)

@@ -15,10 +15,13 @@ from taskqueue.errors import InvalidValueError
 from taskqueue.scheduler.audience import AudienceIndex
 from taskqueue.scheduler.messages import payload_of
 from taskqueue.store.plan import MAX_PARAMETERS_BYTES, SlotUser
-from taskqueue.store.users import CustomInterval, StoredSettings, StoredUser
+from taskqueue.store.users import MAX_SWITCHES, CustomInterval, StoredSettings, StoredUser
 
 #: how many of a rule's next instants are shown
 _NEXT = 3
+
+#: characters that are shown of a switch that is none
+_MOST_SHOWN = 40
 
 
 class TaskState(StrEnum):
@@ -50,7 +53,7 @@ class TaskView:
     #: as a call carries them
     parameters: Mapping[str, object] | None = None
     last_modified: str | None = None
-    #: settings that do not count, and why
+    #: settings that do not count as they stand, and why
     problems: tuple[str, ...] = ()
 
     def as_dict(self) -> dict[str, object]:
@@ -70,6 +73,15 @@ class TaskView:
         }
 
 
+def user_problem(stored: StoredUser) -> str | None:
+    """Return why what stands where the user's switches belong does not count; None where nothing is wrong."""
+    if stored.no_hash:
+        return "what stands where the switches belong is no hash; delete it"
+    if stored.switches.unread:
+        return f"{stored.switches.unread} switches; none of them counts until there are {MAX_SWITCHES} at most"
+    return None
+
+
 def task_views(stored: StoredUser, tasks: Mapping[str, Task], now: datetime) -> list[TaskView]:
     """Return each of `tasks` in its order, then the others that something is stored for, by id."""
     switched = stored.switches.on.union(stored.switches.off, stored.settings)
@@ -82,6 +94,7 @@ def _view(task_id: str, stored: StoredUser, task: Task | None, now: datetime) ->
     settings = stored.settings.get(task_id, StoredSettings())
     own, interval_problem = _own_interval(stored.switches.user_id, task_id, settings.custom_interval)
     parameters, parameters_problem = _parameters(stored.switches.user_id, settings.parameters)
+    problems = (_switch_problem(stored.odd_values.get(task_id)), interval_problem, parameters_problem)
     switch = stored.switches.switch(task_id)
     default_enabled = task is not None and task.default_enabled
     decided = enablement(switch=switch, known=stored.switches.exists, default_enabled=default_enabled)
@@ -96,7 +109,7 @@ def _view(task_id: str, stored: StoredUser, task: Task | None, now: datetime) ->
         custom=own is not None,
         parameters=parameters,
         last_modified=settings.last_modified,
-        problems=tuple(problem for problem in (interval_problem, parameters_problem) if problem),
+        problems=tuple(filter(None, problems)),
     )
     if task is None:
         return view
@@ -111,6 +124,10 @@ def _state(task: Task | None) -> TaskState:
     if task is None:
         return TaskState.MISSING
     return TaskState.ENABLED if task.enabled else TaskState.DISABLED
+
+
+def _switch_problem(value: str | None) -> str:
+    return "" if value is None else f"switch: {value[:_MOST_SHOWN]!r} is neither 1 nor 0, and counts as 0"
 
 
 def _own_interval(user_id: str, task_id: str, text: str | None) -> tuple[Interval | None, str]:

@@ -18,7 +18,7 @@ from taskqueue.cli.tables import print_table
 from taskqueue.cli.tasks_in_force import known_tasks
 from taskqueue.cli.terminal import printable
 from taskqueue.cli.user_switches import DEFAULT_CONFIG, ConfigPath
-from taskqueue.cli.user_view import TaskState, TaskView, task_views
+from taskqueue.cli.user_view import TaskState, TaskView, task_views, user_problem
 from taskqueue.config.sections import RedisSettings
 from taskqueue.config.settings import SchedulerSettings, load_scheduler_settings
 from taskqueue.core.ids import check_task_id, check_user_id
@@ -58,8 +58,9 @@ def show(
     if chosen(output) is OutputFormat.TABLE:
         _print_table(stored, views, catalog.missing)
     else:
-        known = stored.switches.exists
-        print_data({"user_id": user, "known": known, "tasks": [view.as_dict() for view in views]}, chosen(output))
+        known, problem = stored.switches.exists, user_problem(stored)
+        tasks = [view.as_dict() for view in views]
+        print_data({"user_id": user, "known": known, "problem": problem, "tasks": tasks}, chosen(output))
 
 
 async def _read(settings: RedisSettings, user_id: str, task_ids: Iterable[str]) -> StoredUser:
@@ -73,6 +74,8 @@ async def _read(settings: RedisSettings, user_id: str, task_ids: Iterable[str]) 
 def _print_table(stored: StoredUser, views: Sequence[TaskView], missing: str) -> None:
     known = "" if stored.switches.exists else ", who has no switches: not even tasks that are on by default count"
     typer.echo(printable(f"user {stored.switches.user_id}") + known)
+    if (problem := user_problem(stored)) is not None:
+        typer.echo(problem)
     print_table(("task", "gets it", "because", "interval", "next"), [_cells(view, missing) for view in views])
     for line in _setting_lines(views):
         typer.echo(printable(line))

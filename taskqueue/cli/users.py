@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections import Counter
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +18,8 @@ from taskqueue.cli.exit_codes import ExitCode, exit_code_of
 from taskqueue.cli.output import Answer, print_answer
 from taskqueue.cli.progress import Advance, progress
 from taskqueue.cli.tasks_in_force import ids_in_force
-from taskqueue.cli.user_batches import Stated, Write, batches, redis_writer, write_nothing
+from taskqueue.cli.user_batches import RedisWriter, Stated, batches, redis_writer, write_nothing
+from taskqueue.cli.user_resumption import Notes, Resumption
 from taskqueue.cli.user_switches import disable, enable
 from taskqueue.cli.user_views import list_users, show
 from taskqueue.config.catalog import load_catalog
@@ -26,6 +27,7 @@ from taskqueue.config.settings import load_scheduler_settings
 from taskqueue.config.user_file import UserFileFormat, read_users
 from taskqueue.core.preference import UserPreference
 from taskqueue.errors import ConfigError, StoreError
+from taskqueue.store.import_marks import ImportMark
 
 users_app = typer.Typer(help="Write and show the preferences of users in Redis.", no_args_is_help=True)
 
@@ -33,7 +35,7 @@ users_app = typer.Typer(help="Write and show the preferences of users in Redis."
 _MAX_UNKNOWN_TASKS = 100
 
 _STDIN = "-"
-_AGAIN = "what was written stays; to finish, import the same files again"
+_AGAIN = "what was written stays; to finish, import the same files again, with --resume to go on from there"
 _SUFFIXES = {".jsonl": UserFileFormat.JSONL, ".ndjson": UserFileFormat.JSONL, ".csv": UserFileFormat.CSV}
 
 
@@ -58,27 +60,31 @@ def import_users(
         UserFileFormat | None, typer.Option("--format", help="What the files are; told from their names when left out.")
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Check the files; write nothing.")] = False,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Write only what an unfinished import of these files has not.")
+    ] = False,
     output: Answer = None,
 ) -> None:
     """Write who wants which task, and with which settings; what the files do not mention stays as it is.
 
-    Importing again is harmless: after an interruption, just do that. Running schedulers follow within seconds.
+    Importing again is harmless. After an interruption --resume leaves out what was written before it, so that nothing
+    that others have changed since is set back. Running schedulers follow within seconds.
 
     Exit 1 when a line was bad (the good ones are imported) or Redis failed on the way.
     """
     if files.count(_STDIN) > 1:
         raise ConfigError("-: stands twice; standard input can be read only once")
+    if dry_run and resume:
+        raise ConfigError("--resume and --dry-run: how far an import came stands in Redis; leave one of them out")
     settings = load_scheduler_settings(config)
     tasks_file = settings.tasks.config_file
     tally = _Tally(load_catalog(tasks_file).tasks)
     with ExitStack() as stack:
         sources = [_opened(name, file_format, stack) for name in files]
-        write = (
-            write_nothing
-            if dry_run
-            else stack.enter_context(redis_writer(settings.redis, client_name="taskqueue-users-import"))
+        writer = (
+            None if dry_run else stack.enter_context(redis_writer(settings.redis, client_name="taskqueue-users-import"))
         )
-        ended = _import(sources, write, tally)
+        ended = _import(sources, writer, _resumption(sources, writer if resume else None), tally)
     in_force = ids_in_force(settings) if tally.unknown else frozenset[str]()
     for line in tally.warnings(tasks_file, in_force):
         typer.echo(line, err=True)
@@ -95,6 +101,8 @@ def import_users(
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Source:
     name: str
+    #: what the mark is kept by that tells how far it is imported
+    marked: str
     file: BinaryIO
     file_format: UserFileFormat
     #: in bytes; None for a pipe
@@ -107,10 +115,12 @@ def _opened(name: str, file_format: UserFileFormat | None, stack: ExitStack) -> 
     if found is None:
         raise ConfigError(f"{name}: the name tells no format; add --format jsonl or --format csv")
     if name == _STDIN:
-        return _Source(name="<stdin>", file=sys.stdin.buffer, file_format=found, size=None)
+        return _Source(name="<stdin>", marked=_STDIN, file=sys.stdin.buffer, file_format=found, size=None)
     file = stack.enter_context(_open(name))
     status = os.fstat(file.fileno())
-    return _Source(name=name, file=file, file_format=found, size=status.st_size if S_ISREG(status.st_mode) else None)
+    size = status.st_size if S_ISREG(status.st_mode) else None
+    # By its whole path, it is found again from any directory.
+    return _Source(name=name, marked=str(Path(name).resolve()), file=file, file_format=found, size=size)
 
 
 def _open(name: str) -> BinaryIO:
@@ -121,33 +131,48 @@ def _open(name: str) -> BinaryIO:
         raise ConfigError(f"{name}: cannot be read: {reason}; check the path and its permissions") from None
 
 
-def _read(sources: Sequence[_Source], tally: _Tally, advance: Advance) -> Iterator[Stated]:
-    """Yield what the good lines state; tell each bad one at once."""
+def _read(sources: Sequence[_Source], resumption: Resumption, tally: _Tally, advance: Advance) -> Iterator[Stated]:
+    """Yield what the good lines state that were not written before; tell each bad one at once."""
     for source in sources:
         for entry in read_users(source.file, source.file_format):
             place = f"{source.name}:{entry.line}"
-            if isinstance(entry.stated, UserPreference):
-                yield Stated(place=place, size=entry.size, preference=entry.stated)
-            else:
+            written = resumption.skips(source.marked, entry)
+            if not isinstance(entry.stated, UserPreference):
                 typer.echo(f"{place}: {entry.stated}", err=True)
                 tally.bad_lines += 1
+            elif not written:
+                mark = (source.marked, ImportMark(line=entry.line, checksum=entry.checksum))
+                yield Stated(place=place, size=entry.size, preference=entry.stated, mark=mark)
             advance(entry.size)
+        resumption.check_end(source.marked)
 
 
 # --- writing ----------------------------------------------------------------------------------------------------------
 
 
-def _import(sources: Sequence[_Source], write: Write, tally: _Tally) -> ExitCode:
+def _resumption(sources: Iterable[_Source], writer: RedisWriter | None) -> Resumption:
+    """Return what was written before; without a `writer`, nothing was. Raises StoreError."""
+    names = {source.marked: source.name for source in sources}
+    resumption = Resumption(names, writer.marks(names) if writer else {})
+    if writer:
+        resumption.tell()
+    return resumption
+
+
+def _import(sources: Sequence[_Source], writer: RedisWriter | None, resumption: Resumption, tally: _Tally) -> ExitCode:
     """Read and write everything; where Redis ends it before, that is told, and with which exit code."""
-    place = sources[0].name
+    place, notes = sources[0].name, Notes(writer)
+    write = writer.write if writer else write_nothing
     try:
         sizes = [source.size for source in sources]
         total = None if None in sizes else sum(size or 0 for size in sizes)
         with progress("importing", total, in_bytes=True) as advance:
-            for batch in batches(_read(sources, tally, advance)):
+            for batch in batches(_read(sources, resumption, tally, advance)):
                 place = batch.place
                 write(batch.preferences)
                 tally.add(batch.preferences)
+                notes.reached(batch)
+        notes.finished(source.marked for source in sources)
     except StoreError as error:
         typer.echo(f"stopped at {place}: {error}; {_AGAIN}", err=True)
         return exit_code_of(error)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import codecs
 import csv
+import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
@@ -43,6 +44,8 @@ class Entry:
     line: int
     #: bytes it takes in the file
     size: int
+    #: CRC-32 of the file from its beginning to the end of this line or row
+    checksum: int
     stated: UserPreference | InvalidValueError
 
 
@@ -69,7 +72,7 @@ def _entries(lines: _Lines, parser: _Parser) -> Iterator[Entry]:
         except InvalidValueError as error:
             stated = error
         if stated is not None:
-            yield Entry(line=line, size=lines.offset - offset, stated=stated)
+            yield Entry(line=line, size=lines.offset - offset, checksum=lines.checksum, stated=stated)
 
 
 class _Parser(Protocol):
@@ -88,6 +91,7 @@ class _Lines(Iterator[str]):
         self._record_offset = 0
         self.number = 0
         self.offset = 0
+        self.checksum = 0
 
     def begin_record(self) -> None:
         """Let the size of what is read from here on count as that of one record."""
@@ -98,7 +102,7 @@ class _Lines(Iterator[str]):
         if not raw:
             raise StopIteration
         self.number += 1
-        self.offset += len(raw)
+        self._passed(raw)
         if len(raw) > MAX_RECORD_BYTES:
             self._skip_rest(raw)
         if self.offset - self._record_offset > MAX_RECORD_BYTES:
@@ -113,7 +117,11 @@ class _Lines(Iterator[str]):
     def _skip_rest(self, raw: bytes) -> None:
         while raw and not raw.endswith(b"\n"):
             raw = self._file.readline(MAX_RECORD_BYTES)
-            self.offset += len(raw)
+            self._passed(raw)
+
+    def _passed(self, raw: bytes) -> None:
+        self.offset += len(raw)
+        self.checksum = zlib.crc32(raw, self.checksum)
 
 
 class _JsonlParser:

@@ -15,8 +15,8 @@ from taskqueue.core.task import Interval, Task
 from taskqueue.errors import InvalidValueError
 from taskqueue.scheduler.switchboard import Switchboard
 from taskqueue.store import keys
-from taskqueue.store.preferences import MAX_SWITCHES, Preference
-from taskqueue.store.users import CustomInterval, Switches
+from taskqueue.store.preferences import Preference
+from taskqueue.store.users import MAX_SWITCHES, CustomInterval, Switches
 
 #: users who are looked at in one go: a few milliseconds, in which the event loop does nothing else
 _PIECE = 2000
@@ -40,6 +40,11 @@ class AudienceIndex:
     def __len__(self) -> int:
         """How many users have preferences at all."""
         return len(self._switches)
+
+    @property
+    def key_count(self) -> int:
+        """How many Redis keys the index is built from: as many as `known_keys` yields."""
+        return len(self._switches) + sum(map(len, self._cohort_of.values()))
 
     def apply(self, found: Preference) -> None:
         """Take over what now stands at one key. Raises InvalidValueError for what cannot be taken at its word.

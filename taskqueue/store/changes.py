@@ -13,6 +13,7 @@ from collections.abc import AsyncGenerator
 import redis.exceptions
 from redis.asyncio import Connection
 
+from taskqueue.errors import StoreUnavailableError
 from taskqueue.store import keys
 from taskqueue.store.connection import RedisStore, translated_errors
 from taskqueue.store.users import decoded_keys
@@ -27,8 +28,9 @@ async def user_changes(store: RedisStore) -> AsyncGenerator[list[str] | None, No
     """Yield the keys of changed preferences as they change; None says that all may have changed (FLUSHALL).
 
     The first item is an empty list: from then on nothing is missed. Raises StoreUnavailableError when the connection
-    is lost; what changed until the next call is then unknown.
+    is lost, or leads to what is the primary no more; what changed until the next call is then unknown.
     """
+    demotions = store.demotions
     connection = await store.dedicated_connection()
     try:
         with translated_errors():
@@ -39,6 +41,9 @@ async def user_changes(store: RedisStore) -> AsyncGenerator[list[str] | None, No
             while True:
                 with translated_errors():
                     message = await connection.read_response()
+                if store.demotions != demotions:
+                    # It may stay open for ever, and tell of no change that the new primary does not pass on to it.
+                    raise StoreUnavailableError("Redis: the primary that told of changes was demoted")
                 if message[0] == b"message":
                     yield None if message[2] is None else decoded_keys(message[2])
         finally:

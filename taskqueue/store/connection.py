@@ -52,6 +52,7 @@ _REMEDIES = {
     "NOAUTH": "Redis wants a password; set redis.password",
     "WRONGPASS": "Redis refused user name or password; check redis.username and redis.password",
     "NOPERM": "the Redis user lacks a right; see docs/redis.md for the rights taskqueue needs",
+    "UNKNOWN": "this Redis has that command renamed or switched off; taskqueue needs it by its own name",
 }
 #: those of them that are about user, password and rights
 _ACCESS_CODES = frozenset({"NOAUTH", "WRONGPASS", "NOPERM"})
@@ -87,6 +88,8 @@ class RedisStore:
         self._redis: Redis = Redis.from_pool(pool)
         self._execute: Callable[..., Awaitable[Any]] = self._redis.execute_command
         self._multiplexer = Multiplexer(self._converse)
+        #: how often a Redis that we had for the primary was found to be none
+        self.demotions = 0
 
     @property
     def max_retries(self) -> int:
@@ -157,7 +160,10 @@ class RedisStore:
         return list(replies)
 
     async def dedicated_connection(self) -> Connection:
-        """Open a connection outside the pool, for a conversation that is not request and answer."""
+        """Open a connection outside the pool, for a conversation that is not request and answer.
+
+        Its Redis may become a replica under it: `demotions` is then another number than before it was opened.
+        """
         with translated_errors():
             connection: Connection = self._connection_class()(**self._connection_options)
             connect: Callable[[], Awaitable[None]] = connection.connect
@@ -178,6 +184,7 @@ class RedisStore:
 
     async def _leave_replica(self) -> None:
         # The primary was demoted under open connections: whoever connects next looks for the new one.
+        self.demotions += 1
         self._multiplexer.hang_up()
         await self._redis.connection_pool.disconnect(inuse_connections=False)
 
@@ -234,6 +241,10 @@ class RedisStore:
                 try:
                     async with asyncio.timeout(COMMAND_TIMEOUT_S):
                         await self._send_packed_command([command] if isinstance(command, bytes) else command)
+                except RuntimeError as error:
+                    # What uvloop says of a connection that was reset since the pool looked at it.
+                    await self.disconnect(nowait=True)
+                    raise redis.exceptions.ConnectionError(str(error)) from None
                 except BaseException:
                     await self.disconnect(nowait=True)  # half a command may have gone out
                     raise
@@ -348,4 +359,5 @@ def _codes(error: Exception, text: str) -> tuple[str, ...]:
         "MovedError": "MOVED",
         "ClusterCrossSlotError": "CROSSSLOT",
     }
-    return (by_class.get(type(error).__name__, ""), *text.split()[:1])
+    unknown = "UNKNOWN" if text.removeprefix("ERR ").startswith("unknown command") else ""
+    return (by_class.get(type(error).__name__, ""), unknown, *text.split()[:1])

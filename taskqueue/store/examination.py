@@ -34,6 +34,7 @@ ENDING_KINDS: Final = (
     "taskqueue:due:skipped:*",
     "taskqueue:occurrence:*",
     "taskqueue:damaged:*",
+    "taskqueue:import:*",
     "taskqueue:claim:*",
     "taskqueue:done:*",
     "taskqueue:cancelled:*",

@@ -122,6 +122,11 @@ def user_of_key(key: str) -> str | None:
     return owner if 1 <= len(owner.encode()) <= MAX_USER_ID_BYTES else None
 
 
+def import_mark(file: str) -> str:
+    """STRING: how far an unfinished import of the file has come, `{line} {CRC-32}`."""
+    return f"taskqueue:import:{percent_encoded(file)}"
+
+
 def task_limit(task_id: str) -> str:
     """Spec: token bucket of the task."""
     return f"taskqueue:ratelimit:task:{task_id}"

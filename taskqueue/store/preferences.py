@@ -13,14 +13,11 @@ from itertools import islice
 from taskqueue.store import keys
 from taskqueue.store.connection import Argument, RedisStore
 from taskqueue.store.scripts import Scripts
-from taskqueue.store.users import CustomInterval, Switches, decoded_keys, scan_keys, text_of_key
+from taskqueue.store.users import MAX_SWITCHES, CustomInterval, Switches, decoded_keys, scan_keys, text_of_key
 
 #: keys of one call of the script, and the work it may do there: about 2 ms in which Redis does nothing else
 _KEYS_PER_CALL = 500
 _WORK_PER_CALL = 8000
-
-#: whoever has more switches than this has none
-MAX_SWITCHES = 5000
 
 #: no interval is as long as this; what stands behind it is not read
 MAX_INTERVAL_BYTES = 16 * 1024

@@ -7,13 +7,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 from taskqueue.core.instants import rfc3339
 from taskqueue.core.preference import UserPreference
 from taskqueue.errors import StoreError
 from taskqueue.store import keys
 from taskqueue.store.connection import RedisStore, checked
+
+#: whoever has more switches than this has none
+MAX_SWITCHES = 5000
 
 _SCAN_COUNT = 1000
 _SETTINGS_FIELDS = ("custom_interval", "parameters", "last_modified")
@@ -55,10 +58,16 @@ class StoredSettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredUser:
-    """All that stands about one user; `settings` by task id, without the tasks that have none."""
+    """All that stands about one user; `settings` by task id, without the tasks that have none.
+
+    `odd_values` are those of switches that are neither 1 nor 0, by task id. They are off.
+    """
 
     switches: Switches
     settings: Mapping[str, StoredSettings]
+    odd_values: Mapping[str, str] = field(default_factory=dict)
+    #: whether another type stands where the switches belong; it says nothing
+    no_hash: bool = False
 
 
 class UserStore:
@@ -71,10 +80,10 @@ class UserStore:
         """Yield the switches of all users who have any, in pieces and no order; a user may come twice."""
         async for piece in scan_keys(self._store, "MATCH", keys.user_tasks("*"), "TYPE", "hash"):
             owned = [(key, user) for key in piece if (user := keys.user_of_key(key)) is not None]
-            replies = await self._store.pipeline([("HGETALL", key) for key, _ in owned])
-            found = [
-                _switches(user, _unless_wrong_type(reply)) for (_, user), reply in zip(owned, replies, strict=True)
-            ]
+            sizes = await self._store.pipeline([("HLEN", key) for key, _ in owned])
+            read = [each for each, size in zip(owned, sizes, strict=True) if _may_be_read(_size(size))]
+            replies = await self._store.pipeline([("HGETALL", key) for key, _ in read])
+            found = [_switches(user, _unless_wrong_type(reply)) for (_, user), reply in zip(read, replies, strict=True)]
             if known := [one for one in found if one.exists]:
                 yield known
 
@@ -83,15 +92,23 @@ class UserStore:
 
         Raises StoreError when Redis refused to tell.
         """
-        (reply,) = await self._store.pipeline([("HGETALL", keys.user_tasks(user_id))])
-        switches = _switches(user_id, _unless_wrong_type(reply))
+        key = keys.user_tasks(user_id)
+        (answer,) = await self._store.pipeline([("HLEN", key)])
+        size, reply = _size(answer), None
+        if _may_be_read(size):
+            (answer,) = await self._store.pipeline([("HGETALL", key)])
+            reply = _unless_wrong_type(answer)
+        switches = replace(_switches(user_id, reply), unread=0 if _may_be_read(size) else size or 0)
         tasks = sorted(switches.on.union(switches.off, task_ids))
         replies = await self._store.pipeline(
             [("HMGET", keys.user_settings(user_id, task), *_SETTINGS_FIELDS) for task in tasks]
         )
         settings = {task: _stored_settings(reply) for task, reply in zip(tasks, replies, strict=True)}
         return StoredUser(
-            switches=switches, settings={task: one for task, one in settings.items() if one != StoredSettings()}
+            switches=switches,
+            settings={task: one for task, one in settings.items() if one != StoredSettings()},
+            odd_values=_odd_values(reply),
+            no_hash=size is None,
         )
 
     async def write(self, preferences: Iterable[UserPreference], last_modified: str) -> None:
@@ -141,6 +158,24 @@ def _switches(user_id: str, reply: object) -> Switches:
         off=frozenset(_texts(task for task, switch in fields if switch != b"1")),
         exists=bool(fields),
     )
+
+
+def _size(reply: object) -> int | None:
+    """Return how many fields the hash has; None for another type."""
+    found = _unless_wrong_type(reply)
+    return found if isinstance(found, int) else None
+
+
+def _may_be_read(size: int | None) -> bool:
+    return size is not None and size <= MAX_SWITCHES
+
+
+def _odd_values(reply: object) -> dict[str, str]:
+    return {
+        task.decode(errors="replace"): switch.decode(errors="replace")
+        for task, switch in _pairs(reply)
+        if switch not in (b"0", b"1")
+    }
 
 
 def _stored_settings(reply: object) -> StoredSettings:

@@ -106,6 +106,7 @@ _EVENT_LEVELS: Mapping[type[Event], int] = {
     scheduler_events.DueEntrySetBack: logging.WARNING,
     scheduler_events.OccurrenceSkipped: logging.WARNING,
     scheduler_events.PreferenceIgnored: logging.WARNING,
+    scheduler_events.PreferencesIgnored: logging.WARNING,
     scheduler_events.SlotListGone: logging.WARNING,
     scheduler_events.LimitIgnored: logging.WARNING,
     scheduler_events.WaitingJobsLost: logging.WARNING,

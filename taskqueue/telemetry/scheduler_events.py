@@ -87,7 +87,9 @@ class DueWorkRebuilt(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DueEntrySetBack(Event):
-    """A due entry stood more than one interval too late: the clock was ahead, or somebody else wrote it.
+    """A due entry stood more than one interval too late, or at no instant of its rule.
+
+    The clock was ahead, somebody else wrote it, or its time zone's clock now changes at another instant.
 
     `set_to` is None where its rule is never due again: the entry is gone.
     """
@@ -124,6 +126,13 @@ class PreferenceIgnored(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PreferencesIgnored(Event):
+    """More of them than are told one by one were ignored: `count` since the last time that this was told."""
+
+    count: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SlotListGone(Event):
     """A slot list expired or was deleted before it was released: `users` jobs of it will not run."""
 
@@ -144,7 +153,10 @@ class SlotEntryIgnored(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LaneClosed(Event):
-    """Whether jobs go around the delayed queue has changed: `reason` is `stuck` or `refused`."""
+    """Whether jobs go around the delayed queue has changed.
+
+    `reason`: it was `stuck`, or `refused` a job, or was `silent`, confirming none.
+    """
 
     closed: bool
     reason: str

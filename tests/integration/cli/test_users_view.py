@@ -16,6 +16,7 @@ import redis
 import yaml
 
 from taskqueue.core.task import Task
+from taskqueue.store.users import MAX_SWITCHES
 from tests.support.values import a_task
 
 Run = Callable[..., tuple[int, str, str]]
@@ -113,11 +114,37 @@ def test_a_user_of_whom_nothing_is_stored_gets_nothing(run_users: Run) -> None:
     assert {(task["gets"], task["rule"]) for task in shown["tasks"]} == {(False, "no_preferences")}
 
 
-def test_keys_of_another_type_say_nothing(store: redis.Redis, run_users: Run) -> None:
+def test_keys_of_another_type_say_nothing_and_that_is_told(store: redis.Redis, run_users: Run) -> None:
     store.set("taskqueue:users:ada:tasks", "1")
     store.set("taskqueue:users:ada:settings:news", "1")
 
     assert shown_tasks(run_users, "ada")["news"]["rule"] == "no_preferences"
+    assert "is no hash" in json.loads(run_users("show", "ada")[1])["problem"]
+
+
+def test_more_switches_than_the_scheduler_reads_count_for_nobody(store: redis.Redis, run_users: Run) -> None:
+    store.hset("taskqueue:users:ada:tasks", mapping={f"task-{number}": "1" for number in range(MAX_SWITCHES)})
+    store.hset("taskqueue:users:ada:tasks", "daily_report", "1")
+    store.hset("taskqueue:users:bob:tasks", "daily_report", "1")
+
+    code, out, _ = run_users("show", "ada")
+
+    shown = json.loads(out)
+    assert (code, shown["known"], [task["gets"] for task in shown["tasks"]]) == (0, False, [False] * 3)
+    assert shown["problem"] == "5001 switches; none of them counts until there are 5000 at most"
+    assert run_users("list") == (0, "bob\n", "")
+
+
+@pytest.mark.parametrize("value", ["true", " 1", "01", "1\n", "yes", "", "2"])
+def test_a_switch_that_is_neither_1_nor_0_is_off_and_told(store: redis.Redis, run_users: Run, value: str) -> None:
+    store.hset("taskqueue:users:ada:tasks", mapping={"news": value, "daily_report": "0"})
+
+    tasks = shown_tasks(run_users, "ada")
+
+    assert (tasks["news"]["gets"], tasks["news"]["rule"]) == (False, "own_switch")
+    assert tasks["news"]["problems"] == [f"switch: {value!r} is neither 1 nor 0, and counts as 0"]
+    assert tasks["daily_report"]["problems"] == []
+    assert json.loads(run_users("show", "ada")[1])["problem"] is None
 
 
 def test_a_terminal_gets_a_table_without_control_characters_of_the_data(store: redis.Redis) -> None:

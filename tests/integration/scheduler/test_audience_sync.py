@@ -1,8 +1,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import suppress
+from collections.abc import AsyncIterator, Callable
 from datetime import timedelta
 
 import pytest
@@ -15,12 +14,14 @@ from taskqueue.scheduler.audience import AudienceIndex
 from taskqueue.scheduler.audience_sync import AudienceSync, Changes
 from taskqueue.store.changes import user_changes
 from taskqueue.store.connection import RedisStore
-from taskqueue.store.preferences import MAX_SWITCHES, Preference, PreferenceStore
+from taskqueue.store.preferences import PreferenceStore
 from taskqueue.store.scripts import Scripts
+from taskqueue.store.users import MAX_SWITCHES
 from taskqueue.telemetry.events import LoopFailed
 from taskqueue.telemetry.scheduler_events import PreferenceIgnored
 from tests.support.inbox import eventually
 from tests.support.scheduling import EventLog, task_of, task_type
+from tests.support.slow_preferences import EndlessPreferenceStore, HeldPreferenceStore
 
 REPORT = task_of(task_type("report"))
 NEVER = timedelta(hours=10)
@@ -115,6 +116,47 @@ async def test_it_follows_switches_settings_and_deletions(redis: Redis, index: A
     await audience_is(index, "ann", "Zoë: ü")
     await redis.delete("taskqueue:users:ann:tasks")
     await audience_is(index, "Zoë: ü")
+
+
+@pytest.mark.parametrize(
+    "commands",
+    [
+        [["HINCRBY", "{new}", "report", "1"]],
+        [["RENAME", "{old}", "{new}"]],
+        [["COPY", "{old}", "{new}"], ["UNLINK", "{old}"]],
+        [["MULTI"], ["HSET", "{new}", "report", "1"], ["HDEL", "{old}", "report"], ["EXEC"]],
+        [["EVAL", "redis.call('HSET', KEYS[1], 'report', '1')", "1", "{new}"], ["PEXPIRE", "{old}", "50"]],
+        [["HSET", "{new}", "report", "1"], ["SET", "{old}", "no hash"]],
+    ],
+    ids=lambda commands: " ".join(command[0] for command in commands),
+)
+async def test_it_follows_however_others_write(
+    redis: Redis, index: AudienceIndex, start: Start, commands: list[list[str]]
+) -> None:
+    await enable(redis, "old")
+    await ready(start())
+    keys = {"old": "taskqueue:users:old:tasks", "new": "taskqueue:users:new:tasks"}
+
+    async with redis.pipeline(transaction=False) as pipeline:
+        for command in commands:
+            pipeline.execute_command(*(word.format(**keys) if word.startswith("{") else word for word in command))
+        await pipeline.execute()
+
+    await audience_is(index, *({"old", "new"} if commands[0][0] == "HINCRBY" else {"new"}))
+
+
+async def test_it_follows_a_key_that_is_restored(redis: Redis, index: AudienceIndex, start: Start) -> None:
+    await enable(redis, "ann")
+    await ready(start())
+
+    dumped = await redis.eval(
+        "return redis.call('RESTORE', KEYS[2], 0, redis.call('DUMP', KEYS[1]))",
+        2,
+        *(f"taskqueue:users:{user}:tasks" for user in ("ann", "bob")),
+    )
+
+    assert dumped == "OK"
+    await audience_is(index, "ann", "bob")
 
 
 async def test_an_interval_that_is_none_is_told_with_its_user(redis: Redis, start: Start, events: EventLog) -> None:
@@ -217,6 +259,66 @@ async def test_a_reload_is_no_slower_for_the_keys_of_others_in_between(
     await audience_is(index, *(f"user-{number}" for number in range(80)))
 
 
+async def test_a_reload_keeps_its_time_when_the_audience_has_grown_since_the_one_before(
+    redis: Redis, index: AudienceIndex, start: Start
+) -> None:
+    heard = asyncio.Queue[list[str]]()
+
+    async def changes() -> AsyncIterator[list[str] | None]:
+        yield []
+        while True:
+            yield await heard.get()
+
+    await enable(redis, "ann")
+    await ready(start(changes=changes, reload_interval=timedelta(seconds=1)))
+    crowd = [f"user-{number}" for number in range(600)]
+    await enable(redis, *crowd)
+    await heard.put([f"taskqueue:users:{user}:tasks" for user in crowd])
+    await audience_is(index, "ann", *crowd)
+
+    await redis.delete("taskqueue:users:ann:tasks")  # unheard
+
+    await audience_is(index, *crowd)
+
+
+async def test_a_change_counts_while_everything_is_read_again_after_a_flush(
+    redis: Redis,
+    redis_server: RedisService,
+    redis_db: int,
+    store: RedisStore,
+    scripts: Scripts,
+    index: AudienceIndex,
+    start: Start,
+) -> None:
+    endless = EndlessPreferenceStore(store, scripts)
+    await enable(redis, "ann")
+    await ready(start(preferences=endless))
+    await flush_a_database_that_is_empty(redis_server, but=redis_db)
+    async with asyncio.timeout(10):
+        await endless.scanning.wait()
+
+    await enable(redis, "bob")
+
+    await audience_is(index, "ann", "bob")
+
+
+async def test_its_health_says_how_long_ago_everything_was_read(
+    redis: Redis, start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await enable(redis, "ann")
+    sync = start()
+    before = sync.health()
+    await ready(sync)
+    now = asyncio.get_running_loop().time()
+    monkeypatch.setattr(asyncio.get_running_loop(), "time", lambda: now + 90)
+
+    after = sync.health()
+
+    monkeypatch.undo()
+    assert before == {"users": 0, "complete": False, "age": None}
+    assert after in ({"users": 1, "complete": True, "age": age} for age in (89, 90))
+
+
 async def test_an_answer_from_before_a_change_never_wins(
     redis: Redis, store: RedisStore, scripts: Scripts, index: AudienceIndex, start: Start
 ) -> None:
@@ -232,57 +334,6 @@ async def test_an_answer_from_before_a_change_never_wins(
 
     await audience_is(index)
     assert not overtaken
-
-
-class HeldPreferenceStore(PreferenceStore):
-    """Keeps an answer of Redis back when it is told to, as a slow network would."""
-
-    def __init__(self, store: RedisStore, scripts: Scripts) -> None:
-        super().__init__(store, scripts)
-        self._holding = False
-        self._going = asyncio.Event()
-        self._kept = asyncio.Event()
-        self._passed = asyncio.Event()
-
-    def hold(self) -> None:
-        """Keep the next answer back; those after it pass."""
-        self._holding = True
-        for event in (self._going, self._kept, self._passed):
-            event.clear()
-
-    def go_on(self) -> None:
-        """Hand out what was kept back."""
-        self._going.set()
-
-    async def has_read(self) -> None:
-        """Wait until an answer is kept back."""
-        async with asyncio.timeout(10):
-            await self._kept.wait()
-
-    async def was_overtaken(self, within: float) -> bool:
-        """Return whether another answer passes the one that is kept back."""
-        with suppress(TimeoutError):
-            async with asyncio.timeout(within):
-                await self._passed.wait()
-        return self._passed.is_set()
-
-    async def read(self, user_keys: Sequence[str]) -> list[Preference]:
-        found = await super().read(user_keys)
-        await self._keep()
-        return found
-
-    async def read_next(self, cursor: str) -> tuple[str, list[Preference]]:
-        found = await super().read_next(cursor)
-        await self._keep()
-        return found
-
-    async def _keep(self) -> None:
-        if self._holding:
-            self._holding = False
-            self._kept.set()
-            await self._going.wait()
-        else:
-            self._passed.set()
 
 
 async def flush_a_database_that_is_empty(server: RedisService, *, but: int) -> None:

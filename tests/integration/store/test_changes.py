@@ -7,7 +7,7 @@ from contextlib import aclosing
 import pytest
 
 from taskqueue.config.sections import RedisSettings
-from taskqueue.errors import StoreUnavailableError
+from taskqueue.errors import StoreError, StoreUnavailableError
 from taskqueue.store import keys
 from taskqueue.store.changes import user_changes
 from taskqueue.store.connection import RedisStore
@@ -106,6 +106,27 @@ async def test_a_killed_connection_ends_the_news_with_an_error(own_store: RedisS
         await own_store.command("CLIENT", "KILL", "TYPE", "pubsub")
         with pytest.raises(StoreUnavailableError):
             await within_5_s(changes)
+
+
+async def test_the_news_of_a_primary_that_was_demoted_end_with_an_error(own_redis: OwnRedis) -> None:
+    # Nobody closes the connection then, and a replica whose primary is away tells of no change.
+    addresses = [own_redis.start()[1] for _ in range(2)]
+    settings = RedisSettings(addresses=tuple(addresses))
+    store, other = (RedisStore(settings, client_name="taskqueue-test") for _ in range(2))
+    async with aclosing(user_changes(store)) as changes:
+        assert await within_5_s(changes) == []
+        await store.command("SET", "a", "b")
+        await other.command("REPLICAOF", "127.0.0.1", addresses[1].rpartition(":")[2])
+        with pytest.raises(StoreError):
+            await store.command("SET", "a", "b")  # as the scheduler does every second, to know
+        with pytest.raises(StoreUnavailableError):
+            await within_5_s(changes)
+    async with aclosing(user_changes(store)) as changes:
+        assert await within_5_s(changes) == []
+        await store.command("HSET", keys.user_tasks("u"), "t", "1")
+        assert await within_5_s(changes) == [keys.user_tasks("u")]
+    await store.close()
+    await other.close()
 
 
 async def test_a_silent_connection_ends_the_news_with_an_error(redis_settings: RedisSettings) -> None:

@@ -13,13 +13,12 @@ from taskqueue.store.preferences import (
     FIRST,
     LAST,
     MAX_INTERVAL_BYTES,
-    MAX_SWITCHES,
     Preference,
     PreferenceStore,
     pieces,
 )
 from taskqueue.store.scripts import Scripts
-from taskqueue.store.users import CustomInterval, Switches
+from taskqueue.store.users import MAX_SWITCHES, CustomInterval, Switches
 
 STRANGE = ["a:b", "{x}:settings:y", "*", "line\nfeed", "日本 🦊", "\N{REPLACEMENT CHARACTER}", "settings", "x:tasks"]
 
