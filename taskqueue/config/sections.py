@@ -36,6 +36,8 @@ from taskqueue.errors import InvalidValueError
 _T = TypeVar("_T")
 
 _HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,252})|\[[0-9A-Fa-f:.]{2,45}\]", re.ASCII)
+#: an IP address, one of IPv6 with its zone, or a name
+_LISTENING_HOST = re.compile(r"[A-Za-z0-9._:%-]+", re.ASCII)
 _INSTANCE = re.compile(r"[A-Za-z0-9._:-]{1,128}", re.ASCII)
 
 
@@ -55,6 +57,12 @@ def _check_amqp_url(url: SecretStr) -> SecretStr:
     if not usable:
         raise InvalidValueError("not an AMQP URL; use amqp:// or amqps://user:password@host:port/vhost")
     return url
+
+
+def _check_listening_host(host: str) -> str:
+    if not _LISTENING_HOST.fullmatch(host):
+        raise InvalidValueError("not a host to listen on; use an address or a name, as in 0.0.0.0, ::1 or localhost")
+    return host
 
 
 def _check_instance(instance: str) -> str:
@@ -127,6 +135,7 @@ _List = Field(strict=False)
 _NotEmpty = Field(strict=False, json_schema_extra={"minItems": 1})
 _AddressRule = Annotated[str, AfterValidator(_check_rule)]
 _PortRange = Annotated[int | str, BeforeValidator(_only_port_range)]
+_ListeningHost = Annotated[str, Field(min_length=1, max_length=255), AfterValidator(_check_listening_host)]
 InstanceId = Annotated[str, AfterValidator(_check_instance)]
 _FilePath = Annotated[Path, BeforeValidator(_only_text_path), WithJsonSchema({"type": "string", "minLength": 1})]
 _Port = Annotated[int, Field(ge=0, le=65535)]
@@ -283,7 +292,7 @@ class SchedulerServerSettings(Section):
     """Where /health and /metrics are served."""
 
     # Probes and scrapers come from other hosts; only health, metrics and the spec's internal API are behind it.
-    host: Annotated[str, Field(min_length=1, max_length=255)] = "0.0.0.0"  # noqa: S104 - containers are probed from outside
+    host: _ListeningHost = "0.0.0.0"  # noqa: S104 - containers are probed from outside
     """Address to listen on."""
     port: _Port = 8080
     """0 takes a free one."""

@@ -12,21 +12,24 @@ from datetime import timedelta
 from hashlib import sha256
 from pathlib import Path
 
-from taskqueue.config.catalog import Catalog, catalog_of_tasks, load_catalog, parse_catalog
+from taskqueue.config.catalog import Catalog, catalog_of_tasks, parse_catalog
 from taskqueue.core.catalog_change import mass_delete
 from taskqueue.core.task import Task
 from taskqueue.errors import ConfigError
+from taskqueue.scheduler.file_look import Signature, look_again, look_at
 from taskqueue.store.catalog import StandingCatalog
 from taskqueue.telemetry.events import CatalogReloaded, Emit
 from taskqueue.telemetry.scheduler_events import CatalogSucceeded, TasksPaused
 
-_Signature = tuple[int, int, int]
+#: of a file with thousands of mistakes so many are told; /health and the log are no place for more
+_MOST_PROBLEMS = 20
 
 
 class CatalogWatch:
     """The task definitions in force. Raises ConfigError when there is no valid file to begin with.
 
-    A changed file counts once two reads, one poll apart, give the same bytes: a half-written one is not looked at.
+    A changed file counts once two reads, one poll apart, give the same bytes: a half-written one is not looked at. Nor
+    is one told that is away for a moment only, while an editor swaps it.
     One that drops more than half of the tasks is refused unless `allow_mass_delete`, and so is one that drops more than
     half of those that the leader before had (`succeed`). What was refused that way counts after all once a leader has
     put it in force: it was meant.
@@ -39,9 +42,15 @@ class CatalogWatch:
         self._poll_s = poll_interval.total_seconds()
         self._allow_mass_delete = allow_mass_delete
         self._emit = emit
-        self._signature = _signature(path) if path.exists() else None
-        self._seen_digest: str | None = None
-        self._catalog = self._in_force = load_catalog(path)
+        look = look_at(path)
+        #: that of the file which was judged last; None: whatever stands there is looked at anew
+        self._signature: Signature | None = look.signature
+        #: what the look before found that is to be confirmed: a digest, or why there was none
+        self._seen: str | None = None
+        self._catalog = self._in_force = parse_catalog(look.content, str(path))
+        #: the last definitions of removed tasks, of which jobs may still be on their way
+        self._departed: Mapping[str, Task] = {}
+        self._definitions: Mapping[str, Task] = self._in_force.tasks
         #: task types that are paused, whether there are any of that id or not
         self._all_paused: frozenset[str] = frozenset()
         #: those of them that the file would let run
@@ -59,6 +68,11 @@ class CatalogWatch:
         return self._in_force.tasks
 
     @property
+    def definitions(self) -> Mapping[str, Task]:
+        """Those, and the last ones of removed tasks: what jobs on their way go by. Another object when any changes."""
+        return self._definitions
+
+    @property
     def revision(self) -> str:
         """What the definitions in force are known by."""
         return self._in_force.revision
@@ -71,30 +85,31 @@ class CatalogWatch:
 
     async def poll(self) -> None:
         """Look at the file once."""
+        known = self._signature if self._seen is None else None
         try:
-            signature = _signature(self._path)
-            if signature == self._signature and self._seen_digest is None:
-                return
-            content = self._path.read_bytes()
-        except OSError as error:
+            # A file system that does not answer must not hold up the lease and the release.
+            look = await asyncio.to_thread(look_again, self._path, known)
+        except ConfigError as error:
             # Once it can be read again it is looked at anew, even if it is the very same file.
-            self._signature = self._seen_digest = None
-            self._refuse(f"{self._path.name}: {error.strerror}; the last good version stays in force")
+            self._signature = None
+            if self._is_confirmed(str(error)):
+                self._refuse(f"{error}; the last good version stays in force")
             return
-        digest = sha256(content).hexdigest()
-        if digest != self._seen_digest:
-            self._seen_digest = digest  # changed since the last look: look again before believing it
-            return
-        self._seen_digest = None
-        self._signature = signature
-        await self._take_over(content)
+        if look is not None and self._is_confirmed(sha256(look.content).hexdigest()):
+            self._seen, self._signature = None, look.signature
+            await self._take_over(look.content)
+
+    def _is_confirmed(self, seen: str) -> bool:
+        """Return whether the look before has seen the same; what it was is remembered for the next one."""
+        before, self._seen = self._seen, seen
+        return before == seen
 
     async def _take_over(self, content: bytes) -> None:
         try:
             # Thousands of tasks take seconds to check: the lease and the release go on meanwhile.
             catalog = await asyncio.to_thread(parse_catalog, content, self._path.name)
         except ConfigError as error:
-            self._refuse(str(error))
+            self._refuse(_in_brief(error))
             return
         refusal = self._mass_delete(self._catalog.tasks.keys(), catalog)
         if refusal is None:
@@ -106,6 +121,7 @@ class CatalogWatch:
     def _put_in_force(self, catalog: Catalog) -> None:
         removed = tuple(sorted(self._catalog.tasks.keys() - catalog.tasks.keys()))
         known = catalog.revision == self._catalog.revision and self.error is None
+        self._departed = {**self._departed, **{task_id: self._catalog.tasks[task_id] for task_id in removed}}
         self._catalog, self.error, self._too_short = catalog, None, None
         self._combine()
         if not known:
@@ -127,6 +143,8 @@ class CatalogWatch:
         self.paused = frozenset(task_id for task_id in self._all_paused & tasks.keys() if tasks[task_id].enabled)
         off = {task_id: replace(tasks[task_id], enabled=False) for task_id in self.paused}
         self._in_force = catalog_of_tasks({**tasks, **off}) if off else self._catalog
+        self._departed = {task_id: task for task_id, task in self._departed.items() if task_id not in tasks}
+        self._definitions = {**self._departed, **self._in_force.tasks}
 
     def succeed(self, before: StandingCatalog) -> None:
         """Compare with what the leader before put in force, and tell what differs.
@@ -137,6 +155,8 @@ class CatalogWatch:
         """
         known = before.tasks.keys() | before.unreadable
         self._follow_mass_delete(known)
+        self._departed = {**self._departed, **before.tasks, **before.removed}
+        self._combine()
         present = self.tasks
         removed = tuple(sorted(known - present.keys()))
         changed = sum(present.get(task_id, task) != task for task_id, task in before.tasks.items())
@@ -200,6 +220,6 @@ class CatalogWatch:
         )
 
 
-def _signature(path: Path) -> _Signature:
-    status = path.stat()
-    return status.st_ino, status.st_mtime_ns, status.st_size
+def _in_brief(error: ConfigError) -> str:
+    told, more = error.problems[:_MOST_PROBLEMS], len(error.problems) - _MOST_PROBLEMS
+    return "\n".join(told) + (f"\nand {more:,} more; taskqueue config validate shows them all" if more > 0 else "")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 
 from taskqueue.config.catalog import task_from_json, task_to_json
@@ -24,7 +24,7 @@ _DRAINED = '{"removed":true,'
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StandingCatalog:
-    """The definitions that the last leader put in force; without those of removed tasks.
+    """The definitions that the last leader put in force, and those of tasks `removed` before, whose jobs may still go.
 
     `unreadable` are the ids of those that a newer scheduler may have written: JSON objects that this one cannot read;
     `written_by` is the leader's name, empty where it is not known.
@@ -33,6 +33,7 @@ class StandingCatalog:
     tasks: Mapping[str, Task]
     unreadable: frozenset[str] = frozenset()
     written_by: str = ""
+    removed: Mapping[str, Task] = field(default_factory=dict)
 
 
 class CatalogStore:
@@ -83,6 +84,7 @@ class CatalogStore:
             tasks={task_id: task for task_id, task in tasks.items() if task_id not in removed},
             unreadable=frozenset(unreadable - removed),
             written_by="" if writer is None else writer.decode(errors="replace"),
+            removed={task_id: task for task_id, task in tasks.items() if task_id in removed},
         )
 
     async def read(self) -> dict[str, Task]:

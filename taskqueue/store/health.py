@@ -1,12 +1,13 @@
-"""Whether Redis answers and takes writes, asked every second, told once per change."""
+"""Whether Redis answers, takes writes and runs scripts, asked every second, told once per change."""
 
 from __future__ import annotations
 
 import asyncio
+import hashlib
 from collections.abc import Awaitable, Callable
 from typing import NoReturn
 
-from taskqueue.errors import StoreError, StoreUnavailableError
+from taskqueue.errors import StoreError, StoreUnavailableError, UnknownScriptError
 from taskqueue.store import keys
 from taskqueue.store.clock import ServerClock
 from taskqueue.store.connection import RedisStore
@@ -21,9 +22,15 @@ _CLOCKS_DIFFER_S = 5.0
 #: a Redis out of memory or one that cannot write its file. Such a one still answers PING.
 _WRITE_NOTHING = ("SETRANGE", keys.PROBE, 0, "")
 
+#: A script that does nothing, by its text and by its digest, as all scripts are sent. A Redis that refuses either, for
+#: want of a right or because the command was renamed, can do nothing for us, whatever else it answers.
+_DO_NOTHING = "return 1"
+_BY_TEXT = ("EVAL", _DO_NOTHING, 0)
+_BY_DIGEST = ("EVALSHA", hashlib.sha1(_DO_NOTHING.encode(), usedforsecurity=False).hexdigest(), 0)
+
 
 class StoreHealth:
-    """`reachable` says whether the last question got its answer, and Redis would have taken a write."""
+    """`reachable` says whether the last question got its answer, and Redis would have taken a write and a script."""
 
     def __init__(self, store: RedisStore, emit: Emit) -> None:
         self._store = store
@@ -40,6 +47,7 @@ class StoreHealth:
         while True:
             try:
                 await self._store.command(*_WRITE_NOTHING)
+                await self._run_nothing()
                 await self.clock.sync()
             except StoreError as error:
                 self._unreachable(str(error), clock())
@@ -51,7 +59,7 @@ class StoreHealth:
     def outlasting(self, body: Callable[[], Awaitable[None]]) -> Callable[[], Awaitable[None]]:
         """Return a loop that begins `body` again after each outage, which is told here once, not there at each try.
 
-        An outage is also that Redis refuses writes; any other refusal comes out of the loop.
+        An outage is also that Redis refuses writes or scripts; any other refusal comes out of the loop.
         """
 
         async def loop() -> NoReturn:
@@ -66,6 +74,12 @@ class StoreHealth:
                 await asyncio.sleep(_ASK_EVERY_S)
 
         return loop
+
+    async def _run_nothing(self) -> None:
+        try:
+            await self._store.ask(_BY_DIGEST)
+        except UnknownScriptError:
+            await self._store.ask(_BY_TEXT)
 
     def _unreachable(self, error: str, now: float) -> None:
         self.reachable = False

@@ -105,6 +105,14 @@ async def _replicas_again(system: System) -> None:
     await system.redis.config_set("min-replicas-to-write", 0)
 
 
+async def _no_scripts(system: System) -> None:
+    await system.redis.execute_command("ACL", "SETUSER", "default", "-eval", "-evalsha")
+
+
+async def _scripts_again(system: System) -> None:
+    await system.redis.execute_command("ACL", "SETUSER", "default", "+@all")
+
+
 Act = Callable[[System], Awaitable[None]]
 
 #: what is done, how it is undone, and what of it the log says
@@ -112,11 +120,12 @@ OUTAGES: dict[str, tuple[Act, Act, str]] = {
     "out of memory": (_no_memory, _enough_memory, "maxmemory"),
     "read-only": (_replica, _primary, "replica"),
     "too few replicas": (_too_few_replicas, _replicas_again, "NOREPLICAS"),
+    "without scripts": (_no_scripts, _scripts_again, "docs/redis.md"),
 }
 
 
 @pytest.mark.parametrize("name", OUTAGES)
-async def test_a_redis_that_takes_no_writes_delays_and_loses_nothing(
+async def test_a_redis_that_takes_no_writes_or_scripts_delays_and_loses_nothing(
     own_system: System, running: tuple[Process, Process], name: str
 ) -> None:
     (begin, end, word), (scheduler, worker) = OUTAGES[name], running

@@ -48,7 +48,8 @@ def worker(running: tuple[Process, Process]) -> Process:
 def _write(system: System, **fields: object) -> None:
     """Write tasks.yaml; `fields` are those of the task that is planned."""
     planned = system.task("planned", PATH, **fields)
-    system.write_tasks(planned, system.task("triggered", PATH), system.task("alike", PATH))
+    others = [system.task(task, PATH) for task in ("own", "triggered", "alike")]
+    system.write_tasks(planned, *others)
 
 
 def _user_of(call: Call) -> str:
@@ -76,24 +77,31 @@ async def _all_calls(system: System, worker: Process, task_id: str, count: int) 
     return system.calls(task=task_id)
 
 
-async def test_users_with_any_id_are_called_once_each_by_an_occurrence(
+async def test_users_with_any_id_are_called_once_each_by_occurrences_of_all_and_of_their_own(
     shared_system: System, scheduler: Process, worker: Process
 ) -> None:
+    at = (datetime.now(UTC) + timedelta(seconds=8)).replace(microsecond=0)
+    interval = {"type": "daily", "at_time": at.strftime("%H:%M:%S")}
     for user in (*(each.encode() for each in HOSTILE_IDS), *IMPOSSIBLE_IDS):
-        await shared_system.redis.hset(b"taskqueue:users:" + user + b":tasks", "planned", "1")
+        await shared_system.redis.hset(b"taskqueue:users:" + user + b":tasks", mapping={"planned": "1", "own": "1"})
+        settings = b"taskqueue:users:" + user + b":settings:own"
+        await shared_system.redis.hset(settings, "custom_interval", json.dumps(interval))
 
     async def indexed() -> bool:
         status = (await scheduler.http.get("/schedule/status/planned")).json()
         return bool(status["enabled_users"] == len(HOSTILE_IDS))
 
     await eventually(indexed)
-    at = (datetime.now(UTC) + timedelta(seconds=4)).replace(microsecond=0)
-    interval = {"type": "daily", "at_time": at.strftime("%H:%M:%S")}
     _write(shared_system, interval=interval, distribution_window="2s")
-    await scheduler.wait_for("occurrence_planned", task="planned", users=len(HOSTILE_IDS))
-    calls = await _all_calls(shared_system, worker, "planned", len(HOSTILE_IDS))
+    for task in ("planned", "own"):
+        await scheduler.wait_for("occurrence_planned", task=task, users=len(HOSTILE_IDS))
+    await _all_calls(shared_system, worker, "own", len(HOSTILE_IDS))
+    await _all_calls(shared_system, worker, "planned", len(HOSTILE_IDS))
 
-    assert Counter(map(_user_of, calls)) == Counter(HOSTILE_IDS)
+    for task in ("planned", "own"):
+        calls = shared_system.calls(task=task)
+        assert Counter(map(_user_of, calls)) == Counter(HOSTILE_IDS)
+        assert min(call.at for call in calls) >= at.timestamp() - 0.05
     assert shared_system.failed.messages == []
     assert scheduler.events("loop_failed") == []
 

@@ -121,7 +121,7 @@ async def test_the_next_leader_reads_what_is_in_force_and_who_wrote_it(
     await store.command("HSET", keys.CATALOG, "newer", "{}")
     written_by = token.rpartition(":")[0]
     assert await catalog.standing() == StandingCatalog(
-        tasks=by_id(REPORT), unreadable=frozenset({"newer"}), written_by=written_by
+        tasks=by_id(REPORT), unreadable=frozenset({"newer"}), written_by=written_by, removed=by_id(SYNC)
     )
 
 

@@ -9,6 +9,9 @@ from taskqueue.config.sections import RedisSettings
 from taskqueue.store.connection import RedisStore
 from taskqueue.store.health import StoreHealth
 from taskqueue.telemetry.events import ConnectionLost, ConnectionRestored, Event
+from tests.support.own_redis import OwnRedis
+
+_RIGHTS = ("--user", "default", "on", "nopass", "~*", "&*", "+@all")
 
 
 @pytest.fixture
@@ -39,6 +42,41 @@ async def test_a_loop_that_needs_redis_begins_again_and_the_outage_is_told_once(
     await asyncio.wait(loops)
 
     assert [type(event) for event in events] == [ConnectionLost]
+    assert not health.reachable
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--rename-command", "EVALSHA", ""], "'EVALSHA'; this Redis has that command renamed or switched off"),
+        (["--rename-command", "EVAL", "eval-of-ours"], "'EVAL'; this Redis has that command renamed or switched off"),
+        ([*_RIGHTS, "-evalsha"], "the Redis user lacks a right"),
+        ([*_RIGHTS, "-eval"], "the Redis user lacks a right"),
+    ],
+)
+async def test_a_redis_that_runs_no_scripts_is_no_redis_for_us(
+    own_redis: OwnRedis, options: list[str], said: str
+) -> None:
+    _, address = own_redis.start(*options)
+    store = RedisStore(RedisSettings(addresses=(address,)), client_name="test")
+    events: list[Event] = []
+    told = asyncio.Event()
+
+    def emit(event: Event) -> None:
+        events.append(event)
+        told.set()
+
+    health = StoreHealth(store, emit)
+    running = asyncio.create_task(health.run())
+    async with asyncio.timeout(10):
+        await told.wait()
+    running.cancel()
+    await asyncio.wait([running])
+    await store.close()
+
+    (event,) = events
+    assert isinstance(event, ConnectionLost)
+    assert said in event.error
     assert not health.reachable
 
 

@@ -20,28 +20,7 @@ from taskqueue.config.models import (
     WeeklyEntry,
 )
 from taskqueue.errors import ConfigError
-
-#: what may be written by mistake, whatever is wanted there
-VALUES = {
-    "null": "null",
-    "a mapping": "{a: 1}",
-    "an empty mapping": "{}",
-    "a list": "[1]",
-    "an empty list": "[]",
-    "true": "true",
-    "a fraction": "1.5",
-    "zero": "0",
-    "a negative number": "-1",
-    "a huge number": "1" + "0" * 17,
-    "a number of 400 digits": "9" * 400,
-    "not a number": ".nan",
-    "infinity": "-.inf",
-    "an empty text": '""',
-    "a blank text": '" "',
-    "a long text": "x" * 3000,
-    "a control character": r'"a\ab"',
-    "two lines": r'"a\nb"',
-}
+from tests.support.wrong_values import VALUES
 
 #: what is right all the same: by field name, those of VALUES that it takes
 _TEXTS = {"an empty text", "a blank text"}

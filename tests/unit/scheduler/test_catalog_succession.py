@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from taskqueue.scheduler.catalog_watch import CatalogWatch
@@ -159,3 +161,29 @@ def test_with_nothing_readable_before_it_the_file_counts(watch: CatalogWatch) ->
     watch.succeed(standing(unreadable=("x", "y")))
 
     assert (sorted(watch.tasks), watch.error) == (["a", "b", "c"], None)
+
+
+async def test_the_definitions_of_removed_tasks_stay_for_their_jobs(watch: CatalogWatch, file: TasksFile) -> None:
+    before = watch.tasks["c"]
+    file.write(task_type("a"), task_type("b"))
+    await polled(watch)
+
+    assert (list(watch.tasks), watch.definitions.keys(), watch.definitions["c"]) == (["a", "b"], {*"abc"}, before)
+
+
+async def test_a_task_that_comes_back_goes_by_its_new_definition(watch: CatalogWatch, file: TasksFile) -> None:
+    file.write(task_type("a"), task_type("b"))
+    await polled(watch)
+    file.write(task_type("a"), task_type("b"), task_type("c", priority="high"))
+    await polled(watch)
+
+    assert watch.definitions == watch.tasks
+
+
+def test_a_new_leader_knows_the_tasks_that_are_gone_by_the_file_and_those_that_went_before(
+    watch: CatalogWatch,
+) -> None:
+    (gone, went) = (replace(watch.tasks["a"], id=name) for name in ("gone", "went"))
+    watch.succeed(StandingCatalog(tasks={**watch.tasks, "gone": gone}, removed={"went": went}))
+
+    assert watch.definitions == {**watch.tasks, "gone": gone, "went": went}

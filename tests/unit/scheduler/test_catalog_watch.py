@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import os
 from pathlib import Path
 
@@ -29,6 +30,21 @@ def test_it_does_not_begin_with_an_invalid_file(file: TasksFile, events: EventLo
 
     with pytest.raises(ConfigError, match=r"tasks\.yaml"):
         file.watch(events)
+
+
+def test_it_does_not_begin_with_a_pipe_nor_wait_for_its_writer(tmp_path: Path, events: EventLog) -> None:
+    os.mkfifo(tmp_path / "tasks.yaml")
+
+    with pytest.raises(ConfigError, match=r"tasks\.yaml: not a regular file"):
+        TasksFile(tmp_path / "tasks.yaml").watch(events)
+
+
+@pytest.mark.parametrize("name", ["x" * 300, "a\0b", "tasks.yaml/tasks.yaml"])
+def test_it_does_not_begin_with_a_path_that_cannot_be(tmp_path: Path, events: EventLog, name: str) -> None:
+    TasksFile(tmp_path / "tasks.yaml").write(task_type("a"))
+
+    with pytest.raises(ConfigError, match=r"cannot be read: .*; check the path"):
+        TasksFile(tmp_path / name).watch(events)
 
 
 async def test_an_unchanged_file_is_no_news(watch: CatalogWatch, events: EventLog) -> None:
@@ -70,6 +86,29 @@ async def test_a_replacement_of_the_same_size_and_time_is_noticed(watch: Catalog
     await polled(watch)
 
     assert list(watch.tasks) == ["a", "b", "d"]
+
+
+async def test_a_copy_over_it_that_keeps_size_and_time_is_noticed(watch: CatalogWatch, file: TasksFile) -> None:
+    before = file.path.stat()
+    file.write(task_type("a"), task_type("b"), task_type("d"))
+    os.utime(file.path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    after = file.path.stat()
+    assert (after.st_ino, after.st_size, after.st_mtime_ns) == (before.st_ino, before.st_size, before.st_mtime_ns)
+
+    await polled(watch)
+
+    assert list(watch.tasks) == ["a", "b", "d"]
+
+
+@pytest.mark.parametrize("seconds", [-3600, 3600])
+async def test_a_file_from_another_time_is_taken_over(watch: CatalogWatch, file: TasksFile, seconds: int) -> None:
+    then = file.path.stat().st_mtime + seconds
+    file.write(*(task_type(name) for name in "abcd"))
+    os.utime(file.path, (then, then))
+
+    await polled(watch)
+
+    assert list(watch.tasks) == ["a", "b", "c", "d"]
 
 
 async def test_a_config_map_that_swaps_its_symlink_is_taken_over(tmp_path: Path, events: EventLog) -> None:
@@ -167,7 +206,25 @@ async def test_a_deleted_file_leaves_the_last_good_version_in_force(
     await polled(watch, 4)
 
     assert list(watch.tasks) == ["a", "b", "c"]
-    assert errors(events) == ["tasks.yaml: No such file or directory; the last good version stays in force"]
+    (error,) = errors(events)
+    assert str(error) == (
+        f"{file.path}: cannot be read: No such file or directory; check the path and its permissions; "
+        "the last good version stays in force"
+    )
+
+
+async def test_a_file_that_is_gone_for_one_look_is_not_told(
+    watch: CatalogWatch, file: TasksFile, events: EventLog
+) -> None:
+    # As vim saves where it keeps a backup: the old file goes out of the way before the new one is written.
+    backup = file.path.rename(file.path.with_name("tasks.yaml~"))
+    await polled(watch, 1)
+    file.write(*(task_type(name) for name in "abcd"))
+    backup.unlink()
+
+    await polled(watch)
+
+    assert (list(watch.tasks), errors(events)) == (["a", "b", "c", "d"], [])
 
 
 async def test_the_very_same_file_come_back_clears_the_error(watch: CatalogWatch, file: TasksFile) -> None:
@@ -193,6 +250,54 @@ async def test_a_file_that_cannot_be_read_leaves_the_last_good_version_in_force(
     await polled(watch)
 
     assert (watch.error, len(watch.tasks)) == (None, 4)
+
+
+@pytest.mark.parametrize("kind", ["a pipe", "a device", "a directory"])
+async def test_what_is_no_regular_file_is_told_and_not_waited_for(
+    watch: CatalogWatch, file: TasksFile, events: EventLog, kind: str
+) -> None:
+    file.path.unlink()
+    match kind:
+        case "a pipe":
+            os.mkfifo(file.path)
+        case "a device":
+            file.path.symlink_to("/dev/zero")
+        case _:
+            file.path.mkdir()
+
+    async with asyncio.timeout(10):
+        await polled(watch, 4)
+
+    (error,) = errors(events)
+    assert list(watch.tasks) == ["a", "b", "c"]
+    assert "not a regular file" in str(error)
+
+
+async def test_of_a_file_without_end_no_more_is_read_than_may_be(
+    watch: CatalogWatch, file: TasksFile, events: EventLog
+) -> None:
+    with file.path.open("r+b") as huge:
+        huge.truncate(1 << 40)
+
+    async with asyncio.timeout(10):
+        await polled(watch, 4)
+
+    (error,) = errors(events)
+    assert list(watch.tasks) == ["a", "b", "c"]
+    assert "larger than" in str(error)
+
+
+async def test_of_thousands_of_mistakes_the_first_are_told(
+    watch: CatalogWatch, file: TasksFile, events: EventLog
+) -> None:
+    file.path.write_text("tasks:\n" + "  - {}\n" * 2000, encoding="utf-8")
+
+    await polled(watch)
+
+    (error,) = errors(events)
+    lines = str(error).splitlines()
+    assert lines[0].startswith("tasks.yaml:2:")
+    assert (len(lines), lines[-1]) == (21, "and 5,980 more; taskqueue config validate shows them all")
 
 
 async def test_a_new_order_or_comment_is_no_news(watch: CatalogWatch, file: TasksFile, events: EventLog) -> None:
