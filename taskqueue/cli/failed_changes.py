@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -20,8 +21,8 @@ from taskqueue.cli.failed_backup import Backup
 from taskqueue.cli.failed_filters import Filters
 from taskqueue.cli.failed_queue import failed_queue, look_through
 from taskqueue.cli.failed_tally import SETTLED, Tally
-from taskqueue.cli.failed_view import print_groups
-from taskqueue.cli.output import Answer, print_answer
+from taskqueue.cli.failed_view import groups_as_dict, print_groups
+from taskqueue.cli.output import Answer, OutputFormat, print_answer
 from taskqueue.config.duration import format_duration, parse_duration
 from taskqueue.config.sections import QueueSettings
 from taskqueue.config.settings import SchedulerSettings, load_scheduler_settings
@@ -71,9 +72,10 @@ def replay(
     if spread or dry_run or not yes:
         order = _counted(order, settings.queue)
     pace = f" over {format_duration(spread)}" if spread else ""
-    if not _agreed(order, f"replay{pace}", dry_run=dry_run, yes=yes):
-        return
     tally = Tally()
+    asking = _Asking(verb="replay", how=pace, nothing=tally.as_dict(), output=output)
+    if not _agreed(order, asking, dry_run=dry_run, yes=yes):
+        return
     try:
         short = asyncio.run(_replay(settings, order, spread, tally))
     finally:
@@ -102,7 +104,8 @@ def drop(
     order = _Order(choice=filters.choice(), limit=limit)
     if dry_run or not yes:
         order = _counted(order, settings.queue)
-    if not _agreed(order, "drop", dry_run=dry_run, yes=yes):
+    asking = _Asking(verb="drop", how="", nothing={"dropped": 0, "saved_in": None}, output=output)
+    if not _agreed(order, asking, dry_run=dry_run, yes=yes):
         return
     dropped, short = asyncio.run(_drop(settings.queue, order, save))
     saved = f", saved in {save}" if save is not None else ""
@@ -155,18 +158,35 @@ def _counted(order: _Order, settings: QueueSettings) -> _Order:
     return replace(order, found=found, counted=groups, short=short)
 
 
-def _agreed(order: _Order, verb: str, *, dry_run: bool, yes: bool) -> bool:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Asking:
+    """What is about to be done, and how that is told; `nothing` is the answer for programs when nothing is to be."""
+
+    verb: str
+    how: str
+    nothing: Mapping[str, object]
+    output: OutputFormat | None
+
+    @property
+    def for_people(self) -> bool:
+        """Whether it is told in words and tables."""
+        return self.output in {None, OutputFormat.TABLE}
+
+
+def _agreed(order: _Order, asking: _Asking, *, dry_run: bool, yes: bool) -> bool:
     """Show what is meant and ask; return whether to go on. Raises RefusedError where nobody can be asked."""
     if order.counted is None:
         return True
     total = order.counted.total
-    if dry_run or not yes:
+    if asking.for_people and (dry_run or not yes):
         print_groups(order.counted)
     if dry_run or not total:
-        typer.echo(f"would {verb}: {total}" if dry_run else f"nothing to {verb}")
+        text = f"would {asking.verb}{asking.how}: {total}" if dry_run else f"nothing to {asking.verb}{asking.how}"
+        found = {f"would_{asking.verb}": total, "failures": groups_as_dict(order.counted)}
+        print_answer(text, found if dry_run else asking.nothing, asking.output)
         _end(short=order.short)
         return False
-    return agreed(f"{verb}: {total}", yes=yes)
+    return agreed(f"{asking.verb}{asking.how}: {total}", yes=yes)
 
 
 def _duration(text: str) -> timedelta:

@@ -160,4 +160,8 @@ def _file_content(name: str, path: str) -> str:
     if len(content) > _MAX_FILE_BYTES:
         raise ConfigError(f"{name}: its file is larger than {_MAX_FILE_BYTES:,} bytes; check the path")
     # Editors and `echo` end the file with a newline that is no part of the secret.
-    return text.removesuffix("\n").removesuffix("\r")
+    value = text.removesuffix("\n").removesuffix("\r")
+    if not value:
+        # Most likely a secret that was never filled in: to go on without a password would hide that.
+        raise ConfigError(f"{name}: its file is empty; write the value into it, or unset {name}")
+    return value

@@ -241,9 +241,21 @@ def test_a_dry_run_says_what_would_be_replayed(pile: FailedPile, store: redis.Re
 
     code, out, _ = run_failed("replay", "--dry-run", "--over", "15m")
 
-    assert code == 0
     assert out.splitlines()[-1] == "would replay over 15m: 1"
-    assert len(pile.lying()) == 1
+    assert (code, len(pile.lying())) == (0, 1)
+
+
+@pytest.mark.parametrize("verb", ["replay", "drop"])
+def test_a_dry_run_for_programs_is_one_document(pile: FailedPile, run_failed: Run, verb: str) -> None:
+    pile.add(1)
+    said = json.loads(run_failed(verb, "--dry-run", "-o", "json")[1])
+
+    assert (said[f"would_{verb}"], said["failures"]["total"], len(pile.lying())) == (1, 1, 1)
+
+
+def test_that_there_is_nothing_to_do_is_told_to_programs_as_well(pile: FailedPile, run_failed: Run) -> None:
+    assert json.loads(run_failed("replay", "-o", "json")[1])["replayed"] == 0
+    assert json.loads(run_failed("drop", "-o", "json")[1])["dropped"] == 0
 
 
 def test_dropped_messages_are_saved_first_and_the_others_stay(

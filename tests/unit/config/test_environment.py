@@ -165,6 +165,15 @@ def test_a_secret_file_that_is_not_there_names_the_variable_and_not_its_value(pa
     assert "hunter2" not in line
 
 
+@pytest.mark.parametrize("content", ["", "\n", "\r\n"])
+def test_an_empty_file_is_no_secret(tmp_path: Path, content: str) -> None:
+    (tmp_path / "secret").write_text(content, encoding="utf-8", newline="")
+
+    (line,) = problems_of({"TASKQUEUE_REDIS__PASSWORD_FILE": str(tmp_path / "secret")})
+
+    assert line.startswith("TASKQUEUE_REDIS__PASSWORD_FILE: its file is empty; write the value into it")
+
+
 def test_one_url_from_the_environment_replaces_several_of_the_file() -> None:
     queue = worker_settings({"TASKQUEUE_QUEUE__URL": "amqp://c"}, "queue: {urls: [amqp://a, amqp://b]}").queue
     assert queue.candidates == ("amqp://c",)
