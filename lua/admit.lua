@@ -6,8 +6,8 @@
 -- KEYS[7]  places of the task (ZSET)
 -- ARGV[1]  incarnation of the worker       ARGV[2]  delivery, unique within it
 -- ARGV[3]  attempt, from 1                 ARGV[4]  task id
--- ARGV[5]  switch: "required" (must be 1), "optional" (stops at an explicit 0), "none", "off" (the task is disabled),
---          "removed" (it is gone and its jobs are drained)
+-- ARGV[5]  switch: "required" (must be 1), "default" (must be 1, or not stated by a user who is known), "optional"
+--          (stops at an explicit 0), "none", "off" (the task is disabled), "removed" (it is gone, its jobs are drained)
 -- ARGV[6]  execute_after, unix ms          ARGV[7]  expires, unix ms
 -- ARGV[8], ARGV[9]    burst and rate per second of the global limit; empty burst: none
 -- ARGV[10], ARGV[11]  the same of the task's limit
@@ -31,6 +31,14 @@ local function switch_word()
   local switch = redis.pcall('HGET', KEYS[4], ARGV[4])
   -- A key of another type says nothing about this task.
   return type(switch) == 'string' and switch or ''
+end
+
+-- Would the plan, made now, have this user? As in taskqueue/core/preference.py.
+local function is_on_by_default()
+  local word = switch_word()
+  if word ~= '' then return word == '1' end
+  local switches = redis.pcall('HLEN', KEYS[4])
+  return type(switches) == 'number' and switches > 0 and redis.call('HEXISTS', KEYS[4], ARGV[4]) == 0
 end
 
 local time = redis.call('TIME')
@@ -62,9 +70,9 @@ if early > 0 then return {'wait', early, 'early'} end
 
 -- Not before its time has come: until then the user may change their mind.
 if ARGV[5] == 'required' and switch_word() ~= '1' then return {'skip', 0, 'preference_off'} end
+if ARGV[5] == 'default' and not is_on_by_default() then return {'skip', 0, 'preference_off'} end
 if ARGV[5] == 'optional' and switch_word() == '0' then return {'skip', 0, 'preference_off'} end
 
-local seconds = server_seconds()
 local limits = {{key = KEYS[5], word = 'global', burst = ARGV[8], rate = ARGV[9]},
                 {key = KEYS[6], word = 'task', burst = ARGV[10], rate = ARGV[11]}}
 local most = tonumber(ARGV[16])
@@ -78,7 +86,7 @@ for _, limit in ipairs(limits) do
   if limit.burst ~= '' then
     limit.max = bucket_number(limit.burst, limit.word .. ' burst')
     limit.refill = bucket_number(limit.rate, limit.word .. ' rate')
-    limit.tokens, limit.at = bucket_at(limit.key, limit.max, limit.refill, seconds)
+    limit.tokens, limit.at = bucket_at(limit.key, limit.max, limit.refill)
     local this = bucket_wait(limit.tokens, limit.max, limit.refill, 1)
     if this < 0 then error({err = 'ERR rate limit: ' .. limit.word .. ' burst and rate never allow a job'}) end
     if this > wait then wait, word = this, limit.word end

@@ -12,7 +12,7 @@
 local burst = bucket_number(ARGV[1], 'burst')
 local refill_rate = bucket_number(ARGV[2], 'refill_rate')
 
-local tokens, at = bucket_at(KEYS[1], burst, refill_rate, server_seconds())
+local tokens, at = bucket_at(KEYS[1], burst, refill_rate)
 local wait = bucket_wait(tokens, burst, refill_rate, 1)
 if wait == 0 then
   bucket_take(KEYS[1], tokens, burst, refill_rate, 1, at)

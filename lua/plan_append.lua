@@ -3,7 +3,8 @@
 -- KEYS[1]  lease   KEYS[2]  occurrence (HASH)   KEYS[3]  planning lock
 -- KEYS[4]  held due work (ZSET)   KEYS[5]  instants of the held (HASH)   KEYS[6..]  slot lists
 -- ARGV[1]  token        ARGV[2]  cursor as it was read   ARGV[3]  new cursor
--- ARGV[4]  1: that was the last piece                    ARGV[5]  milliseconds the lists are kept
+-- ARGV[4]  1: that was the last piece
+-- ARGV[5]  milliseconds the lists are kept, if the record is not kept for longer
 -- ARGV[6]  milliseconds the planning lock is kept
 -- ARGV[7]  1: the first slot list is begun here, as all others are. What stands in one that is begun is none of ours
 -- ARGV[8..] per slot list: number of users, then the users
@@ -21,6 +22,7 @@ for index = 6, #KEYS do
 end
 if redis.call('HGET', KEYS[2], 'cursor') ~= ARGV[2] then return -1 end
 
+local kept = math.max(tonumber(ARGV[5]), redis.call('PTTL', KEYS[2]))
 local argument, added = 8, 0
 for index = 6, #KEYS do
   if index > 6 or ARGV[7] == '1' then redis.call('UNLINK', KEYS[index]) end
@@ -28,7 +30,7 @@ for index = 6, #KEYS do
   for user = argument + 1, argument + count do
     redis.call('RPUSH', KEYS[index], ARGV[user])
   end
-  redis.call('PEXPIRE', KEYS[index], ARGV[5])
+  redis.call('PEXPIRE', KEYS[index], kept)
   argument, added = argument + 1 + count, added + count
 end
 redis.call('HSET', KEYS[2], 'cursor', ARGV[3])

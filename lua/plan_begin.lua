@@ -91,8 +91,17 @@ move()
 if ARGV[6] == '' then return 1 end
 if exists then return 2 end
 
+-- The plain lists of an occurrence that is not live any more, though it was not closed, are nobody's.
+local function plain_are_free()
+  local owner = redis.call('HGET', KEYS[5], ARGV[8])
+  return not owner or not redis.call('ZSCORE', KEYS[4], ARGV[8] .. ':' .. owner)
+end
+
 local suffix = ':' .. ARGV[7]
-if ARGV[9] == '1' and redis.call('HSETNX', KEYS[5], ARGV[8], ARGV[7]) == 1 then suffix = '' end
+if ARGV[9] == '1' and plain_are_free() then
+  redis.call('HSET', KEYS[5], ARGV[8], ARGV[7])
+  suffix = ''
+end
 redis.call('HSET', KEYS[3], 'suffix', suffix, 'cursor', '', 'planned', 0, 'released', 0, unpack(ARGV, 16))
 redis.call('PEXPIRE', KEYS[3], ARGV[11])
 redis.call('ZADD', KEYS[4], ARGV[10], ARGV[6])

@@ -8,7 +8,8 @@
 -- ARGV[5]  optional "wait": answer with the wait as well
 -- Returns  1 when the tokens were taken, else 0;
 --          with "wait": {taken, milliseconds until they could be taken, -1 for never}
--- O(1). An unknown bucket is full. Time never runs backwards, and a bucket expires only once it would be full anyway.
+-- O(1). An unknown bucket is full. Time never runs backwards, but for the server's clock when it is set back: the bucket
+-- gains nothing by it and fills from there. A bucket expires only once it would be full anyway.
 
 -- [bucket
 -- Numbers are kept with 17 digits: Lua's own 14 would round unix seconds to a tenth of a millisecond and lose tokens.
@@ -29,13 +30,23 @@ local function server_seconds()
   return tonumber(time[1]) + tonumber(time[2]) / 1000000
 end
 
+-- Seconds by which the clocks of those who share a bucket may differ.
+local CLOCKS_DIFFER = 5
+
 -- Return the bucket as it is at `now`: tokens in it, and the instant that holds for (never before the last one).
+-- Without `now` it is the server's time. A bucket that is further ahead of that was filled while the server's clock was:
+-- it would stay as it is until the clock is there again.
 local function bucket_at(key, max_tokens, refill_rate, now)
   local bucket = redis.call('HMGET', key, 'tokens', 'last_refill')
+  local at = now or server_seconds()
   local tokens = tonumber(bucket[1]) or max_tokens
-  local last_refill = tonumber(bucket[2]) or now
-  now = math.max(now, last_refill)
-  return math.min(max_tokens, tokens + (now - last_refill) * refill_rate), now
+  local last_refill = tonumber(bucket[2]) or at
+  if not now and last_refill - at > CLOCKS_DIFFER then
+    redis.call('HSET', key, 'last_refill', precise(at))
+    last_refill = at
+  end
+  at = math.max(at, last_refill)
+  return math.min(max_tokens, tokens + (at - last_refill) * refill_rate), at
 end
 
 -- Return the milliseconds until `requested` tokens are there: 0 now, -1 never.
@@ -61,7 +72,8 @@ end
 local max_tokens = bucket_number(ARGV[1], 'max_tokens')
 local refill_rate = bucket_number(ARGV[2], 'refill_rate')
 local requested = bucket_number(ARGV[3], 'requested')
-local now = (ARGV[4] == nil or ARGV[4] == '') and server_seconds() or bucket_number(ARGV[4], 'now')
+local now = nil
+if ARGV[4] and ARGV[4] ~= '' then now = bucket_number(ARGV[4], 'now') end
 
 local tokens, at = bucket_at(KEYS[1], max_tokens, refill_rate, now)
 local wait = bucket_wait(tokens, max_tokens, refill_rate, requested)

@@ -13,7 +13,7 @@ message expires at once.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from contextlib import suppress
 from datetime import timedelta
 from secrets import token_hex
@@ -27,14 +27,13 @@ from taskqueue.broker.connection import Session, ignore_event
 from taskqueue.broker.names import EXCHANGE, LANE_WATCH_QUEUE, LANE_WATCH_ROUTING_KEY
 from taskqueue.broker.outgoing import Outgoing
 from taskqueue.broker.publisher import Publisher
-from taskqueue.errors import BrokerError, BrokerUnavailableError
+from taskqueue.errors import BrokerError, BrokerUnavailableError, PublishRefusedError
 from taskqueue.telemetry.events import Emit, LaneStuck, LaneUnwatched
 
 _SINK_ARGUMENTS: Final[Mapping[str, str | int]] = {"x-queue-type": "quorum", "x-message-ttl": 0}
 
 #: seconds
 _ATTACH_TIMEOUT = 10.0
-_CONFIRM_WITHIN = 5.0
 _RETRY_FORBIDDEN = 300.0
 
 #: probes of which none came back, before the oldest is given up: more than an hour's
@@ -55,33 +54,41 @@ async def attach(channel: Channel, queue: str, take: Callable[[DeliveredMessage]
 
 
 class LaneWatch:
-    """Measures the delayed queue on the publisher's connection while `run` runs.
+    """Measures the delayed queue while `run` runs: probes go out on `lane`, and come back to where `publisher` is.
 
-    `ahead` says how long it is until the last job in the queue is due: 0 when it is due already, at most 120 s. A probe
-    goes out every `interval`; the queue counts as stuck while one is more than `patience` overdue, and until one comes
+    `ahead` says how long it is until the last job in the queue is due: 0 when it is due already, at most 120 s. It
+    answers only while no jobs are on their way there, so that the probe, sent at once, comes before none of them.
+
+    A probe goes out every `interval`. The queue counts as stuck while one is more than `patience` overdue, and when
+    RabbitMQ confirms none within `confirm_within` though it confirms what goes around the queue: then until one comes
     back in time. Without the right to declare a queue nothing is measured, which is told once (LaneUnwatched).
     """
 
     def __init__(
         self,
         publisher: Publisher,
+        lane: Publisher,
         *,
         instance: str,
-        ahead: Callable[[], timedelta],
+        ahead: Callable[[], Awaitable[timedelta]],
         interval: timedelta = timedelta(seconds=5),
         patience: timedelta = timedelta(seconds=5),
+        confirm_within: timedelta = timedelta(seconds=5),
         emit: Emit = ignore_event,
     ) -> None:
         self._publisher = publisher
+        self._lane = lane
         self._instance = instance
         self._ahead = ahead
         self._interval_s = interval.total_seconds()
         self._patience_s = patience.total_seconds()
+        self._confirm_within_s = confirm_within.total_seconds()
         self._emit = emit
         #: by body, in the order sent: when the probe is due, by the loop's clock
         self._under_way: dict[bytes, float] = {}
         self._last_lag_s: float | None = None
-        #: the last that came back was late, or none had by the end of its session; until one is in time again
+        #: the last that came back was late, or was not taken, or none had come by the end of its session; until one is
+        #: in time again
         self._late = False
         self._told_stuck = False
         self._told_unwatched = False
@@ -148,24 +155,29 @@ class LaneWatch:
             await asyncio.wait(ends, timeout=self._interval_s, return_when=asyncio.FIRST_COMPLETED)
 
     async def _send(self, name: str) -> None:
-        body = name.encode()
         # Without any delay it would go around the lane.
-        delay = max(self._ahead(), timedelta(milliseconds=1))
-        probe = Outgoing(
-            body=body,
-            message_id=f"lane:{name}",
-            routing_key=LANE_WATCH_ROUTING_KEY,
-            delay=delay,
-            persistent=False,
-        )
+        delay = max(await self._ahead(), timedelta(milliseconds=1))
         if len(self._under_way) >= _MOST_UNDER_WAY:
             del self._under_way[next(iter(self._under_way))]
-        self._under_way[body] = _now() + delay.total_seconds()
+        probe = _message(name, delay)
+        self._under_way[probe.body] = _now() + delay.total_seconds()
         try:
-            await self._publisher.publish(probe, _CONFIRM_WITHIN)
+            await self._lane.publish(probe, self._confirm_within_s)
+        except PublishRefusedError:
+            self._under_way.pop(probe.body, None)  # it is in no queue, so that it does not come back says nothing
         except BrokerError:
-            # It may be in no queue, so that it does not come back says nothing.
-            self._under_way.pop(body, None)
+            if self._lane.connection.connected and await self._flows_around(name):
+                self._late = True  # the queue does not take anything: it lacks a quorum, or does not answer
+            else:
+                self._under_way.pop(probe.body, None)
+
+    async def _flows_around(self, name: str) -> bool:
+        """Return whether RabbitMQ confirms a message that does not go through the lane."""
+        try:
+            await self._publisher.publish(_message(f"{name}:around", None), self._confirm_within_s)
+        except BrokerError:
+            return False
+        return True
 
     async def _on_probe(self, message: DeliveredMessage) -> None:
         due = self._under_way.get(message.body)
@@ -200,6 +212,16 @@ class LaneWatch:
         self._last_lag_s = None
         self._late = False
         self._tell()
+
+
+def _message(name: str, delay: timedelta | None) -> Outgoing:
+    return Outgoing(
+        body=name.encode(),
+        message_id=f"lane:{name}",
+        routing_key=LANE_WATCH_ROUTING_KEY,
+        delay=delay,
+        persistent=False,
+    )
 
 
 def _now() -> float:

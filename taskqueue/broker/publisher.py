@@ -34,8 +34,10 @@ class Publisher:
         self._window = confirm_window
         self._prepare = prepare
         self._channel: ConfirmChannel | None = None
-        self._silent = False
-        self._answered_at = 0.0
+        #: since when nothing was confirmed of what was published, by the loop's clock; None while it is
+        self.silent_since: float | None = None
+        #: when something was confirmed or refused last, by the loop's clock
+        self.answered_at = 0.0
 
     @property
     def unconfirmed(self) -> int:
@@ -49,7 +51,7 @@ class Publisher:
         A network that swallows everything shows here after the time that a confirm may take, and as a lost connection
         only after three heartbeats.
         """
-        return self.connection.connected and not self._silent
+        return self.connection.connected and self.silent_since is None
 
     async def start(self) -> None:
         """Begin to connect; returns at once."""
@@ -87,15 +89,15 @@ class Publisher:
         began = clock()
         results = await flight.fly(within)
         if any(not isinstance(each, BrokerUnavailableError) for each in results):
-            self._answered_at, self._silent = clock(), False
-        elif clock() - began >= within and self._answered_at < began:
-            self._silent = True
+            self.answered_at, self.silent_since = clock(), None
+        elif clock() - began >= within and self.answered_at < began and self.silent_since is None:
+            self.silent_since = clock()
         return results
 
     async def _open_channel(self, session: Session) -> None:
         if self._prepare is not None:
             await self._prepare(session)
-        self._silent = False
+        self.silent_since = None
         self._channel = ConfirmChannel(session, await session.open_channel(confirms=True))
 
     def _usable_channel(self) -> ConfirmChannel:

@@ -17,7 +17,7 @@ from datetime import UTC, datetime
 from json.encoder import encode_basestring
 from typing import Never
 
-from taskqueue.core.ids import check_task_id, check_user_id
+from taskqueue.core.ids import MAX_JOB_ID_BYTES, check_task_id, check_user_id
 from taskqueue.core.instants import parse_rfc3339, rfc3339
 from taskqueue.core.job import NOT_DISTRIBUTED, Job, JobMessage, Metadata
 from taskqueue.core.task import Priority
@@ -33,8 +33,6 @@ MAX_BODY_BYTES = 256 * 1024
 MAX_STORED_BYTES = MAX_BODY_BYTES + 4096
 
 _READABLE_VERSION = re.compile(r"1\.[0-9]{1,4}", re.ASCII)
-#: it is the message_id as well, of which AMQP takes 255 bytes
-_MAX_JOB_ID_BYTES = 128
 _MAX_ATTEMPT = 1_000_000
 _LOWEST, _HIGHEST = min(Priority), max(Priority)
 _GO_ZERO_TIME = datetime(1, 1, 1, tzinfo=UTC)
@@ -190,8 +188,8 @@ def _check_version(document: Mapping[str, object]) -> None:
 def _job(document: _Fields) -> Job:
     job = document.section("job")
     job_id = job.text("id")
-    if not 1 <= len(job_id if job_id.isascii() else job_id.encode()) <= _MAX_JOB_ID_BYTES:
-        raise InvalidValueError(f"job.id: use 1 to {_MAX_JOB_ID_BYTES} bytes")
+    if not 1 <= len(job_id if job_id.isascii() else job_id.encode()) <= MAX_JOB_ID_BYTES:
+        raise InvalidValueError(f"job.id: use 1 to {MAX_JOB_ID_BYTES} bytes")
     scheduled_at = job.instant("scheduled_at")
     return Job(
         id=job_id,

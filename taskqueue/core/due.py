@@ -36,7 +36,7 @@ def due_instants(
     Instants up to `now + ahead` are planned. Those that are past were missed, while no scheduler ran: `catch_up` says
     whether none of them, the latest or all are made up for, and those older than `max_age` never are.
     """
-    start = max(first, _oldest(interval, now, catch_up, max_age))
+    start = first if first > now else max(first, _oldest(interval, now, catch_up, max_age))
     instant = first if start == first else interval.next_after(start - _MICROSECOND)
     instants: list[datetime] = []
     while instant is not None and instant <= now + ahead and len(instants) < MAX_INSTANTS:

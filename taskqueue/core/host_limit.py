@@ -158,10 +158,10 @@ class HostLimit:
     def wait(self, now: float) -> float:
         """Return 0 where a job may go on, else in how many seconds one may: inf as soon as another one is over."""
         self.touched = now
+        self._follow_clock(now)
         if self.closed_until is not None:
             if now < self.closed_until:
-                # A host is never closed for longer: where it seems so, the clock was set back.
-                return min(self.closed_until - now, LONGEST_ASKED_S)
+                return self.closed_until - now
             looks = self._looks - len(self._probes)
             return inf if self.probing(now) or looks >= min(MOST_LOOKS, 1 + self._empty_looks) else 0.0
         return 0.0 if self.hearsay or self.in_flight < floor(self.limit) else inf
@@ -247,6 +247,7 @@ class HostLimit:
 
     def report(self, now: float) -> HostReport:
         """Return what this worker tells the others."""
+        self._follow_clock(now)
         return HostReport(
             limit=floor(self.limit),
             in_flight=self.in_flight,
@@ -265,6 +266,11 @@ class HostLimit:
         return recovered or (self.in_flight == 0 and now - self.touched > FORGOTTEN_AFTER_S)
 
     # --- up and down --------------------------------------------------------------------------------------------------
+
+    def _follow_clock(self, now: float) -> None:
+        # A host is never closed for longer: where it seems so, the clock was set back.
+        if self.closed_until is not None:
+            self.closed_until = min(self.closed_until, now + LONGEST_ASKED_S)
 
     def _grow(self, now: float) -> None:
         if self.closed_until is not None:

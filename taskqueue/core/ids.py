@@ -21,6 +21,9 @@ RESERVED_TASK_IDS = frozenset({"tasks"})
 #: a user id is data of other systems; longer than this it is an accident
 MAX_USER_ID_BYTES = 512
 
+#: it is the message_id as well, of which AMQP takes 255 bytes
+MAX_JOB_ID_BYTES = 128
+
 _JOB_NAMESPACE = uuid.UUID("6a1c5a5e-0c0e-5d43-9a53-3f6b7a2f6c11")
 
 #: in a UUIDv5, bits 48 to 51 say the version and bits 64 and 65 the variant

@@ -99,15 +99,26 @@ def scheduled_occurrence_id(cohort: str, scheduled_at: datetime) -> str:
 
 
 def scheduled_occurrence(
-    task: Task, cohort: str, rule: Interval, scheduled_at: datetime, *, users: int, window: timedelta, now: datetime
+    task: Task,
+    cohort: str,
+    rule: Interval,
+    scheduled_at: datetime,
+    following: datetime | None,
+    *,
+    users: int,
+    window: timedelta,
+    now: datetime,
 ) -> Occurrence:
     """Return what is decided at `now` about the occurrence of a cohort at `scheduled_at`, one of its `rule`'s instants.
 
-    One that comes late starts now, in whole milliseconds. `window` is what the task asks for.
+    `following` is the instant after it. One that comes late starts now, in whole milliseconds. `window` is what the
+    task asks for.
     """
     created_at = from_unix_ms(to_unix_ms(now))
     starts_at = max(scheduled_at, created_at)
-    window = window_until_next(window, starts_at, rule.next_after(starts_at))
+    if following is not None and following <= starts_at:
+        following = rule.next_after(starts_at)
+    window = window_until_next(window, starts_at, following)
     occurrence_id = scheduled_occurrence_id(cohort, scheduled_at)
     return Occurrence(
         id=occurrence_id,

@@ -15,13 +15,17 @@ from taskqueue.errors import InvalidValueError
 #: length in seconds of the bins in which places are reserved
 BIN_S = 0.25
 
+#: a clock that goes back by more than this was set back; lua/rate_limit.lua says the same of the buckets
+SET_BACK_S = 5.0
+
 
 class Pace:
     """Room under one limit of `rate` jobs per second and `burst` jobs at once. Times are unix seconds.
 
     Over any span of t seconds, no more than burst + rate·t jobs are let through, one bin's rounding aside. A new one
-    holds one token: what went out before it was known may have used up the others. A clock that goes back finds the
-    room of the latest time seen. Raises InvalidValueError unless the rate is above 0 and the burst at least 1.
+    holds one token: what went out before it was known may have used up the others. A clock that goes back a little
+    finds the room of the latest time seen; one that was set back goes on from there. Raises InvalidValueError unless
+    the rate is above 0 and the burst at least 1.
     """
 
     __slots__ = ("_at", "_begun", "_level", "_reserved", "burst", "rate")
@@ -63,7 +67,18 @@ class Pace:
         if number <= self._begun:
             self._level -= 1
 
+    def give_back(self, due: float | None) -> None:
+        """Take back the job that was let out last, or the place that was reserved for `due`: nothing went out."""
+        if due is not None:
+            number = floor(due / BIN_S)
+            self._reserved[number] = max(0, self._reserved.get(number, 0) - 1)
+            if number > self._begun:
+                return
+        self._level = min(self.burst, self._level + 1)
+
     def _advance(self, now: float) -> None:
+        if self._at - now > SET_BACK_S:
+            self._set_back(now)
         current = floor(now / BIN_S)
         if current > self._begun:
             for number in sorted(number for number in self._reserved if self._begun < number <= current):
@@ -73,6 +88,13 @@ class Pace:
             for number in [number for number in self._reserved if number < current]:
                 del self._reserved[number]
         self._refill(now)
+
+    def _set_back(self, now: float) -> None:
+        # What is in the delayed queue comes out as soon as it would have: it does not look at this clock.
+        bins = round((self._at - now) / BIN_S)
+        self._reserved = {number - bins: count for number, count in self._reserved.items()}
+        self._begun -= bins
+        self._at = now
 
     def _refill(self, until: float) -> None:
         if until > self._at:

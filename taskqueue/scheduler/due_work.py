@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 
 from taskqueue.core.occurrence import rule_text
@@ -18,6 +18,11 @@ from taskqueue.telemetry.scheduler_events import DueEntrySetBack, DueWorkRebuilt
 PLAN_AHEAD = timedelta(seconds=60)
 
 _RULES_PER_CALL = 1000
+
+_MOMENT = timedelta.resolution
+
+#: the member of an entry, and its rule
+_Rule = tuple[str, Interval]
 
 #: what the rules come from: the revisions of tasks.yaml and of the cohorts
 Revision = tuple[str, int]
@@ -49,6 +54,8 @@ class DueWork:
         self._now = now
         self._emit = emit
         self._synced: Revision | None = None
+        #: the members as of then; None: only Redis knows
+        self._members: frozenset[str] | None = None
         self._checked_at: datetime | None = None
         #: rules without due work, for they are never due again
         self._silent = 0
@@ -77,17 +84,27 @@ class DueWork:
         if self._synced is None or self._synced[0] != state[0]:
             await self._plan.due.look_again(token)  # what they wait for may follow another rule now
         wanted = dict(self._wanted())
-        stored = await self._plan.due.rules()
-        gone = sorted(stored.keys() - wanted.keys())
-        new = [(member, interval) for member, interval in wanted.items() if stored.get(member) != rule_text(interval)]
+        gone, new = await self._differences(wanted, state)
         now, dropped = self._now(), list[DueEntry]()
         for start in range(0, max(len(gone), len(new)), _RULES_PER_CALL):
             piece = slice(start, start + _RULES_PER_CALL)
             keep = await asyncio.to_thread(_firsts, new[piece], now)
             changes = await self._plan.due.sync(token, remove=gone[piece], keep=keep)
             dropped += [entry for entry in changes.dropped if entry.at <= now]
-        self._synced, self._rules, self._silent = state, len(wanted), 0
+        self._synced, self._members, self._rules, self._silent = state, frozenset(wanted), len(wanted), 0
         return dropped
+
+    async def _differences(self, wanted: Mapping[str, Interval], state: Revision) -> tuple[list[str], list[_Rule]]:
+        """Return the members that are to go, and those that are to be set, with their rules.
+
+        While tasks.yaml stays as it is a member keeps its rule, for a cohort's name comes from it: so with tens of
+        thousands of cohorts each that comes or goes does not cost a look at all the others' rules.
+        """
+        members, self._members = self._members, None  # until all of it is written
+        if members is not None and self._synced is not None and self._synced[0] == state[0]:
+            return sorted(members - wanted.keys()), [each for each in wanted.items() if each[0] not in members]
+        stored = await self._plan.due.rules()
+        return sorted(stored.keys() - wanted.keys()), await asyncio.to_thread(_changed, wanted, stored)
 
     async def mend(self, token: str) -> None:
         """Look for lost entries, each `check_interval`. Raises LeaseLostError."""
@@ -107,15 +124,18 @@ class DueWork:
     async def set_back(self, token: str) -> None:
         """Each `check_interval`, set entries back that stand more than one interval behind what is due next.
 
-        The clock was ahead when they were set, or somebody else wrote them: they would be silent until then. Those
-        without a rule are removed: lost ones are found by their number. A piece is looked through at a time, the latest
-        first. What was planned of them already has its record. Raises LeaseLostError.
+        The clock was ahead when they were set, or somebody else wrote them: they would be silent until then. So are
+        those set right that stand where their rule has no instant: they were found with older rules of their time
+        zone. Those without a rule are removed: lost ones are found by their number. A piece is looked through at a
+        time, the latest first. What was planned of them already has its record. Raises LeaseLostError.
         """
         now = self._now()
         if not self._is_time(self._looked_at, now):
             return
-        self._looked_at = now
         entries = await self._plan.due.piece(self._looked_until, _RULES_PER_CALL)
+        if self._synced is None or self._synced[0] != self._revision()[0]:
+            return  # tasks.yaml has changed meanwhile: they follow the rules of before, until the next sync
+        self._looked_at = now
         self._looked_until = self._looked_until + _RULES_PER_CALL if len(entries) >= _RULES_PER_CALL else 0
         ruled = [(entry, rule) for entry in entries if (rule := self._rule_of(entry)) is not None]
         if len(ruled) < len(entries):
@@ -153,8 +173,12 @@ def _firsts(rules: Sequence[tuple[str, Interval]], after: datetime) -> list[tupl
     return [(member, rule_text(interval), interval.next_after(after)) for member, interval in rules]
 
 
+def _changed(wanted: Mapping[str, Interval], stored: Mapping[str, str]) -> list[_Rule]:
+    return [each for each in wanted.items() if stored.get(each[0]) != rule_text(each[1])]
+
+
 def _displaced(rules: Sequence[tuple[DueEntry, Interval]], now: datetime) -> list[tuple[DueEntry, datetime | None]]:
-    """Return those that stand behind the second instant that is not planned yet, and where they belong.
+    """Return those that stand behind the second instant that is not planned yet, or at none, and where they belong.
 
     Behind the last instant of all nothing belongs, and what has no instant left belongs nowhere: None.
     """
@@ -163,6 +187,11 @@ def _displaced(rules: Sequence[tuple[DueEntry, Interval]], now: datetime) -> lis
         belongs = interval.next_after(now)
         first = interval.next_after(now + PLAN_AHEAD)
         second = None if first is None else interval.next_after(first)
-        if entry.at > (second or first or belongs or now):
+        if entry.at > (second or first or belongs or now) or not _is_instant(entry.at, interval, now):
             found.append((entry, belongs))
     return found
+
+
+def _is_instant(at: datetime, interval: Interval, now: datetime) -> bool:
+    # What has come is not judged: it is being planned, or waits for the occurrence before it.
+    return at <= now or interval.next_after(at - _MOMENT) == at

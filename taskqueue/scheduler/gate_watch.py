@@ -10,6 +10,7 @@ from typing import NoReturn, Self
 
 from taskqueue.broker.lane_watch import LaneWatch
 from taskqueue.core.host_limit import host_of, over_all_workers
+from taskqueue.core.task import Task
 from taskqueue.core.waiting import host_limit
 from taskqueue.errors import BrokerUnavailableError, DamagedKeyError
 from taskqueue.runtime import Now
@@ -74,7 +75,7 @@ class GateWatch:
         self._limits = Limits()
         self._overrides: Mapping[str, Override] = {}
         self._limits_at = 0.0
-        self._targets_of: str | None = None
+        self._targets_of: Mapping[str, Task] | None = None
         self._running = running
         self._depths = depths
         self._lane = lane
@@ -127,7 +128,7 @@ class GateWatch:
 
     async def _look_at_places(self) -> None:
         """Count the running jobs of every task that has a `max_concurrency`."""
-        limited = {task.id: task.max_concurrency for task in self._catalog.tasks.values() if task.max_concurrency}
+        limited = {task.id: task.max_concurrency for task in self._catalog.definitions.values() if task.max_concurrency}
         running = await self._running(sorted(limited))
         self._gates.places_are({task_id: (running[task_id], maximum) for task_id, maximum in limited.items()})
 
@@ -150,11 +151,11 @@ class GateWatch:
         self._told = unreadable
 
     async def _look_at_hosts(self) -> None:
-        """Read what workers know about hosts in trouble; which task calls which host is in tasks.yaml."""
-        catalog = self._catalog
-        if catalog.revision != self._targets_of:
-            self._targets_of = catalog.revision
-            targets = {task.id: host_limit(host_of(task.target.endpoint)) for task in catalog.tasks.values()}
+        """Read what workers know about hosts in trouble; which task calls which host is in its definition."""
+        definitions = self._catalog.definitions
+        if definitions is not self._targets_of:
+            self._targets_of = definitions
+            targets = {task.id: host_limit(host_of(task.target.endpoint)) for task in definitions.values()}
             self._gates.targets_are(targets)
         reports = await self._stores.hosts.read(self._now(), prune=True)
         self._gates.hosts_are({host_limit(host): over_all_workers(said.values()) for host, said in reports.items()})

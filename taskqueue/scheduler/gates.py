@@ -201,6 +201,12 @@ class Gates:
             self._ready[queue] += 1
         return None
 
+    def give_back(self, task_id: str, due: float | None) -> None:
+        """Note that a job that passed through, now or for `due`, did not go out: its limits have the room again."""
+        for name in (task_limit(task_id), GLOBAL):
+            if (pace := self._paces.get(name)) is not None:
+                pace.give_back(due)
+
     def _shut_before_paces(self, task_id: str, priority: Priority, due: float | None, now: float) -> str | None:
         for name in (task_limit(task_id), GLOBAL):
             if name in self._stopped:

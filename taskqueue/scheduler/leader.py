@@ -46,6 +46,10 @@ _TOLD_AGAIN_S = 30.0
 #: a leader without RabbitMQ for so long lets others try, and tries again itself after as long
 BROKER_PATIENCE_S = 10.0
 
+#: a scheduler without RabbitMQ, or whose index is not warm yet, leaves a free lease to the others for so long: perhaps
+#: one of them could begin at once
+YIELD_S = 1.0
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LeaderWork:
@@ -78,6 +82,8 @@ class Leader:
         self._now = now
         self._emit = emit
         self._contend_from = 0.0
+        #: since when the lease is free, as far as this scheduler has looked while it could not begin at once
+        self._free_since: float | None = None
         self.leading = False
         #: by the clock of the schedulers; None while another one leads
         self.leading_since: datetime | None = None
@@ -101,12 +107,30 @@ class Leader:
                 await self._give_back()
 
     async def _acquired(self) -> bool:
-        if asyncio.get_running_loop().time() < self._contend_from and not self._work.broker_connected():
-            return False
         try:
+            if not self._could_begin and not await self._left_over():
+                return False
+            self._free_since = None
             return await self._lease.acquire()
         except StoreError:
             return False  # told by whoever watches Redis; asked again as if somebody else led
+        except asyncio.CancelledError:
+            await self._give_back()  # Redis may have given it all the same
+            raise
+
+    @property
+    def _could_begin(self) -> bool:
+        # Of a million users the index takes twenty seconds, in which others who have it would not stand still.
+        return self._work.broker_connected() and self._work.audience.ready.is_set()
+
+    async def _left_over(self) -> bool:
+        """Return whether nobody who could begin at once takes the lease, so that this scheduler may."""
+        now = asyncio.get_running_loop().time()
+        if now < self._contend_from or not await self._lease.is_free():
+            self._free_since = None
+            return False
+        self._free_since = now if self._free_since is None else self._free_since
+        return now - self._free_since >= YIELD_S
 
     async def _give_back(self) -> None:
         try:
@@ -169,22 +193,23 @@ class Leader:
                 pass  # store/health tells once of an outage, not each loop
             except Exception as error:  # noqa: BLE001 - what one loop cannot do must not stop the others
                 failure = error
+            # Of many damaged entries a loop meets one at a time: what others wait for is not to wait for each of them.
+            mended = isinstance(failure, DamagedKeyError) and await self._set_aside(failure)
+            rest_s = 0.0 if mended else _FAILED_REST_S
             if failure and (str(failure) != told or clock() - told_at > _TOLD_AGAIN_S):
                 told, told_at = str(failure), clock()
-                self._emit(_loop_failed(loop, failure))
-            if isinstance(failure, DamagedKeyError):
-                await self._set_aside(failure)
+                self._emit(_loop_failed(loop, failure, rest_s))
             if not self._lease.trusted:
                 raise LeaseLostError("the lease could not be renewed in time")
-            await asyncio.sleep(_FAILED_REST_S)
+            await asyncio.sleep(rest_s)
 
-    async def _set_aside(self, error: DamagedKeyError) -> None:
+    async def _set_aside(self, error: DamagedKeyError) -> bool:
         try:
-            await self._work.damaged.set_aside(self._lease.token, error)
+            return await self._work.damaged.set_aside(self._lease.token, error)
         except LeaseLostError:
             raise
         except StoreError:
-            return  # the loop meets the key again, and so does this
+            return False  # the loop meets the key again, and so does this
 
     async def _plan_for_ever(self) -> None:
         work, token = self._work, self._lease.token
@@ -195,8 +220,10 @@ class Leader:
         await work.planner.resume(token)
         while True:
             await work.audience.ready.wait()
-            # Just before the tick: a job of a task that workers do not know yet would fail.
-            if written != work.catalog.revision:
+            # Just before the tick: a job of a task that workers do not know yet would fail. Somebody may also have deleted
+            # what was written.
+            catalog = work.catalog
+            if written != catalog.revision or not await work.catalog_store.stands(catalog.tasks, written):
                 written = await self._write_catalog()
             await work.planner.tick(token)
             await self._rest()
@@ -232,10 +259,10 @@ class Leader:
             await asyncio.sleep(rest.total_seconds())
 
 
-def _loop_failed(loop: str, failure: Exception) -> LoopFailed:
+def _loop_failed(loop: str, failure: Exception, rest_s: float) -> LoopFailed:
     # Of an outage the words say all; of anything else nobody but the traceback knows.
     reason = failure.__cause__ if isinstance(failure, PlanningError) else failure
     expected = isinstance(reason, StoreError | BrokerError)
     trace = "" if expected else "".join(traceback.format_exception(failure))
     error = str(failure) if expected else f"{type(failure).__name__}: {failure}"
-    return LoopFailed(loop=loop, error=error, restart_in_s=_FAILED_REST_S, exception=trace)
+    return LoopFailed(loop=loop, error=error, restart_in_s=rest_s, exception=trace)

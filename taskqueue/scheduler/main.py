@@ -9,6 +9,7 @@ from datetime import timedelta
 
 from taskqueue import __version__
 from taskqueue.assets import asset_dir
+from taskqueue.broker.connection import Setup
 from taskqueue.broker.lane_watch import LaneWatch
 from taskqueue.broker.publisher import Publisher
 from taskqueue.broker.topology import declare, ready_depths
@@ -28,7 +29,7 @@ from taskqueue.scheduler.gates import Gates
 from taskqueue.scheduler.leader import Leader, LeaderWork
 from taskqueue.scheduler.measures import LeaderMeasures
 from taskqueue.scheduler.planner import PlanDefaults, Planner
-from taskqueue.scheduler.release import Releaser, ReleaseTerms
+from taskqueue.scheduler.release import Publishers, Releaser, ReleaseTerms
 from taskqueue.scheduler.routes import SchedulerRoutes, scheduler_health
 from taskqueue.store.api_indexes import ApiIndexes
 from taskqueue.store.api_runs import ApiRuns
@@ -70,13 +71,8 @@ class Scheduler:
             allow_mass_delete=settings.tasks.allow_mass_delete,
             emit=emit,
         )
-        self.publisher = Publisher(
-            settings.queue.candidates,
-            name=f"taskqueue scheduler {instance}",
-            confirm_window=settings.queue.confirm_window,
-            prepare=declare,
-            emit=emit,
-        )
+        self.publisher = self._new_publisher(f"taskqueue scheduler {instance}", declare)
+        self.lane_publisher = self._new_publisher(f"taskqueue scheduler {instance} delayed")
         self.index = AudienceIndex()
         self.audience = AudienceSync(
             self.index,
@@ -96,6 +92,7 @@ class Scheduler:
         """Listen and begin to connect; the work begins as soon as Redis and RabbitMQ answer."""
         await self._server.start()
         await self.publisher.start()
+        await self.lane_publisher.start()
         self._supervisor.start("redis", self._store_health.run)
         self._supervisor.start("presence", self._store_health.outlasting(self._presence.run))
         self._supervisor.start("catalog", self.catalog.run)
@@ -114,7 +111,8 @@ class Scheduler:
         """Close everything."""
         await self._supervisor.stop()
         await self._presence.leave()
-        await self.publisher.stop(max(0.1, deadline - asyncio.get_running_loop().time()))
+        left_s = max(0.1, deadline - asyncio.get_running_loop().time())
+        await asyncio.gather(self.publisher.stop(left_s), self.lane_publisher.stop(left_s))
         await self._server.stop(deadline)
         await self._store.close()
 
@@ -141,7 +139,18 @@ class Scheduler:
             leader=self._leader.leading,
             checks=checks,
             tasks={"revision": self.catalog.revision, "count": len(self.catalog.tasks), "error": self.catalog.error},
+            audience=self.audience.health(),
+            publishing=self._publishing(),
         )
+
+    def _publishing(self) -> str:
+        blocked = self.publisher.connection.blocked or self.lane_publisher.connection.blocked
+        return "blocked" if blocked else "ok" if self.publisher.connection.connected else "disconnected"
+
+    def _broker_answers(self) -> bool:
+        # A delayed queue that takes nothing makes others no better leaders: what goes around it is confirmed.
+        silent_since = self.lane_publisher.silent_since
+        return self.publisher.answering and (silent_since is None or self.publisher.answered_at > silent_since)
 
     def _status(self) -> Mapping[str, object]:
         """Return what this scheduler says of itself at each beat."""
@@ -159,19 +168,32 @@ class Scheduler:
                 self._emit(AudienceCounted(task=task.id, users=self.index.count(task)))
             await asyncio.sleep(self._settings.monitoring.metrics_interval.total_seconds())
 
+    def _new_publisher(self, name: str, prepare: Setup | None = None) -> Publisher:
+        queue = self._settings.queue
+        return Publisher(
+            queue.candidates, name=name, confirm_window=queue.confirm_window, prepare=prepare, emit=self._emit
+        )
+
     def _build_leader(self, scripts: Scripts, plan: PlanStore) -> Leader:
         settings, section = self._settings, self._settings.scheduler
         lease = Lease(self._store, scripts, name=section.instance_id, ttl=section.lease_ttl)
         gates, delayed = Gates(section.max_ready), DelayedStore(self._store, scripts)
         terms = ReleaseTerms(lead=section.lead, batch_size=section.batch_size)
+        publishers = Publishers(direct=self.publisher, lane=self.lane_publisher)
         releaser = Releaser(
-            (plan, delayed), self.publisher, self.catalog, lease, gates, terms, now=self._now, emit=self._emit
+            (plan, delayed), publishers, self.catalog, lease, gates, terms, now=self._now, emit=self._emit
         )
-        lane = LaneWatch(self.publisher, instance=section.instance_id, ahead=releaser.lane_ahead, emit=self._emit)
+        lane = LaneWatch(
+            self.publisher,
+            self.lane_publisher,
+            instance=section.instance_id,
+            ahead=releaser.lane_ahead,
+            emit=self._emit,
+        )
         damaged = DamagedKeys(self._store, scripts, self._emit)
         interval = settings.monitoring.metrics_interval
         work = LeaderWork(
-            broker_connected=lambda: self.publisher.answering,
+            broker_connected=self._broker_answers,
             catalog=self.catalog,
             catalog_store=CatalogStore(self._store, scripts, Removed(settings.tasks.removed)),
             gates=self._gate_watch(gates, delayed, lane, scripts),

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from itertools import islice
@@ -29,8 +29,12 @@ from taskqueue.telemetry.scheduler_events import OccurrenceAssumedOver, Occurren
 
 _DUE_PER_TICK = 100
 
+#: entries of few users are planned beside each other, so many: for each of them Redis is asked three times in turn,
+#: and their rules take some milliseconds in which the event loop does nothing else
+_TOGETHER = 16
+
 #: takes the leader's token and what is damaged
-SetAside = Callable[[str, DamagedKeyError], Awaitable[None]]
+SetAside = Callable[[str, DamagedKeyError], Awaitable[bool]]
 
 #: of the instants that were skipped so many are remembered until they are noted, which is all that one look at the due
 #: work can bring, and so many noted at a time
@@ -96,6 +100,8 @@ class Planner:
         self._revision: str | None = None
         #: what kept entries and occurrences from being planned, by their names, until the end of a tick tells it
         self._failures: dict[str, Exception] = {}
+        #: a damaged key has kept an occurrence that was begun from being planned to the end
+        self._interrupted = False
         #: instants that were skipped, by the names of their entries, until the tick notes them
         self._notes = deque[tuple[str, SkippedInstants]](maxlen=_MOST_NOTES)
 
@@ -104,10 +110,7 @@ class Planner:
         self._revision = None
         self._due_work.forget()
         self._failures.clear()
-        async for records in self._plan.all_live():
-            for occurrence, progress in records:
-                if not progress.complete:
-                    await self._go_on_or_note(token, occurrence, progress)
+        await self._finish_begun(token)
 
     async def tick(self, token: str) -> None:
         """Plan everything that is due within PLAN_AHEAD. Raises LeaseLostError or StoreUnavailableError.
@@ -119,6 +122,8 @@ class Planner:
         if revision != self._revision:
             await self._abandon_removed(token)
             self._revision = revision
+        if self._interrupted:
+            await self._finish_begun(token)
         for entry in await self._due_work.sync(token):
             self._skipped(entry, self._why_dropped(entry))
             if len(self._notes) == _MOST_NOTES:
@@ -127,7 +132,7 @@ class Planner:
         moved = True
         while moved:
             entries = await self._due_entries()
-            moved = any([await self._plan_or_mend(token, entry) for entry in entries])
+            moved = any([await self._plan_together(token, piece) for piece in self._pieces(entries)])
             for damaged in self._plan.due.take_damaged():
                 await self._set_aside(token, damaged)
                 moved = True  # it may have hidden what is behind it
@@ -173,12 +178,37 @@ class Planner:
             return "task_removed"
         return "rule_changed" if task.enabled else "task_disabled"
 
+    def _pieces(self, entries: Sequence[DueEntry]) -> Iterator[list[DueEntry]]:
+        """Yield the entries in order, in pieces of a few with no more users than are written at a time."""
+        piece, users = list[DueEntry](), 0
+        for entry in entries:
+            task = self._catalog.tasks.get(entry.task_id)
+            most = 0 if task is None else self._index.most(task, entry.cohort)
+            if piece and (len(piece) == _TOGETHER or users + most > self._defaults.batch_size):
+                yield piece
+                piece, users = [], 0
+            piece.append(entry)
+            users += most
+        if piece:
+            yield piece
+
+    async def _plan_together(self, token: str, entries: Sequence[DueEntry]) -> bool:
+        """Plan entries beside each other, what each asks of Redis going out together; return whether any moved."""
+        plans = (self._plan_or_mend(token, entry) for entry in entries)
+        # None is left alone when another one fails: whatever is under way has ended before the lease is given back.
+        answers = await asyncio.gather(*plans, return_exceptions=True)
+        for answer in answers:
+            if isinstance(answer, BaseException):
+                raise answer
+        return True in answers
+
     # --- one due entry ------------------------------------------------------------------------------------------------
 
     async def _plan_or_mend(self, token: str, entry: DueEntry) -> bool:
         try:
             return await self._plan_entry(token, entry)
         except DamagedKeyError as error:
+            self._interrupted = True  # perhaps: the entry may have moved on before the key was met
             await self._set_aside(token, error)
         except (LeaseLostError, StoreUnavailableError):
             raise
@@ -186,9 +216,19 @@ class Planner:
             self._failures[entry.member] = error
         return False
 
+    async def _finish_begun(self, token: str) -> None:
+        self._interrupted = False
+        async for records in self._plan.all_live():
+            for occurrence, progress in records:
+                if not progress.complete:
+                    await self._go_on_or_note(token, occurrence, progress)
+
     async def _go_on_or_note(self, token: str, occurrence: Occurrence, progress: Progress) -> None:
         try:
             await self._go_on(token, occurrence, progress)
+        except DamagedKeyError as error:
+            self._interrupted = True
+            await self._set_aside(token, error)
         except StoreError:
             raise
         except Exception as error:  # noqa: BLE001 - what one occurrence meets must not keep the others from being planned
@@ -274,11 +314,12 @@ class Planner:
             entry.cohort,
             interval,
             instant,
+            following,
             users=len(ordered),
             window=self._defaults.window_of(task),
             now=self._now(),
         )
-        begun = await self._plan.begin(token, entry, following, occurrence, task.overlap)
+        begun = await self._plan.begin(token, entry, following, occurrence, task.overlap, max_age=task.max_age)
         if begun is Begun.OPENED_AFTER_BOUND:
             self._emit(OccurrenceAssumedOver(task=task.id, cohort=entry.cohort, followed_at=instant))
         if begun not in {Begun.OPENED, Begun.EXISTED, Begun.OPENED_AFTER_BOUND}:

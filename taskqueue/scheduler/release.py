@@ -34,6 +34,8 @@ from taskqueue.telemetry.scheduler_events import JobsReleased, LaneClosed, Relea
 
 _MILLISECOND = timedelta(milliseconds=1)
 
+_NEVER = datetime.max.replace(tzinfo=UTC)
+
 #: the longest rest between two rounds
 _REST = timedelta(milliseconds=250)
 
@@ -46,7 +48,7 @@ _CONFIRM_WITHIN_S = 5.0
 #: how far ahead a round looks while the delayed queue is not used: just far enough to rest until the next job is due
 _AHEAD_WITHOUT_LANE = timedelta(seconds=1)
 
-#: the delayed queue is left alone for so long after it refused a job
+#: the delayed queue is left alone for so long after it refused a job, or confirmed none; then one job tries it
 _LANE_CLOSED_FOR = timedelta(seconds=30)
 
 
@@ -56,6 +58,26 @@ class ReleaseTerms:
 
     lead: timedelta
     batch_size: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Publishers:
+    """Two connections: of one on which it cannot deal with the delayed queue, RabbitMQ soon reads nothing more."""
+
+    #: straight to the ready queues; once it is connected, the queues are there
+    direct: Publisher
+    #: into the delayed queue
+    lane: Publisher
+
+    @property
+    def connected(self) -> bool:
+        """Whether both are."""
+        return self.direct.connection.connected and self.lane.connection.connected
+
+    @property
+    def blocked(self) -> bool:
+        """Whether RabbitMQ has said on one of them that it accepts no messages; on the other it may not have yet."""
+        return self.direct.connection.blocked or self.lane.connection.blocked
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,7 +125,7 @@ class Releaser:
     def __init__(
         self,
         stores: tuple[PlanStore, DelayedStore],
-        publisher: Publisher,
+        publishers: Publishers,
         catalog: CatalogWatch,
         lease: Lease,
         gates: Gates,
@@ -117,7 +139,7 @@ class Releaser:
         self._silent = SilentQueues()
         self._waiting = WaitingJobs(self._delayed, lease, batch_size=terms.batch_size, emit=emit)
         self._catalog = catalog
-        self._publisher = publisher
+        self._publishers = publishers
         self._lease = lease
         self._gates = gates
         self._lead = terms.lead
@@ -126,7 +148,12 @@ class Releaser:
         self._emit = emit
         self._lane_tail: datetime | None = None
         self._lane_closed_until: datetime | None = None
-        self._direct_only = False
+        #: why the delayed queue was closed last; None once it has confirmed a job since
+        self._lane_doubted: str | None = None
+        #: held while jobs are put into the delayed queue
+        self._filling = asyncio.Lock()
+        #: why jobs go around the delayed queue; None while they go into it
+        self._around: str | None = None
         #: the token of the leadership for which RabbitMQ's answers are remembered
         self._begun = ""
 
@@ -138,16 +165,21 @@ class Releaser:
         """
         if self._begun != self._lease.token:
             self._silent.begin()
-            self._lane_closed_until = None
+            self._lane_closed_until = self._lane_doubted = None
             self._begun = self._lease.token
         self._slots.begin()
-        await self._waiting.begin(self._catalog.tasks.values())
+        await self._waiting.begin(self._catalog.definitions.values())
         self._lane_tail = await self._delayed.lane_tail() or self._now() + self._lead
 
-    def lane_ahead(self) -> timedelta:
-        """Return how long it is until the last job in the delayed queue is due; 0 when it is due already."""
-        now = self._now()
-        return max(timedelta(0), self._tail(now) - now)
+    async def lane_ahead(self) -> timedelta:
+        """Return how long it is until the last job in the delayed queue is due; 0 when it is due already.
+
+        First it waits until no jobs are being put there: what is due with the last of them, and is sent at once, then
+        stands before none that is due earlier.
+        """
+        async with self._filling:
+            now = self._now()
+            return max(timedelta(0), self._tail(now) - now)
 
     async def round(self) -> timedelta:
         """Release once what is due within the lead; return how long to rest.
@@ -162,7 +194,11 @@ class Releaser:
         for waiting in view.waiting:
             if waiting.limit is not None and waiting.candidate in choice.chosen:
                 self._gates.followed(waiting.limit, waiting.candidate.task_id, now.timestamp())
-        confirmed = await self._publish(choice.chosen)
+        confirmed: set[Candidate] = set()
+        try:
+            confirmed = await self._publish(choice.chosen)
+        finally:
+            self._give_back(choice.chosen, confirmed)
         held = self._slots.hold(view.heads, choice.shut, now)
         await self._slots.forget(view.heads, confirmed)
         await self._waiting.forget(view.waiting, confirmed, _due(choice.shut, now))
@@ -171,7 +207,7 @@ class Releaser:
             raise BrokerError(
                 f"RabbitMQ confirmed {len(confirmed)} of {len(choice.chosen)} jobs; the others are tried again"
             )
-        if (view.cut and (choice.chosen or held)) or view.goes_on(choice.chosen):
+        if (view.cut and (choice.chosen or held or self._slots.passed_some)) or view.goes_on(choice.chosen):
             return timedelta(0)
         return _REST if choice.held_until is None else max(_LEAST, min(_REST, choice.held_until - self._now()))
 
@@ -187,7 +223,7 @@ class Releaser:
     def _choose(self, candidates: Sequence[Candidate], lane_open: bool, now: datetime) -> _Choice:
         choice = _Choice(chosen={}, shut={})
         behind: set[int] = set()
-        tail = self._tail(now) if lane_open else datetime.max.replace(tzinfo=UTC)
+        tail = self._tail(now) if lane_open else _NEVER
         for candidate in candidates:
             if len(choice.chosen) >= self._per_round:
                 break
@@ -203,7 +239,7 @@ class Releaser:
                 choice.shut[candidate] = gate
                 continue
             if way is Route.LANE:
-                tail = max(tail, candidate.due)
+                tail = max(tail, candidate.due) if self._lane_doubted is None else _NEVER
             choice.chosen[candidate] = way
         return choice
 
@@ -218,9 +254,17 @@ class Releaser:
             self._silent.tried(queue, now)
         return gate
 
+    def _give_back(self, chosen: dict[Candidate, Route], confirmed: Collection[Candidate]) -> None:
+        """Give the limits back the room of what did not go out: it asks for room again when it is tried again."""
+        for candidate, way in chosen.items():
+            if candidate not in confirmed:
+                self._gates.give_back(candidate.task_id, candidate.due.timestamp() if way is Route.LANE else None)
+
     def _tail(self, now: datetime) -> datetime:
-        """Return when the last job in the delayed queue is due; after a clock went back, not later than any can be."""
-        return min(self._lane_tail or now, now + self._lead)
+        """Return when the last job in the delayed queue is due."""
+        # After a clock went back, not later than any can be that is there by now: they come out when they would have.
+        self._lane_tail = min(self._lane_tail or now, now + self._lead)
+        return self._lane_tail
 
     def _lane_open(self, now: datetime) -> bool:
         """Return whether jobs may go into the delayed queue; else they go straight to their queues when due.
@@ -228,12 +272,12 @@ class Releaser:
         A change of it is told.
         """
         closed = self._lane_closed_until
-        refused = closed is not None and now < closed <= now + _LANE_CLOSED_FOR
-        direct_only = refused or self._gates.lane_stuck
-        if direct_only != self._direct_only:
-            self._direct_only = direct_only
-            self._emit(LaneClosed(closed=direct_only, reason="refused" if refused else "stuck"))
-        return not direct_only
+        left_alone = closed is not None and now < closed <= now + _LANE_CLOSED_FOR
+        around = self._lane_doubted if left_alone else "stuck" if self._gates.lane_stuck else None
+        before, self._around = self._around, around
+        if (reason := around or before) and (around is None) != (before is None):
+            self._emit(LaneClosed(closed=around is not None, reason=reason))
+        return around is None and self._publishers.connected
 
     # --- out, and forgotten -------------------------------------------------------------------------------------------
 
@@ -241,37 +285,56 @@ class Releaser:
         """Publish in order; return what RabbitMQ confirmed."""
         if not chosen:
             return set()
-        if not self._lease.trusted:
-            raise LeaseLostError("the lease could not be renewed in time")
-        in_lane = [candidate.due for candidate, way in chosen.items() if way is Route.LANE]
-        if in_lane:
-            self._lane_tail = max(self._lane_tail or in_lane[-1], in_lane[-1])
+        async with self._filling:
+            await self._raise_lane_tail([candidate.due for candidate, way in chosen.items() if way is Route.LANE])
+            # The last look before the messages go out: those of a leader that slept until now would hold up what the
+            # next one puts behind them in the delayed queue.
+            if not self._lease.trusted:
+                raise LeaseLostError("the lease could not be renewed in time")
+            now = self._now()
+            groups: dict[tuple[Route, Priority], list[Candidate]] = {}
+            for candidate, way in chosen.items():
+                # The delayed queue needs one order over all; of the others each goes on while another confirms nothing.
+                lane = way is Route.LANE
+                groups.setdefault((way, Priority.NORMAL if lane else candidate.priority), []).append(candidate)
+            confirmed = await asyncio.gather(*(self._fly(way, group, now) for (way, _), group in groups.items()))
+        return set[Candidate]().union(*confirmed)
+
+    async def _raise_lane_tail(self, dues: Sequence[datetime]) -> None:
+        if dues:
+            self._lane_tail = max(self._lane_tail or dues[-1], dues[-1])
             kept_ms = (2 * self._lead + timedelta(minutes=1)) // _MILLISECOND
             await self._delayed.raise_lane_tail(self._lease.token, self._lane_tail, kept_ms)
-        now = self._now()
-        groups: dict[tuple[Route, Priority], list[Candidate]] = {}
-        for candidate, way in chosen.items():
-            # The delayed queue needs one order over all; of the others each goes on while another confirms nothing.
-            lane = way is Route.LANE
-            groups.setdefault((way, Priority.NORMAL if lane else candidate.priority), []).append(candidate)
-        confirmed = await asyncio.gather(*(self._fly(way, group, now) for (way, _), group in groups.items()))
-        return set[Candidate]().union(*confirmed)
 
     async def _fly(self, way: Route, group: Sequence[Candidate], now: datetime) -> set[Candidate]:
         messages = [_outgoing(candidate, way, now) for candidate in group]
-        results = await self._publisher.publish_all(messages, _CONFIRM_WITHIN_S)
-        if way is not Route.LANE:
+        publisher = self._publishers.lane if way is Route.LANE else self._publishers.direct
+        results = await publisher.publish_all(messages, _CONFIRM_WITHIN_S)
+        if way is Route.LANE:
+            self._judge_lane(results, now)
+        else:
             self._note_silence(queue_limit(group[0].priority), results)
-        elif any(isinstance(error, PublishRefusedError) for error in results):
-            self._lane_closed_until = now + _LANE_CLOSED_FOR
         return {candidate for candidate, error in zip(group, results, strict=True) if error is None}
 
+    def _judge_lane(self, results: Sequence[BrokerError | None], now: datetime) -> None:
+        """Leave the delayed queue alone for a while where it refused a job, or confirmed none."""
+        if any(isinstance(error, PublishRefusedError) for error in results):
+            self._lane_doubted, self._lane_closed_until = "refused", now + _LANE_CLOSED_FOR
+        elif self._unheard(results, self._publishers.lane):
+            self._lane_doubted, self._lane_closed_until = "silent", now + _LANE_CLOSED_FOR
+        elif None in results:
+            self._lane_doubted = None
+
     def _note_silence(self, queue: str, results: Sequence[BrokerError | None]) -> None:
-        connection = self._publisher.connection
-        if not all(isinstance(error, BrokerUnavailableError) for error in results):
-            self._silent.answered(queue)
-        elif connection.connected and not connection.blocked:
+        if self._unheard(results, self._publishers.direct):
             self._silent.was_silent(queue, self._now())
+        elif not all(isinstance(error, BrokerUnavailableError) for error in results):
+            self._silent.answered(queue)
+
+    def _unheard(self, results: Sequence[BrokerError | None], publisher: Publisher) -> bool:
+        """Return whether there was no word on any of them, although RabbitMQ is there and takes messages."""
+        unknown = all(isinstance(error, BrokerUnavailableError) for error in results)
+        return unknown and publisher.connection.connected and not self._publishers.blocked
 
     def _report(self, chosen: dict[Candidate, Route], confirmed: Collection[Candidate]) -> None:
         counts: dict[tuple[Priority, ReleaseMode], int] = {}

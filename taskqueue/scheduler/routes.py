@@ -77,10 +77,14 @@ class SchedulerRoutes:
         task = self._task(trigger.task_type_id)
         window = timedelta(0) if trigger.execute_immediately else self._defaults.window_of(task)
         if not task.enabled:
-            raise HTTPException(409, f"task type {task.id!r} is disabled; set enabled: true in tasks.yaml to run it")
+            paused = task.id in self._catalog.paused
+            remedy = f"`taskqueue task resume {task.id}`" if paused else "set enabled: true in tasks.yaml"
+            raise HTTPException(
+                409, f"task type {task.id!r} is {'paused' if paused else 'disabled'}; {remedy} to run it"
+            )
         occurrence = self._triggered(trigger, window, request.headers)
         users = in_slot_order(task.id, trigger.user_ids)
-        await self._plan.add_trigger(occurrence, users, self._defaults.batch_size)
+        await self._plan.add_trigger(occurrence, users, self._defaults.batch_size, max_age=task.max_age)
         answer = {"jobs_created": len(users), "distribution_window": format_duration(window)}
         return JSONResponse(answer, status_code=202)
 

@@ -24,6 +24,8 @@ from taskqueue.telemetry.scheduler_events import PreferenceIgnored, SlotEntryIgn
 #: occurrences looked at in one round; later ones wait until these have moved on
 SOURCES_PER_ROUND = 64
 
+_LESS_THAN_A_MILLISECOND = timedelta(microseconds=999)
+
 #: an occurrence whose next job may not go yet is not looked at again for so long, so that it keeps no other out; the
 #: longer, the more of them there are, or looking at them would leave no time for others
 _HELD_FOR = timedelta(milliseconds=250)
@@ -63,6 +65,10 @@ class SlotHeads:
         self._released_early: set[str] = set()
         #: until when an occurrence is left alone, by member
         self._held: dict[str, datetime] = {}
+        #: when the next users of occurrences are due of whom nobody is planned yet whose job is not out
+        self._in_planning: list[datetime] = []
+        #: the latest look has met occurrences that the next one need not look at: there is nothing left to release
+        self.passed_some = False
 
     def begin(self) -> None:
         """Forget an earlier leadership."""
@@ -74,7 +80,7 @@ class SlotHeads:
         """Note the instants that have come, also where no job is due now."""
         come = [member for member, occurrence in self._upcoming.items() if occurrence.scheduled_at <= now]
         for member in come:
-            await self._open(self._upcoming[member])
+            await self._plan.open(self._lease.token, self._upcoming[member])
             del self._upcoming[member]
             self._released_early.discard(member)
 
@@ -85,15 +91,20 @@ class SlotHeads:
         """
         self._held = {member: until for member, until in self._held.items() if now < until <= now + _LONGEST_HELD}
         passed_over = self._released_early | self._held.keys()
+        self._in_planning.clear()
+        # What is due from then on is not known yet. It is asked for first, for what is planned meanwhile is live then.
+        horizon = min(horizon, await self._plan.due.next_after(now) or horizon)
         found = await self._plan.live(horizon, SOURCES_PER_ROUND + len(passed_over) + 1)
         live = [entry for entry in found if entry[0] not in passed_over]
         cut = len(live) > SOURCES_PER_ROUND
         if cut:
-            horizon = min(horizon, live[SOURCES_PER_ROUND][1])
+            # What `live` tells has no fraction of a millisecond. All that share one are seen, or none of them would go.
+            horizon = min(horizon, live[SOURCES_PER_ROUND][1] + _LESS_THAN_A_MILLISECOND)
             live = live[:SOURCES_PER_ROUND]
         heads = await self._heads([member for member, _ in live], horizon, gates, now)
         # Of one that is behind its limit the next users are due already, and pass nobody in the delayed queue.
         unseen = [head.next_due for head in heads if head.next_due is not None and not head.behind]
+        unseen += [due for due in self._in_planning if due > now]
         return heads, min([horizon, *unseen]), cut
 
     async def forget(self, heads: Sequence[SlotHead], confirmed: Collection[Candidate]) -> None:
@@ -111,6 +122,7 @@ class SlotHeads:
 
     async def _heads(self, members: Sequence[str], horizon: datetime, gates: Gates, now: datetime) -> list[SlotHead]:
         records = await self._plan.read(members)
+        self.passed_some = len(records) < len(members)
         await asyncio.gather(
             *(self._plan.close(self._lease.token, member) for member in members if member not in records)
         )
@@ -135,11 +147,10 @@ class SlotHeads:
         self, source: int, record: tuple[Occurrence, Progress], horizon: datetime, share: int, room: int | None
     ) -> SlotHead | None:
         occurrence, progress = record
-        if occurrence.scheduled_at > self._now():
-            self._upcoming[occurrence.member] = occurrence
-        elif not progress.opened:
-            await self._open(occurrence)
+        await self._note_instant(occurrence, progress)
         if progress.released >= progress.planned:
+            if not progress.complete:
+                self._in_planning.append(occurrence.execute_after(progress.released))
             await self._close_if_over(occurrence, progress)
             return None
         most = share if room is None else min(share, room)
@@ -190,13 +201,18 @@ class SlotHeads:
         )
 
     def _priority(self, task_id: str) -> Priority:
-        task = self._catalog.tasks.get(task_id)
+        task = self._catalog.definitions.get(task_id)
         return Priority.NORMAL if task is None else task.priority
 
     # --- what is over -------------------------------------------------------------------------------------------------
 
-    async def _open(self, occurrence: Occurrence) -> None:
-        if occurrence.cohort == DEFAULT_COHORT:
+    async def _note_instant(self, occurrence: Occurrence, progress: Progress) -> None:
+        """Note an instant of the task's own interval as an execution of it, now or when it has come."""
+        if occurrence.cohort != DEFAULT_COHORT:
+            return  # of tens of thousands none has to stay among the live ones until then
+        if occurrence.scheduled_at > self._now():
+            self._upcoming[occurrence.member] = occurrence
+        elif not progress.opened:
             await self._plan.open(self._lease.token, occurrence)
 
     async def _trim(self, head: SlotHead, confirmed: Collection[Candidate]) -> None:
@@ -227,10 +243,13 @@ class SlotHeads:
                 self._emit(PreferenceIgnored(user_id=user.user_id, error=text))
 
     async def _close_if_over(self, occurrence: Occurrence, progress: Progress) -> None:
+        if not progress.finished:
+            return
+        self.passed_some = True
         # Not before its instant, so that an occurrence without users is noted as an execution as well.
-        if progress.finished and occurrence.member in self._upcoming:
+        if occurrence.member in self._upcoming:
             self._released_early.add(occurrence.member)
-        elif progress.finished:
+        else:
             await self._plan.close(self._lease.token, occurrence.member)
 
     async def _pass_over_lost_slot(self, occurrence: Occurrence, progress: Progress) -> None:

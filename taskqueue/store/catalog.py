@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 
-from taskqueue.config.catalog import task_from_json, task_to_json
+from taskqueue.config.catalog import catalog_of_tasks, task_from_json, task_to_json
 from taskqueue.core.ids import check_task_id
 from taskqueue.core.task import Removed, Task
 from taskqueue.errors import ConfigError, InvalidValueError
@@ -36,6 +36,15 @@ class StandingCatalog:
     removed: Mapping[str, Task] = field(default_factory=dict)
 
 
+#: the revision of a tasks.yaml without tasks
+_OF_NONE = catalog_of_tasks({}).revision
+
+
+def may_be_empty(revision: str) -> bool:
+    """Return whether there may be no definitions under this revision; under any other they are lost."""
+    return revision.removesuffix(".drain") == _OF_NONE
+
+
 class CatalogStore:
     """The definitions that every worker sees."""
 
@@ -56,8 +65,7 @@ class CatalogStore:
             [keys.LEASE, keys.CATALOG, keys.CATALOG_REVISION, keys.CATALOG_REMOVED, keys.CATALOG_WRITER],
             [
                 token,
-                # Another policy is another revision: workers read the definitions again.
-                f"{revision}.drain" if self._drains else revision,
+                self._name_of(revision),
                 _REMOVED_KEPT // timedelta(milliseconds=1),
                 _DRAINED,
                 int(self._drains),
@@ -65,6 +73,15 @@ class CatalogStore:
                 *definitions,
             ],
         )
+
+    async def stands(self, tasks: Mapping[str, Task], revision: str) -> bool:
+        """Return whether what `write` wrote is there: as many definitions at least, under this revision."""
+        name, count = await self._store.read(("GET", keys.CATALOG_REVISION), ("HLEN", keys.CATALOG))
+        return name == self._name_of(revision).encode() and int(count) >= len(tasks)
+
+    def _name_of(self, revision: str) -> str:
+        # Another policy is another revision: workers read the definitions again.
+        return f"{revision}.drain" if self._drains else revision
 
     async def revision(self) -> str | None:
         """Return the revision in force, or None before the first leader wrote one."""

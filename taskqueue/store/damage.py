@@ -65,18 +65,20 @@ class DamagedKeys:
         self._scripts = scripts
         self._emit = emit
 
-    async def set_aside(self, token: str, error: DamagedKeyError) -> None:
-        """Move what `error` names out of the way, and tell it. A key that is not the leader's stays as it is.
+    async def set_aside(self, token: str, error: DamagedKeyError) -> bool:
+        """Move what `error` names out of the way, tell it, and return whether it stood there.
 
-        Raises LeaseLostError when `token` is not the leader's, StoreError when Redis refused.
+        A key that is not the leader's stays as it is. Raises LeaseLostError when `token` is not the leader's,
+        StoreError when Redis refused.
         """
         wanted = _type_of(error.key)
         if wanted is None:
-            return
+            return False
         if error.member is not None:
-            await self._store.command("ZREM", error.key, error.member)
-            self._emit(DamagedKeySetAside(key=error.key, problem=f"held {error.member[:200]!r}: {error.problem}"))
-            return
+            removed = int(await self._store.command("ZREM", error.key, error.member)) == 1
+            if removed:  # else another loop has met it as well, and was first
+                self._emit(DamagedKeySetAside(key=error.key, problem=f"held {error.member[:200]!r}: {error.problem}"))
+            return removed
         kept_as = keys.damaged(error.key)
         found = await self._scripts.call(
             "set_aside",
@@ -86,6 +88,7 @@ class DamagedKeys:
         if found:
             problem = error.problem if error.unreadable else f"held a {found.decode()}, not a {wanted}"
             self._emit(DamagedKeySetAside(key=error.key, problem=problem, kept_as=kept_as))
+        return bool(found)
 
 
 def _type_of(key: str) -> str | None:

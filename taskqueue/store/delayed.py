@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from taskqueue.core.ids import MAX_JOB_ID_BYTES
 from taskqueue.core.instants import from_unix_ms, to_unix_ms
 from taskqueue.core.task import Priority
 from taskqueue.core.waiting import LAST_PLACE, due_at_place, waiting_place
@@ -167,6 +168,9 @@ def _scored(key: str, reply: Sequence[bytes], highest: int) -> list[tuple[str, i
     for member, score in zip(reply[::2], reply[1::2], strict=True):
         if not 0 <= float(score) <= highest:
             raise DamagedKeyError(key, "has an entry at a score that is none of ours", member=member)
+        if not 1 <= len(member) <= MAX_JOB_ID_BYTES:
+            # RabbitMQ would not take it, and nothing else would go out beside it.
+            raise DamagedKeyError(key, f"has an entry of {len(member)} bytes, as no job id has", member=member)
         try:
             found.append((member.decode(), int(float(score))))
         except UnicodeDecodeError:

@@ -102,6 +102,13 @@ class DueStore:
         """Return the instant of the earliest entry that is not held, or None when there is none."""
         return await self._first(keys.DUE)
 
+    async def next_after(self, instant: datetime) -> datetime | None:
+        """Return the instant of the first entry after `instant` that is not held, or None when there is none."""
+        reply = await self._store.command(
+            "ZRANGEBYSCORE", keys.DUE, f"({to_unix_ms(instant)}", "+inf", "WITHSCORES", "LIMIT", 0, 1
+        )
+        return _instant_of(reply)
+
     async def next_held(self) -> datetime | None:
         """Return when the first held entry is to be looked at, or None when there is none."""
         return await self._first(keys.DUE_HELD)
@@ -203,9 +210,12 @@ class DueStore:
         return entries
 
     async def _first(self, key: str) -> datetime | None:
-        reply = await self._store.command("ZRANGE", key, 0, 0, "WITHSCORES")
-        # What is no instant is looked at now, or with the first one behind it.
-        return from_unix_ms(int(min(max(float(reply[1]), _FIRST_MS), _LAST_MS))) if reply else None
+        return _instant_of(await self._store.command("ZRANGE", key, 0, 0, "WITHSCORES"))
+
+
+def _instant_of(reply: Sequence[bytes]) -> datetime | None:
+    # What is no instant is looked at now, or with the first one behind it.
+    return from_unix_ms(int(min(max(float(reply[1]), _FIRST_MS), _LAST_MS))) if reply else None
 
 
 def scored(key: str, reply: Sequence[bytes]) -> list[tuple[str, datetime]]:

@@ -82,7 +82,8 @@ class FileTasks:
         occurrence = triggered_occurrence(
             task_id, trigger_id, len(user_ids), now, correlation_id=correlation_id or trigger_id
         )
-        await self._plan.add_trigger(occurrence, in_slot_order(task_id, user_ids), _USERS_PER_CALL)
+        users = in_slot_order(task_id, user_ids)
+        await self._plan.add_trigger(occurrence, users, _USERS_PER_CALL, max_age=task.max_age)
         await self._write_pending(task, occurrence, user_ids)
         return [QueuedRun(execution_id=occurrence.job_id(user_id), queued_at=now) for user_id in user_ids]
 

@@ -16,6 +16,9 @@ from taskqueue.store.connection import RedisStore, checked
 #: what a worker does not tell again within this holds no more
 HOSTS_KEPT = timedelta(seconds=10)
 
+#: workers and the leader each count on from the last time that Redis told them
+_CLOCKS_DIFFER = timedelta(seconds=5)
+
 #: by host, then by incarnation of the worker that says so
 HostReports = Mapping[str, Mapping[str, HostReport]]
 
@@ -46,7 +49,8 @@ class HostStore:
         lapsed: list[bytes] = []
         for field, text in flat.items():
             expires_ms, hosts = _from_json(text)
-            if expires_ms < to_unix_ms(now):
+            # One that lasts longer than any is of a time before the clock was set back.
+            if not to_unix_ms(now) <= expires_ms <= to_unix_ms(now + HOSTS_KEPT + _CLOCKS_DIFFER):
                 lapsed.append(field)
                 continue
             for host, report in hosts.items():

@@ -64,6 +64,8 @@ class Switch(StrEnum):
     """How the user's preference decides about the job."""
 
     REQUIRED = "required"
+    #: whoever is known and does not say otherwise
+    DEFAULT = "default"
     OPTIONAL = "optional"
     NONE = "none"
     #: the task itself is disabled

@@ -15,9 +15,6 @@ from taskqueue.store import keys
 from taskqueue.store.connection import RedisStore
 from taskqueue.store.scripts import Scripts
 
-#: what PTTL says of a key that never expires
-_NO_END = -1
-
 
 class Lease:
     """The lease as one process sees it; `name` is the process's name, which the token begins with.
@@ -57,10 +54,21 @@ class Lease:
         self._unanswered = False
         if taken is not None:
             self._trusted_until = asked + self._trust_s
-        elif await self._store.command("PTTL", keys.LEASE) == _NO_END:
-            # Ours always have one: this was written by hand, and would keep everybody out for ever.
-            await self._store.command("PEXPIRE", keys.LEASE, self._ttl_ms)
+        else:
+            await self._bound()
         return taken is not None
+
+    async def is_free(self) -> bool:
+        """Return whether nobody holds the lease. Raises StoreError."""
+        free = int(await self._store.command("EXISTS", keys.LEASE)) == 0
+        if not free:
+            await self._bound()
+        return free
+
+    async def _bound(self) -> None:
+        # One that lasts longer than any of ours, or has no end, was written by hand, or the clock of Redis went back:
+        # once its holder is gone it would keep everybody out.
+        await self._store.command("PEXPIRE", keys.LEASE, self._ttl_ms, "LT")
 
     async def renew(self) -> None:
         """Keep the lease. Raises LeaseLostError when another process has it, StoreUnavailableError without a reply."""

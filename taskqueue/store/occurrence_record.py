@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from taskqueue.core.instants import from_unix_ms, to_unix_ms
 from taskqueue.core.job import JobSource
 from taskqueue.core.occurrence import Occurrence, Progress
+from taskqueue.core.zones import LAST_INSTANT
 from taskqueue.errors import DamagedKeyError
 from taskqueue.store.connection import Argument, refused_for
 
 _MILLISECOND = timedelta(milliseconds=1)
+
+#: as our scripts write numbers; anything else Python, Lua and Redis would each read in their own way
+_NUMBER = re.compile(r"0|[1-9][0-9]{0,14}", re.ASCII)
+
+_STATES = frozenset({"planning", "planned", "released"})
 
 
 def record_fields(occurrence: Occurrence) -> list[Argument]:
@@ -53,21 +60,40 @@ def _parse_record(member: str, fields: Mapping[str, str]) -> tuple[Occurrence, P
         task_id=task_id,
         cohort=fields["cohort"],
         source=JobSource(fields["source"]),
-        scheduled_at=from_unix_ms(int(fields["scheduled_at"])),
-        starts_at=from_unix_ms(int(fields["starts_at"])),
-        created_at=from_unix_ms(int(fields["created_at"])),
-        window=int(fields["window_ms"]) * _MILLISECOND,
-        users=int(fields["users"]),
+        scheduled_at=_instant(fields, "scheduled_at"),
+        starts_at=_instant(fields, "starts_at"),
+        created_at=_instant(fields, "created_at"),
+        window=_number(fields, "window_ms") * _MILLISECOND,
+        users=_number(fields, "users"),
         correlation_id=fields["correlation_id"],
         distributed=fields["distributed"] == "1",
-        over_by=from_unix_ms(int(fields["over_by"])) if "over_by" in fields else None,
+        over_by=_instant(fields, "over_by") if "over_by" in fields else None,
     )
+    if occurrence.starts_at + occurrence.window > LAST_INSTANT:
+        raise ValueError("it lies beyond the calendar")
     progress = Progress(
         suffix=fields["suffix"],
         cursor=fields.get("cursor", ""),
-        planned=int(fields["planned"]),
-        released=int(fields["released"]),
-        complete=fields["state"] != "planning",
+        planned=_number(fields, "planned"),
+        released=_number(fields, "released"),
+        complete=_state(fields) != "planning",
         opened=fields.get("opened") == "1",
     )
     return occurrence, progress
+
+
+def _number(fields: Mapping[str, str], name: str) -> int:
+    text = fields[name]
+    if not _NUMBER.fullmatch(text):
+        raise ValueError(f"{name} {text[:40]!r} is no number")
+    return int(text)
+
+
+def _instant(fields: Mapping[str, str], name: str) -> datetime:
+    return from_unix_ms(_number(fields, name))
+
+
+def _state(fields: Mapping[str, str]) -> str:
+    if (state := fields["state"]) not in _STATES:
+        raise ValueError(f"state {state[:40]!r} is none")
+    return state

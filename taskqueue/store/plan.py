@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import IntEnum
 from itertools import groupby
+from typing import Any
 
 from taskqueue.core.ids import check_user_id
 from taskqueue.core.instants import rfc3339, to_unix_ms
@@ -28,8 +29,10 @@ _MILLISECOND = timedelta(milliseconds=1)
 #: in a message they are in base64, and the whole may have 256 KiB
 MAX_PARAMETERS_BYTES = 128 * 1024
 
-#: a slot list or record outlives its window by this much; whatever is released later is too old to run
+#: slot lists and a record outlive the window by so long at least, and the jobs' `max_age` by an hour: whatever is
+#: released later is too old to run
 _KEPT_AFTER_WINDOW = timedelta(days=7)
+_KEPT_AFTER_MAX_AGE = timedelta(hours=1)
 
 #: slot lists deleted at a time, so that Redis is never busy for long
 _LISTS_PER_CALL = 1000
@@ -98,10 +101,12 @@ class PlanStore:
         following: datetime | None,
         occurrence: Occurrence,
         overlap: Overlap = Overlap.ALLOW,
+        *,
+        max_age: timedelta = timedelta(0),
     ) -> Begun:
-        """Move `entry` to its following instant and open `occurrence` in the same step.
+        """Move `entry` to its following instant and open `occurrence`, whose jobs get no older than `max_age`.
 
-        With an `overlap` of skip or queue only when the cohort's occurrence before it is over.
+        Both in the same step. With an `overlap` of skip or queue only when the cohort's occurrence before it is over.
         """
         fields = [*record_fields(occurrence), "state", "planning"]
         if occurrence.over_by is not None:
@@ -112,7 +117,7 @@ class PlanStore:
             occurrence.task_id,
             int(occurrence.cohort == DEFAULT_COHORT),
             to_unix_ms(occurrence.starts_at),
-            _kept_ms(occurrence.window),
+            _kept_ms(occurrence.window, max_age),
             _PLANNING_LOCK_MS,
             overlap.value,
             to_unix_ms(occurrence.created_at),
@@ -176,10 +181,13 @@ class PlanStore:
         )
         return int(reply) >= 0
 
-    async def add_trigger(self, occurrence: Occurrence, users: Sequence[str], batch_size: int) -> None:
+    async def add_trigger(
+        self, occurrence: Occurrence, users: Sequence[str], batch_size: int, *, max_age: timedelta = timedelta(0)
+    ) -> None:
         """Add the occurrence of a manual trigger with its `users`; it becomes visible with the last of them.
 
-        Asked again with the same occurrence id and users, it adds only what is missing.
+        Its jobs get no older than `max_age`. Asked again with the same occurrence id and users, it adds only what is
+        missing.
         """
         fields: list[Argument] = [*record_fields(occurrence), "suffix", f":{occurrence.id}", "released", 0]
         fields += ["state", "planned", "opened", "1"]
@@ -195,7 +203,7 @@ class PlanStore:
                 ],
                 [
                     int(start + batch_size >= len(users)),
-                    _kept_ms(occurrence.window),
+                    _kept_ms(occurrence.window, max_age),
                     occurrence.member,
                     to_unix_ms(occurrence.starts_at),
                     start,
@@ -225,9 +233,9 @@ class PlanStore:
     async def read(self, members: Sequence[str]) -> dict[str, tuple[Occurrence, Progress]]:
         """Return the occurrences called `members` that still exist. Raises DamagedKeyError for an unreadable record."""
         record_keys = [keys.occurrence(*member.split(":", 1)) for member in members]
-        replies = await self._store.pipeline([("HGETALL", key) for key in record_keys])
+        replies = await self._store.ask_each([("HGETALL", key) for key in record_keys])
         return {
-            member: readable_record(key, member, reply)
+            member: readable_record(key, member, _hash_of(reply))
             for member, key, reply in zip(members, record_keys, replies, strict=True)
             if reply
         }
@@ -316,7 +324,7 @@ class PlanStore:
         reply = await self._scripts.call(
             "occurrence_close",
             [keys.LEASE, keys.occurrence(task_id, occurrence_id), keys.OCCURRENCES, keys.PLAIN_SLOT_OWNERS],
-            [token, member, task_id, occurrence_id],
+            [token, member, task_id, occurrence_id, _KEPT_AFTER_WINDOW // _MILLISECOND],
         )
         return int(reply) == 1
 
@@ -351,6 +359,10 @@ def _by_slot(occurrence: Occurrence, progress: Progress, users: Sequence[str]) -
         yield number, [user for _, user in group]
 
 
+def _hash_of(reply: Any) -> Any:
+    return reply if isinstance(reply, Exception) else dict(zip(reply[::2], reply[1::2], strict=True))
+
+
 def _counted(slots: Iterable[tuple[int, Sequence[str]]]) -> list[Argument]:
     arguments: list[Argument] = []
     for _, users in slots:
@@ -358,5 +370,5 @@ def _counted(slots: Iterable[tuple[int, Sequence[str]]]) -> list[Argument]:
     return arguments
 
 
-def _kept_ms(window: timedelta) -> int:
-    return (window + _KEPT_AFTER_WINDOW) // _MILLISECOND
+def _kept_ms(window: timedelta, max_age: timedelta = timedelta(0)) -> int:
+    return (window + max(_KEPT_AFTER_WINDOW, max_age + _KEPT_AFTER_MAX_AGE)) // _MILLISECOND

@@ -17,7 +17,7 @@ from taskqueue.core.task import Task, TaskSource
 from taskqueue.errors import InvalidValueError, StoreError, StoreUnavailableError
 from taskqueue.store.api_task_record import definition
 from taskqueue.store.api_tasks import ApiTaskStore
-from taskqueue.store.catalog import CatalogStore
+from taskqueue.store.catalog import CatalogStore, may_be_empty
 from taskqueue.telemetry.events import CatalogReloaded, Emit
 from taskqueue.telemetry.worker_events import LimitUnused
 
@@ -84,7 +84,10 @@ class Definitions:
             if revision is None or revision == self._revision:
                 return
             # Read after the revision: what is read is that revision or a later one, never an earlier.
-            self._tasks = await self._store.read()
+            tasks = await self._store.read()
+            if not (tasks or self._store.unreadable or may_be_empty(revision)):
+                return  # somebody deleted them; the leader writes them again
+            self._tasks = tasks
             self._revision = revision
         unreadable = tuple(f"{task_id}: {error}" for task_id, error in self._store.unreadable.items())
         self._emit(CatalogReloaded(ok=True, revision=revision, tasks=len(self._tasks), warnings=unreadable))

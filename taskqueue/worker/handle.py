@@ -41,7 +41,7 @@ _KEPT_BEYOND_AGE = timedelta(hours=1)
 
 #: see core/outcome.SUCCESS
 _RUN, _WAIT = Verdict.RUN, Verdict.WAIT
-_REQUIRED, _OPTIONAL, _NONE = Switch.REQUIRED, Switch.OPTIONAL, Switch.NONE
+_REQUIRED, _DEFAULT, _OPTIONAL, _NONE = Switch.REQUIRED, Switch.DEFAULT, Switch.OPTIONAL, Switch.NONE
 _SCHEDULER, _API = JobSource.SCHEDULER, TaskSource.API
 
 #: tasks whose rules are remembered: those of tasks that are gone must not stay for ever
@@ -362,14 +362,13 @@ _SAID = {
 
 
 def switch_of(message: JobMessage, task: Task) -> Switch:
-    """Return who decides: planned jobs need their user's 1, others stop at an explicit 0, API tasks have no user."""
+    """Return who decides: planned jobs need what planned them, others stop at an explicit 0, API tasks have no user."""
     if task.removed:
         return Switch.REMOVED
     if not task.enabled:
         return Switch.OFF
-    planned = message.metadata.source == _SCHEDULER
-    if planned and not task.default_enabled:
-        return _REQUIRED
+    if message.metadata.source == _SCHEDULER:
+        return _DEFAULT if task.default_enabled else _REQUIRED
     return _NONE if task.source is _API else _OPTIONAL
 
 

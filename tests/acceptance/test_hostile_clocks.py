@@ -105,7 +105,7 @@ async def test_hosts_that_are_an_hour_off_schedule_and_take_over_as_if_they_were
     assert parse_rfc3339(status["next_execution"]) == at + timedelta(days=1)
 
 
-async def test_a_leader_whose_clock_jumps_plans_and_releases_as_if_it_had_not(
+async def test_hosts_whose_clocks_jump_plan_release_and_call_as_if_they_had_not(
     system: System, new_clock: NewClock
 ) -> None:
     await system.redis.set("taskqueue:lane_tail", to_unix_ms(datetime.now(UTC)))
@@ -114,19 +114,21 @@ async def test_a_leader_whose_clock_jumps_plans_and_releases_as_if_it_had_not(
     await system.enable("due", *users)
     _write(system)
     # Nobody is to take over here, however slow this machine is.
-    scheduler, worker = await _scheduler(system, clock, lease_ttl="30s"), await system.worker()
+    scheduler = await _scheduler(system, clock, lease_ttl="30s")
+    worker = await system.worker(environment=clock.environment())
     for process in (scheduler, worker):
         await process.wait_ready()
     await scheduler.wait_for("leader_changed", leading=True, within=60)
 
     at = _in_seconds(5)
     await trigger(scheduler, "spread", users, immediately=False)
+    await trigger(scheduler, "failing", users[:1])
     clock.set("+1h")
     _write(system, at)
     for calls, offset in ((2, "+0"), (5, "-1h"), (10, "+0"), (14, "+1h"), (20, "-1h")):
         await system.target.wait_for_calls(calls)
         clock.set(offset)
-    await _called(system, {"due": users, "spread": users})
+    await _called(system, {"due": users, "spread": users, "failing": users[:1] * 2})
     await system.failed.open(system.place.amqp_url)
     await system.drained(scheduler, worker)
 

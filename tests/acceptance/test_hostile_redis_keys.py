@@ -109,6 +109,7 @@ async def test_a_damaged_plan_of_one_task_leaves_the_others_alone(system: System
     await _called(system, "last_run_replaced", users)
     await _called(system, "entry_replaced", [user for user in users if user != lost.decode()])
     await scheduler.wait_for("slot_list_gone", task="list_replaced", users=4)
+    await scheduler.wait_for("damaged_key_set_aside", key="taskqueue:schedule:last_run_replaced")
     told = {line["key"] for line in scheduler.events("damaged_key_set_aside")}
     assert told == replaced | {record.format("record_garbled")}
     assert len(scheduler.events("slot_entry_ignored", task="entry_replaced")) == 1

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import shlex
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
+from urllib.parse import unquote, urlsplit
 
 import pytest
 
@@ -61,3 +64,18 @@ async def set_consumer_timeout(rabbitmq: RabbitMQ, *, timeout_ms: int, looked_at
         f"application:set_env(rabbit, consumer_timeout, {timeout_ms}), "
         f"application:set_env(rabbit, channel_tick_interval, {looked_at_every_ms}).",
     )
+
+
+@asynccontextmanager
+async def frozen_queue(rabbitmq: RabbitMQ, amqp_url: str, queue: str) -> AsyncIterator[None]:
+    """Have a quorum queue of the URL's virtual host take in and give out nothing, as one without a quorum does."""
+    vhost = unquote(urlsplit(amqp_url).path[1:])
+    command = (
+        f'{{ok, Queue}} = rabbit_amqqueue:lookup(rabbit_misc:r(<<"{vhost}">>, queue, <<"{queue}">>)), '
+        "{Name, _} = amqqueue:get_pid(Queue), sys:%s(Name)."
+    )
+    await rabbitmqctl(rabbitmq, "eval", command % "suspend")
+    try:
+        yield
+    finally:
+        await rabbitmqctl(rabbitmq, "eval", command % "resume")

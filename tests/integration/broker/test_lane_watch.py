@@ -12,12 +12,14 @@ import pytest
 
 from taskqueue.broker.connection import Session
 from taskqueue.broker.lane_watch import LaneWatch
+from taskqueue.broker.names import DELAYED_QUEUE
 from taskqueue.broker.outgoing import Outgoing
 from taskqueue.broker.publisher import Publisher
 from taskqueue.core.task import Priority
 from taskqueue.dev.services import RabbitMQ
 from taskqueue.telemetry.events import Event, LaneStuck, LaneUnwatched
 from tests.support.inbox import Consume, Inbox, eventually
+from tests.support.rabbitmq_control import frozen_queue
 from tests.support.tcp_proxy import TcpProxy
 
 LEAD = timedelta(milliseconds=300)
@@ -37,34 +39,43 @@ class Watching:
     async def is_stuck(self) -> bool:
         return self.watch.stuck
 
+    async def is_late(self) -> bool:
+        return self.watch.lag is not None and self.watch.lag > PATIENCE
+
     async def flows(self) -> bool:
         return not self.watch.stuck
 
 
-Watch = Callable[[Publisher], Awaitable[Watching]]
+Watch = Callable[..., Awaitable[Watching]]
 Limits = Callable[[int], Awaitable[None]]
 Limited = Callable[[dict[str, str]], AbstractAsyncContextManager[Publisher]]
 
 
 @pytest.fixture
 async def watch() -> AsyncIterator[Watch]:
-    """Call it with a publisher to watch the lane on its connection."""
+    """Call it with a publisher to watch the lane on its connection, and with another one for the probes."""
     async with AsyncExitStack() as stack:
 
-        async def start(publisher: Publisher) -> Watching:
+        async def start(publisher: Publisher, lane: Publisher | None = None) -> Watching:
             events: list[Event] = []
             watching = LaneWatch(
                 publisher,
+                lane or publisher,
                 instance="test",
-                ahead=lambda: LEAD,
+                ahead=lead,
                 interval=timedelta(milliseconds=200),
                 patience=PATIENCE,
+                confirm_within=PATIENCE,
                 emit=events.append,
             )
             stack.push_async_callback(_ended, asyncio.create_task(watching.run()))
             return Watching(watch=watching, events=events)
 
         yield start
+
+
+async def lead() -> timedelta:
+    return LEAD
 
 
 async def _ended(task: asyncio.Task[None]) -> None:
@@ -130,7 +141,7 @@ async def test_a_lane_that_flows_is_not_stuck_and_hardly_late(publisher: Publish
 
 
 async def test_before_the_first_probe_is_due_nothing_is_known(publisher: Publisher) -> None:
-    watching = LaneWatch(publisher, instance="test", ahead=lambda: LEAD)
+    watching = LaneWatch(publisher, publisher, instance="test", ahead=lead)
 
     assert (watching.lag, watching.stuck) == (None, False)
 
@@ -162,6 +173,43 @@ async def test_a_full_ready_queue_stops_the_lane_and_workers_who_empty_it_heal_i
     assert watching.watch.lag <= PATIENCE
 
 
+async def test_a_lane_that_confirms_nothing_while_the_rest_does_is_stuck_and_the_publisher_is_heard(
+    publisher: Publisher, watch: Watch, rabbitmq: RabbitMQ, amqp_url: str
+) -> None:
+    watching = await watch(publisher)
+    await eventually(watching.has_measured)
+
+    async with frozen_queue(rabbitmq, amqp_url, DELAYED_QUEUE):
+        await eventually(watching.is_stuck)
+        answering = publisher.answering
+        await eventually(watching.is_late)
+
+    assert answering
+    await eventually(watching.flows, within=20)
+    assert [event.stuck for event in watching.events if isinstance(event, LaneStuck)] == [True, False]
+
+
+async def test_probes_that_cannot_be_sent_say_nothing_of_the_lane(publisher: Publisher) -> None:
+    asked = 0
+
+    async def ahead() -> timedelta:
+        nonlocal asked
+        asked += 1
+        return LEAD
+
+    async def asked_again() -> bool:
+        return asked > 2
+
+    unconnected = Publisher(["amqp://127.0.0.1:1/"], name="unconnected")
+    watch = LaneWatch(publisher, unconnected, instance="test", ahead=ahead, interval=timedelta(milliseconds=50))
+    watching = asyncio.create_task(watch.run())
+    await eventually(asked_again)
+    said = watch.lag, watch.stuck
+    await _ended(watching)
+
+    assert said == (None, False)
+
+
 async def _work(inbox: Inbox) -> None:
     while True:
         await (await inbox.deliveries.get()).ack()
@@ -190,7 +238,7 @@ async def test_two_leaders_and_strangers_do_not_disturb_each_other(
 async def test_probes_that_are_due_when_nobody_watches_have_a_queue_to_go_to(
     publisher: Publisher, watch: Watch
 ) -> None:
-    watching = LaneWatch(publisher, instance="gone", ahead=lambda: LEAD)
+    watching = LaneWatch(publisher, publisher, instance="gone", ahead=lead)
     task = asyncio.create_task(watching.run())
 
     async def probed() -> bool:

@@ -69,7 +69,7 @@ def put_in_force(*entries: Mapping[str, object], planned_users: Mapping[str, int
             entry = DueEntry(task_id=task_id, cohort="", at=NOW)
             await store.command("ZADD", "taskqueue:due", to_unix_ms(NOW), entry.member)
             occurrence = scheduled_occurrence(
-                task, "", task.rule(), NOW, users=users, window=timedelta(minutes=30), now=NOW
+                task, "", task.rule(), NOW, None, users=users, window=timedelta(minutes=30), now=NOW
             )
             await PlanStore(store, scripts).begin(lease.token, entry, None, occurrence)
         await lease.release()

@@ -23,7 +23,7 @@ from taskqueue.scheduler.audience import AudienceIndex
 from taskqueue.scheduler.gates import Gates
 from taskqueue.scheduler.main import Scheduler
 from taskqueue.scheduler.planner import PlanDefaults, Planner
-from taskqueue.scheduler.release import Releaser, ReleaseTerms
+from taskqueue.scheduler.release import Publishers, Releaser, ReleaseTerms
 from taskqueue.store.connection import RedisStore
 from taskqueue.store.damage import DamagedKeys
 from taskqueue.store.delayed import DelayedStore
@@ -196,13 +196,14 @@ async def new_dock(
     async def new_dock(
         *,
         publisher: Publisher = publisher,
+        lane: Publisher | None = None,
         stores: tuple[PlanStore, DelayedStore] | None = None,
         gates: Gates | None = None,
     ) -> Dock:
         inbox = await consume(dict.fromkeys(Priority, 5000))
         releaser = Releaser(
             stores or (plan, DelayedStore(plan._store, scripts)),
-            publisher,
+            Publishers(direct=publisher, lane=lane or publisher),
             tasks_file.watch(events),
             lease,
             gates or Gates(100_000),

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 import pytest
 from redis.asyncio import Redis
 
+from taskqueue.broker.names import LANE_WATCH_ROUTING_KEY
 from taskqueue.broker.publisher import Outgoing
 from taskqueue.core.task import Task
 from taskqueue.dev.services import Redis as RedisService
@@ -72,6 +73,27 @@ async def test_a_clean_stop_hands_over_within_two_seconds(new_scheduler: NewSche
     assert clock() - began < 2
     assert first.events.of(LeaderChanged)[-1].reason == "stopping"
     assert first.events.of(LeaseLost) == []
+
+
+async def test_a_scheduler_that_stops_while_it_takes_the_lease_keeps_nobody_out(
+    new_scheduler: NewScheduler, redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    acquire, taken = Lease.acquire, asyncio.Event()
+
+    async def taken_without_an_answer(lease: Lease) -> bool:
+        assert await acquire(lease)
+        taken.set()
+        await asyncio.Event().wait()
+        return False
+
+    monkeypatch.setattr(Lease, "acquire", taken_without_an_answer)
+    first = await new_scheduler("first")
+    async with asyncio.timeout(10):
+        await taken.wait()
+
+    await first.scheduler.quiet()
+
+    assert await redis.exists(LEASE) == 0
 
 
 async def test_a_leader_that_lost_its_lease_steps_down_and_writes_nothing_more(
@@ -147,17 +169,17 @@ async def test_a_scheduler_without_redis_says_once_that_it_does_not_lead(
     new_scheduler: NewScheduler, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked = 0
-    acquire = Lease.acquire
+    is_free = Lease.is_free
 
     async def counted(lease: Lease) -> bool:
         nonlocal asked
         asked += 1
-        return await acquire(lease)
+        return await is_free(lease)
 
     async def asked_three_times() -> bool:
         return asked >= 3
 
-    monkeypatch.setattr(Lease, "acquire", counted)
+    monkeypatch.setattr(Lease, "is_free", counted)
     scheduler = await new_scheduler("alone", addresses=("127.0.0.1:1",))
     scheduler.scheduler._store_health.clock.known.set()  # without Redis's time it does not even ask
 
@@ -178,6 +200,36 @@ async def test_a_leader_that_sees_redis_but_not_rabbitmq_lets_another_lead(
 
     assert "RabbitMQ" in first.events.of(LeaseLost)[-1].reason
     assert not first.scheduler.health()["leader"]
+
+
+async def test_a_free_lease_is_taken_by_one_who_sees_rabbitmq_before_one_who_does_not(
+    new_scheduler: NewScheduler, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(leader, "YIELD_S", 3600.0)
+    cut_off = await new_scheduler("cut-off", queue_url="amqp://guest:guest@127.0.0.1:1/")
+    well = await new_scheduler("well")
+
+    await well.leads()
+
+    assert [event.leading for event in cut_off.events.of(LeaderChanged)] == [False]
+
+
+@pytest.mark.parametrize("held", [("SET", LEASE, "by hand", "EX", 86_400), ("RPUSH", LEASE, "by hand")])
+async def test_a_leader_whose_lease_somebody_wrote_over_leads_again_when_a_lease_is_over(
+    new_scheduler: NewScheduler, redis: Redis, held: Sequence[str | int]
+) -> None:
+    first = await new_scheduler("first")
+    await first.leads()
+    led = len(first.events.events)
+
+    async with redis.pipeline(transaction=True) as together:
+        together.delete(LEASE)
+        together.execute_command(*held)
+        await together.execute()
+    await first.leads(False, after=led)
+    await first.leads(after=led)
+
+    assert (await redis.get(LEASE)).startswith("first:")
 
 
 async def test_where_nobody_sees_rabbitmq_somebody_goes_on_planning(
@@ -241,7 +293,8 @@ async def test_a_damaged_key_of_the_gates_is_set_aside_and_the_others_are_follow
         return not await redis.exists(key)
 
     await eventually(set_aside)
-    assert [event.key for event in first.events.of(DamagedKeySetAside)] == [key]
+    assert (await first.events.wait_for(DamagedKeySetAside)).key == key
+    assert len(first.events.of(DamagedKeySetAside)) == 1
     # The limit that is none was told before the damaged key was met: by the same look, in whatever order.
     assert bool(first.events.of(LimitIgnored)) == (key != "taskqueue:limits")
 
@@ -307,9 +360,11 @@ async def test_a_leader_sends_copies_of_one_job_at_most_to_a_queue_that_confirms
     first = await new_scheduler("first")
     await first.leads()
     await first.scheduler.publisher.wait_ready(15)
-    sent = list[int]()
+    sent, publish_all = list[int](), first.scheduler.publisher.publish_all
 
     async def unheard(outgoing: Sequence[Outgoing], within: float) -> list[BrokerError | None]:
+        if outgoing[0].routing_key == LANE_WATCH_ROUTING_KEY:
+            return await publish_all(outgoing, within)
         sent.append(len(outgoing))
         return [BrokerUnavailableError("no confirm") for _ in outgoing]
 

@@ -178,6 +178,21 @@ async def test_an_entry_up_to_one_interval_ahead_stays_where_it_is(desk: Desk) -
     assert await desk.due() == {"report": TEN + DAY}
 
 
+@pytest.mark.parametrize("overlap", ["allow", "queue"])
+async def test_an_entry_at_an_instant_that_its_rule_does_not_have_is_set_right(
+    new_desk: NewDesk, tasks_file: TasksFile, overlap: str
+) -> None:
+    # As an update of the time zones leaves those of a clock that is now to be changed on another day.
+    tasks_file.write(task_type("report", overlap=overlap))
+    desk = new_desk()
+    await desk.tick_at(TEN - 2 * HOUR)
+    await desk.redis.zadd("taskqueue:due", {"report": (TEN - HOUR).timestamp() * 1000})
+    for minutes in range(-119, 2):
+        await desk.tick_at(TEN + minutes * MINUTE)
+    assert [event.scheduled_at for event in desk.events.of(OccurrencePlanned)] == [TEN]
+    assert [event.set_to for event in desk.events.of(DueEntrySetBack)] == [TEN]
+
+
 async def test_a_last_instant_that_is_displaced_is_set_back(new_desk: NewDesk, tasks_file: TasksFile) -> None:
     tasks_file.write(task_type("report", end_at=(TEN + MINUTE).isoformat()))
     desk = new_desk()
@@ -321,7 +336,7 @@ async def test_losing_the_lease_or_redis_ends_the_tick_at_once(
 ) -> None:
     await desk.tick_at(TEN - HOUR)
 
-    async def fail(*_: object) -> None:
+    async def fail(*_: object, **__: object) -> None:
         raise error
 
     monkeypatch.setattr(desk.plan, "begin", fail)

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from datetime import datetime
 from urllib.parse import urlsplit
 
 import pytest
@@ -12,6 +13,7 @@ from taskqueue.broker.publisher import Outgoing, Publisher
 from taskqueue.errors import BrokerError, BrokerUnavailableError, LeaseLostError, PublishRefusedError
 from taskqueue.runtime import utc_now
 from taskqueue.scheduler.gates import Gates
+from taskqueue.store.delayed import DelayedStore
 from taskqueue.store.lease import Lease
 from taskqueue.store.limits import Limit, Limits
 from tests.support.inbox import eventually
@@ -38,6 +40,24 @@ async def test_with_a_lease_that_cannot_be_trusted_nothing_is_published(dock: Do
         await dock.releaser.round()
 
     await dock.nothing_came()
+
+
+async def test_a_leader_whose_lease_ends_while_it_raises_the_lane_s_tail_publishes_nothing(
+    dock: Dock, lease: Lease, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await dock.planned(["ann"], utc_now() + 5 * SECOND)
+    raise_lane_tail = DelayedStore.raise_lane_tail
+
+    async def sleep_past_the_lease(store: DelayedStore, token: str, tail: datetime, kept_ms: int) -> None:
+        await raise_lane_tail(store, token, tail, kept_ms)
+        monkeypatch.setattr(lease, "_trusted_until", 0.0)
+
+    monkeypatch.setattr(DelayedStore, "raise_lane_tail", sleep_past_the_lease)
+    with pytest.raises(LeaseLostError):
+        await dock.releaser.round()
+
+    await dock.nothing_came()
+    assert await dock.redis.lrange("taskqueue:distribution:report:0", 0, -1) == ["ann"]
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import timedelta
 
 import pytest
@@ -10,7 +11,7 @@ from taskqueue.broker.names import queue_name
 from taskqueue.broker.publisher import Outgoing
 from taskqueue.core.task import Priority
 from taskqueue.core.waiting import GLOBAL, task_limit
-from taskqueue.errors import BrokerError, PublishRefusedError
+from taskqueue.errors import BrokerError, BrokerUnavailableError, PublishRefusedError
 from taskqueue.runtime import utc_now
 from taskqueue.scheduler.gates import Gates
 from taskqueue.store.limits import Limit, Limits
@@ -175,6 +176,51 @@ async def test_a_delayed_queue_that_refuses_is_gone_around_for_a_while(
     assert (dock.released(), await dock.take(1)) == ({"direct": 1}, ["ann"])
 
 
+async def test_slots_retries_and_a_limit_s_list_together_go_no_faster_than_the_limit(new_dock: NewDock) -> None:
+    dock = await new_dock(gates=limited(10))
+    await dock.lane_reaches(utc_now())
+    begin = utc_now()
+    await dock.planned(names(100), begin - 2 * SECOND)
+    for number, user in enumerate(names(60, "retry")):
+        await dock.delayed(user, begin - 3 * SECOND + number * SECOND / 20)
+
+    for step in range(16):
+        dock.ahead = step * SECOND / 2
+        before = utc_now() + dock.ahead - begin
+        await dock.releaser.round()
+        after = utc_now() + dock.ahead - begin
+        assert 10 * before // SECOND <= sum(dock.released().values()) <= 10 + 10 * after / SECOND
+
+    users = await dock.take(sum(dock.released().values()))
+    assert {user.partition("-")[0] for user in users} == {"user", "retry"}
+
+
+async def test_what_rabbitmq_did_not_take_while_it_pushed_back_uses_up_nothing_of_the_limit(
+    new_dock: NewDock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dock = await new_dock(gates=limited(10))
+    await dock.lane_reaches(utc_now())
+    await dock.planned(names(400), utc_now() + SECOND, window=40 * SECOND)
+
+    async def block(outgoing: Sequence[Outgoing], within: float) -> list[BrokerError | None]:
+        return [BrokerUnavailableError("accepts no messages") for _ in outgoing]
+
+    with monkeypatch.context() as alarm:
+        alarm.setattr(dock.publisher, "publish_all", block)
+        alarm.setattr(type(dock.publisher.connection), "blocked", True)
+        for dock.ahead in (second * SECOND for second in range(11)):
+            with suppress(BrokerError):
+                await dock.releaser.round()
+    assert dock.released() == {}
+    await dock.releaser.round()
+    at_once = sum(dock.released().values())
+    for dock.ahead in (12 * SECOND, 13 * SECOND, 14 * SECOND):
+        await dock.releaser.round()
+
+    assert at_once == 10
+    assert 36 <= sum(dock.released().values()) <= 42
+
+
 async def test_a_list_whose_name_was_lost_is_found_by_the_next_leader(new_dock: NewDock) -> None:
     dock = await new_dock(gates=limited(2))
     for user in names(4):
@@ -226,4 +272,4 @@ async def test_a_clock_that_went_back_does_not_close_the_delayed_queue(new_dock:
     await dock.releaser.round()
 
     assert dock.released() == {"lane": 1}
-    assert dock.releaser.lane_ahead() <= 60 * SECOND
+    assert await dock.releaser.lane_ahead() <= 60 * SECOND

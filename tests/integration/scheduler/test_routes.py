@@ -11,6 +11,7 @@ from redis.asyncio import Redis
 from taskqueue.core.occurrence import Occurrence, Progress
 from taskqueue.ops_server import OpsServer
 from taskqueue.scheduler.audience import AudienceIndex
+from taskqueue.scheduler.catalog_watch import CatalogWatch
 from taskqueue.scheduler.planner import PlanDefaults
 from taskqueue.scheduler.routes import SchedulerRoutes, scheduler_health
 from taskqueue.store.plan import PlanStore
@@ -28,15 +29,7 @@ def health() -> dict[str, object]:
 
 
 @pytest.fixture
-async def http(
-    tasks_file: TasksFile,
-    index: AudienceIndex,
-    plan: PlanStore,
-    clock: Clock,
-    events: EventLog,
-    health: dict[str, object],
-) -> AsyncIterator[httpx.AsyncClient]:
-    """A client of the scheduler's endpoints; it is half past nine of 2024-01-15."""
+def catalog(tasks_file: TasksFile, events: EventLog) -> CatalogWatch:
     tasks_file.write(
         task_type("daily_report", MIDNIGHT),
         task_type("often", {"cron": "*/5 * * * *", "timezone": "Europe/Berlin"}, distribution_window="90s"),
@@ -44,8 +37,21 @@ async def http(
         task_type("later", MIDNIGHT, start_at="2024-02-01T01:00:00+01:00"),
         task_type("over", MIDNIGHT, end_at="2024-01-15T00:00:00Z"),
     )
-    defaults = PlanDefaults(distribution_window=timedelta(minutes=30), batch_size=2)
-    routes = SchedulerRoutes(tasks_file.watch(events), index, plan, defaults, health=lambda: health, now=clock)
+    return tasks_file.watch(events)
+
+
+@pytest.fixture
+async def http(
+    catalog: CatalogWatch,
+    index: AudienceIndex,
+    plan: PlanStore,
+    clock: Clock,
+    events: EventLog,
+    health: dict[str, object],
+) -> AsyncIterator[httpx.AsyncClient]:
+    """A client of the scheduler's endpoints; it is half past nine of 2024-01-15."""
+    defaults = PlanDefaults(distribution_window=timedelta(minutes=30), batch_size=500)
+    routes = SchedulerRoutes(catalog, index, plan, defaults, health=lambda: health, now=clock)
     server = OpsServer(
         host="127.0.0.1", port=0, ready=dict, metrics=Metrics(version="1"), emit=events, routes=routes.routes()
     )
@@ -177,6 +183,31 @@ async def test_a_disabled_task_is_not_triggered(http: httpx.AsyncClient, plan: P
     assert answer.status_code == 409
     assert "enabled: true" in answer.json()["detail"]
     assert await plan.live(None, 10) == []
+
+
+async def test_a_paused_task_is_not_triggered_and_the_way_to_resume_it_is_named(
+    http: httpx.AsyncClient, catalog: CatalogWatch, plan: PlanStore
+) -> None:
+    catalog.pause(frozenset({"daily_report"}))
+
+    answer = await http.post("/schedule/trigger", json=trigger())
+
+    assert answer.status_code == 409
+    assert "`taskqueue task resume daily_report`" in answer.json()["detail"]
+    assert await plan.live(None, 10) == []
+
+
+async def test_ten_thousand_users_are_one_trigger_in_the_order_of_its_slots(
+    http: httpx.AsyncClient, plan: PlanStore
+) -> None:
+    users = [f"{number:032x}" for number in range(10_000)]
+
+    answer = await http.post("/schedule/trigger", json=trigger(user_ids=users))
+
+    found, progress = await occurrence(plan)
+    assert answer.json() == {"jobs_created": 10_000, "distribution_window": "30m"}
+    assert (found.users, progress.planned, progress.complete) == (10_000, 10_000, True)
+    assert found.spread.offset(9_999) < timedelta(minutes=30)
 
 
 async def test_the_request_s_id_becomes_the_correlation_id(http: httpx.AsyncClient, plan: PlanStore) -> None:

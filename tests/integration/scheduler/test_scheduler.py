@@ -14,6 +14,7 @@ from taskqueue.core.instants import rfc3339
 from taskqueue.core.task import Priority
 from taskqueue.errors import ConfigError
 from taskqueue.runtime import utc_now
+from taskqueue.scheduler.audience import AudienceIndex
 from taskqueue.telemetry.events import CatalogReloaded, LoopFailed, PortBound
 from taskqueue.telemetry.scheduler_events import AudienceCounted, OccurrencePlanned
 from tests.support.inbox import Consume, eventually
@@ -79,7 +80,32 @@ async def test_a_follower_is_as_ready_as_the_leader_and_health_says_who_leads(
             assert (answer.status_code, (await client.get("/readyz")).status_code) == (200, 200)
 
     assert [health["leader"] for health in healths] == [True, False]
+    assert healths[1]["audience"] == {"users": 0, "complete": True, "age": 0}
     assert healths[1]["tasks"] == {"revision": first.scheduler.catalog.revision, "count": 1, "error": None}
+
+
+async def test_a_follower_hears_of_a_change_as_the_leader_does(
+    new_scheduler: NewScheduler, tasks_file: TasksFile, redis: Redis
+) -> None:
+    tasks_file.write(task_type("report"))
+    await redis.hset("taskqueue:users:ann:tasks", "report", "1")
+    leader = await new_scheduler("first")
+    await leader.leads()
+    follower = await new_scheduler("second")
+    for running in (leader, follower):
+        await ready(running)
+
+    await redis.hset("taskqueue:users:bob:tasks", "report", "1")
+    await redis.delete("taskqueue:users:ann:tasks")
+
+    for running in (leader, follower):
+
+        async def heard(index: AudienceIndex = running.scheduler.index) -> bool:
+            pieces = index.enabled_users(task_of(task_type("report")), "")
+            return [user for piece in pieces for user in piece] == ["bob"]
+
+        await eventually(heard, 5)
+    assert [running.scheduler.health()["leader"] for running in (leader, follower)] == [True, False]
 
 
 async def test_health_names_what_is_missing(new_scheduler: NewScheduler, tasks_file: TasksFile) -> None:
@@ -115,6 +141,24 @@ async def test_a_changed_tasks_file_reaches_the_workers_and_the_plan(
     await eventually(written)
     await eventually(planned)
     assert await redis.hget("taskqueue:catalog", "sync") == task_to_json(task_of(entry))
+
+
+@pytest.mark.parametrize("key", ["taskqueue:catalog", "taskqueue:catalog:revision"])
+async def test_definitions_that_somebody_deletes_are_written_again(
+    key: str, new_scheduler: NewScheduler, tasks_file: TasksFile, redis: Redis
+) -> None:
+    tasks_file.write(task_type("report"))
+    running = await new_scheduler("only")
+    await running.leads()
+
+    async def written() -> bool:
+        return bool(await redis.exists("taskqueue:catalog", "taskqueue:catalog:revision") == 2)
+
+    await eventually(written)
+    await redis.delete(key)
+    await eventually(written)
+
+    assert await redis.hkeys("taskqueue:catalog") == ["report"]
 
 
 async def test_the_audience_of_each_task_is_counted(

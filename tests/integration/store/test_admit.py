@@ -148,6 +148,11 @@ async def test_a_job_that_is_a_little_early_waits(jobs: JobStore, store: RedisSt
         (Switch.REQUIRED, "0", False),
         (Switch.REQUIRED, "yes", False),
         (Switch.REQUIRED, None, False),
+        (Switch.DEFAULT, "1", True),
+        (Switch.DEFAULT, "0", False),
+        (Switch.DEFAULT, "yes", False),
+        (Switch.DEFAULT, "", False),
+        (Switch.DEFAULT, None, True),
         (Switch.OPTIONAL, "1", True),
         (Switch.OPTIONAL, "0", False),
         (Switch.OPTIONAL, "yes", True),
@@ -167,7 +172,16 @@ async def test_the_users_switch_is_read_just_before_the_call(
     assert said(await jobs.admit(job, FIRST, terms(switch=switch))) == expected
 
 
-@pytest.mark.parametrize(("switch", "verdict"), [(Switch.REQUIRED, Verdict.SKIP), (Switch.OPTIONAL, Verdict.RUN)])
+async def test_a_user_of_whom_nothing_is_known_any_more_has_no_defaults(jobs: JobStore, store: RedisStore) -> None:
+    job = due_job()
+    await store.command("DEL", keys.user_tasks(job.user_id))
+    assert said(await jobs.admit(job, FIRST, terms(switch=Switch.DEFAULT))) == (Verdict.SKIP, "preference_off")
+
+
+@pytest.mark.parametrize(
+    ("switch", "verdict"),
+    [(Switch.REQUIRED, Verdict.SKIP), (Switch.DEFAULT, Verdict.SKIP), (Switch.OPTIONAL, Verdict.RUN)],
+)
 async def test_a_user_key_of_another_type_says_nothing(
     jobs: JobStore, store: RedisStore, switch: Switch, verdict: Verdict
 ) -> None:

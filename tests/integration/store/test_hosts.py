@@ -67,6 +67,16 @@ async def test_what_a_lost_worker_said_ends_although_others_go_on(hosts: HostSto
     assert 0 < await store.command("PTTL", keys.HOSTS) <= HOSTS_KEPT / timedelta(milliseconds=1)
 
 
+async def test_what_a_lost_worker_said_before_the_clock_was_set_back_ends_as_well(
+    hosts: HostStore, store: RedisStore
+) -> None:
+    await hosts.tell("lost:aa", {HOST: CLOSED}, NOW + timedelta(hours=1))
+    await hosts.tell("two:bb", {HOST: OPEN}, NOW + timedelta(seconds=1))
+
+    assert await hosts.read(NOW, prune=True) == {HOST: {"two:bb": OPEN}}
+    assert await store.command("HKEYS", keys.HOSTS) == [b"two:bb"]
+
+
 @pytest.mark.parametrize("text", ["{", "[]", '{"expires": 1e99}', '{"expires": 9999999999999, "hosts": {"h": 1}}', "é"])
 async def test_what_cannot_be_read_says_nothing(hosts: HostStore, store: RedisStore, text: str) -> None:
     await store.command("HSET", keys.HOSTS, "broken", text)

@@ -172,3 +172,30 @@ async def test_a_lease_that_never_ends_was_not_written_by_a_leader_and_keeps_nob
     assert not await contender("scheduler").acquire()
 
     assert 0 < await store.command("PTTL", keys.LEASE) <= TTL // timedelta(milliseconds=1)
+
+
+async def test_a_lease_that_lasts_longer_than_any_of_ours_keeps_nobody_out_for_as_long(
+    contender: Callable[[str], Lease], store: RedisStore
+) -> None:
+    leader, follower = contender("a"), contender("b")
+    await leader.acquire()
+    await store.command("PEXPIRE", keys.LEASE, 3_600_000)  # as if the clock of Redis had gone back by an hour
+
+    assert not await follower.is_free()
+
+    assert 0 < await store.command("PTTL", keys.LEASE) <= TTL // timedelta(milliseconds=1)
+
+
+async def test_whoever_looks_at_a_lease_neither_shortens_nor_lengthens_it(
+    contender: Callable[[str], Lease], store: RedisStore
+) -> None:
+    leader, follower = contender("a"), contender("b")
+    await leader.acquire()
+    ends = await store.command("PEXPIRETIME", keys.LEASE)
+
+    assert not await follower.acquire()
+    assert not await follower.is_free()
+    assert await store.command("PEXPIRETIME", keys.LEASE) == ends
+
+    await leader.release()
+    assert await follower.is_free()

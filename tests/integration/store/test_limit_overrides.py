@@ -51,6 +51,18 @@ async def test_setting_a_limit_again_replaces_it(overrides: LimitOverrides, now:
     assert await overrides.read(now) == {"global": shorter}
 
 
+@pytest.mark.parametrize("until", ["1e999", "1e300", "-1e300", "1795300000000.5", "{}", '"x"'])
+async def test_an_end_that_is_none_keeps_no_other_limit_from_being_set(
+    overrides: LimitOverrides, store: RedisStore, now: datetime, until: str
+) -> None:
+    await store.command("HSET", keys.LIMIT_OVERRIDES, "task:strange", f'{{"rate": 1, "burst": 1, "until": {until}}}')
+    override = Override(limit=TEN, until=now + MINUTE)
+
+    assert not await overrides.set("global", override)
+
+    assert (await overrides.read(now))["global"] == override
+
+
 async def test_what_was_cleared_holds_no_more(overrides: LimitOverrides, store: RedisStore, now: datetime) -> None:
     await overrides.set("global", Override(limit=TEN, until=now + MINUTE))
 

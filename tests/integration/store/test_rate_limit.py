@@ -71,6 +71,27 @@ async def test_time_that_runs_backwards_gives_no_tokens_twice(scripts: Scripts) 
     assert await call(scripts, 2, 1, 1, 1000.5) == 0
 
 
+@pytest.mark.parametrize("ahead", ["3600", "inf"])
+async def test_a_bucket_from_before_the_servers_clock_was_set_back_gains_nothing_and_fills_from_there(
+    scripts: Scripts, store: RedisStore, ahead: str
+) -> None:
+    now = await _server_seconds(store)
+    await store.command("HSET", BUCKET, "tokens", "0.5", "last_refill", repr(now + float(ahead)))
+    assert await call(scripts, 10, 0.001, 1, "", "wait") == [0, 500_000]
+    async with asyncio.timeout(10):
+        while not await call(scripts, 10, 1000, 1, ""):
+            pass
+
+
+async def test_a_bucket_that_a_caller_whose_clock_is_a_little_ahead_filled_stays_as_it_is(
+    scripts: Scripts, store: RedisStore
+) -> None:
+    ahead = await _server_seconds(store) + 4
+    assert await call(scripts, 1, 100, 1, ahead) == 1
+    assert await call(scripts, 1, 100, 1, "", "wait") == [0, 10]
+    assert float(await store.command("HGET", BUCKET, "last_refill")) == ahead
+
+
 async def test_the_fifth_argument_asks_for_the_wait(scripts: Scripts) -> None:
     assert await call(scripts, 2, 4, 2, 1000, "wait") == [1, 0]
     assert await call(scripts, 2, 4, 1, 1000, "wait") == [0, 250]

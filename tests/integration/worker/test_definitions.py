@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 
+from taskqueue.config.catalog import catalog_of_tasks
 from taskqueue.core.api_task import to_task
 from taskqueue.errors import StoreError, StoreUnavailableError
 from taskqueue.store import keys
@@ -49,6 +50,29 @@ async def test_a_task_that_is_new_is_found_at_the_first_question(
     assert unknown is None
     assert await definitions.get("second") == a_task(id="second")
     assert len(definitions) == 2
+
+
+async def test_definitions_that_somebody_deleted_are_waited_for(
+    catalog: CatalogStore, api_tasks: ApiTaskStore, store: RedisStore
+) -> None:
+    definitions = Definitions(catalog, api_tasks, set(), lambda _event: None)
+    await catalog.write("token", {"daily_report": a_task()}, "r1")
+    await store.command("DEL", keys.CATALOG)
+
+    with pytest.raises(StoreUnavailableError, match="scheduler"):
+        await definitions.get("daily_report")
+    await catalog.write("token", {"daily_report": a_task()}, "r1")
+
+    assert await definitions.get("daily_report") == a_task()
+
+
+async def test_without_any_task_on_purpose_every_job_is_of_an_unknown_one(
+    catalog: CatalogStore, api_tasks: ApiTaskStore
+) -> None:
+    definitions = Definitions(catalog, api_tasks, set(), lambda _event: None)
+    await catalog.write("token", {}, catalog_of_tasks({}).revision)
+
+    assert await definitions.get("daily_report") is None
 
 
 async def test_each_revision_is_told_once_with_the_limits_that_fit_no_task(

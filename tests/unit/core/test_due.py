@@ -55,6 +55,13 @@ def test_what_is_due_later_is_left_for_later(catch_up: CatchUp) -> None:
     assert due(HOURLY, NOON, early, catch_up) == Due(instants=(), following=NOON)
 
 
+@pytest.mark.parametrize("catch_up", CatchUp)
+def test_what_is_planned_ahead_costs_one_look_at_its_rule(catch_up: CatchUp) -> None:
+    counted = Counted(HOURLY)
+    due(counted, NOON, NOON - MINUTE, catch_up)
+    assert counted.asked == 1
+
+
 def test_none_passes_over_what_was_missed() -> None:
     now = NOON + timedelta(minutes=30)
     assert due(HOURLY, NOON - 3 * HOUR, now, CatchUp.NONE) == Due(instants=(), following=NOON + HOUR, missed=True)

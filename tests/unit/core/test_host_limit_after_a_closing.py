@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from taskqueue.core.host_limit import LONGEST_RAMP_S, HostLimit, Sign
+from taskqueue.core.host_limit import LONGEST_ASKED_S, LONGEST_RAMP_S, HostLimit, Sign
 from tests.support.host_calls import NOW, call, closed, limited
 
 
@@ -67,3 +67,19 @@ def test_a_clock_that_steps_back_begins_the_ramp_anew_and_does_not_stop_it() -> 
     for _ in range(1000):
         call(limit, Sign.REACHED, NOW + 15 - hour)
     assert limit.limit == pytest.approx(8)
+
+
+def test_a_clock_that_steps_back_closes_no_host_for_longer_than_any_is() -> None:
+    limit, hour = limited(4), 3600
+    call(limit, Sign.TOO_MUCH, NOW, asked_s=60)
+
+    assert limit.wait(NOW - hour) == LONGEST_ASKED_S
+    assert limit.wait(NOW - hour + LONGEST_ASKED_S) == 0
+
+
+def test_others_hear_of_it_although_no_job_comes_to_the_host() -> None:
+    limit, hour = limited(4), 3600
+    call(limit, Sign.TOO_MUCH, NOW, asked_s=60)
+
+    assert limit.report(NOW - hour).closed_until == NOW - hour + LONGEST_ASKED_S
+    assert limit.report(NOW - hour + 100).closed_until == NOW - hour + LONGEST_ASKED_S

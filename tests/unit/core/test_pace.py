@@ -36,12 +36,35 @@ def test_a_slow_limit_lets_one_job_through_each_time() -> None:
     assert (pace.room(NOW + 9.9), pace.room(NOW + 10)) == (0, 1)
 
 
-def test_a_clock_that_goes_back_brings_no_room() -> None:
+@pytest.mark.parametrize("seconds", [0.1, 4.9])
+def test_a_clock_that_goes_back_a_little_brings_no_room(seconds: float) -> None:
     pace = full(10, 10)
     pace.take(NOW, 10)
 
-    assert pace.room(NOW - 3600) == 0
+    assert pace.room(NOW - seconds) == 0
     assert pace.room(NOW + 0.1) == 1
+
+
+@pytest.mark.parametrize("seconds", [5.1, 3600])
+def test_a_clock_that_is_set_back_brings_no_room_but_fills_from_there(seconds: float) -> None:
+    pace = full(10, 10)
+    pace.take(NOW, 10)
+
+    assert pace.room(NOW - seconds) == 0
+    assert [pace.room(NOW - seconds + wait) for wait in (0.1, 1)] == [1, 10]
+
+
+def test_places_ahead_take_their_tokens_when_their_jobs_come_out_though_the_clock_was_set_back() -> None:
+    pace = full(8, 8)
+    for number in range(8):
+        assert reserved(pace, NOW + 10 + number / 8)
+    pace.take(NOW, 8)
+
+    assert pace.room(NOW - 3600) == 0
+    assert pace.room(NOW - 3600 + 9.9) == 8
+    pace.take(NOW - 3600 + 9.9, 8)
+    assert pace.room(NOW - 3600 + 11) == 0
+    assert pace.room(NOW - 3600 + 11.5) == 4
 
 
 def test_places_ahead_are_as_many_as_the_rate_allows() -> None:
@@ -74,6 +97,39 @@ def test_a_place_in_the_quarter_that_has_begun_takes_its_token_at_once() -> None
     assert reserved(pace, NOW + 0.1)
 
     assert pace.room(NOW) == 99
+
+
+def test_what_did_not_go_out_leaves_its_room_to_others() -> None:
+    pace = full(10, 10)
+    pace.take(NOW, 10)
+
+    pace.give_back(None)
+
+    assert pace.room(NOW) == 1
+
+
+def test_a_place_that_is_given_back_can_be_reserved_again_and_takes_no_token() -> None:
+    pace = full(10, 10)
+    pace.take(NOW, 10)
+    for due in (NOW + 0.5, NOW + 30):
+        assert reserved(pace, due)
+
+    pace.give_back(NOW + 0.5)
+    pace.give_back(NOW + 30)
+
+    assert pace.room(NOW + 0.9) == 9
+    assert sum(reserved(pace, NOW + 30 + number * 0.01) for number in range(100)) == 10
+
+
+def test_a_place_that_is_given_back_when_its_time_has_come_gives_its_token_back() -> None:
+    pace = full(10, 10)
+    assert reserved(pace, NOW + 0.5)
+    pace.take(NOW, 10)
+    assert pace.room(NOW + 0.6) == 5
+
+    pace.give_back(NOW + 0.5)
+
+    assert pace.room(NOW + 0.6) == 6
 
 
 @pytest.mark.parametrize(("rate", "burst"), [(0, 1), (-1, 1), (math.inf, 1), (math.nan, 1), (1, 0.5), (1, math.nan)])

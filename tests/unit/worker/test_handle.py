@@ -25,13 +25,13 @@ KEPT = timedelta(hours=25)
     ("source", "default_enabled", "switch"),
     [
         ("scheduler", False, Switch.REQUIRED),
-        ("scheduler", True, Switch.OPTIONAL),
+        ("scheduler", True, Switch.DEFAULT),
         ("trigger", False, Switch.OPTIONAL),
         ("billing", False, Switch.OPTIONAL),
         ("", False, Switch.OPTIONAL),
     ],
 )
-def test_only_a_planned_job_needs_its_users_consent_in_writing(
+def test_only_a_planned_job_needs_its_users_consent(
     source: str, default_enabled: bool, switch: Switch
 ) -> None:
     assert switch_of(message(source=source), replace(TASK, default_enabled=default_enabled)) is switch
