@@ -41,7 +41,7 @@ check: lint ## The fast part of it: format, lint, types, layers, sizes, unit tes
 oracle: $(READY) ## Compare intervals with the clocks of fifty zones, minute by minute, for some minutes
 	$(BIN)/pytest -m oracle tests/unit/core --durations=3
 
-faults: $(READY) ## Kill leaders and workers twenty times at each step of their work, and judge at the endpoint: an hour
+faults: $(READY) ## Kill leaders and workers twenty times at each step of their work, and judge at the endpoint: an hour and a half
 	$(BIN)/pytest --require-services tests/faults tests/acceptance/test_crashes.py tests/acceptance/test_demo.py \
 		tests/acceptance/test_live_limits.py tests/acceptance/test_worker_outages.py -m "faults or not faults"
 

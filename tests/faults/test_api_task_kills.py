@@ -18,6 +18,9 @@ from tests.support.system import Place, System
 
 pytestmark = pytest.mark.timeout(120)
 
+#: crashes at each point in the full form
+KILLS = 20
+
 _KILLED = -9
 _LEASE = {"scheduler": {"lease_ttl": "2s"}}
 
@@ -32,6 +35,7 @@ class Stage:
     system: System
     desk: ApiDesk
     leader: Process
+    follower: Process
     worker: Process
 
 
@@ -42,21 +46,20 @@ async def stage(place: Place, tmp_path: Path, fork_server: ForkServer) -> AsyncI
     async with system, ApiDesk(system) as desk:
         system.write_tasks()
         leader, worker = await system.scheduler_and_worker(desk.guard(), scheduler=_LEASE, watch_failed=False)
-        await (await system.scheduler(_LEASE)).wait_ready()
-        yield Stage(system=system, desk=desk, leader=leader, worker=worker)
+        await (follower := await system.scheduler(_LEASE)).wait_ready()
+        yield Stage(system=system, desk=desk, leader=leader, follower=follower, worker=worker)
 
 
-@pytest.mark.parametrize(
-    "failpoint",
-    [
-        script("api_fire", "before"),
-        script("api_fire", "after"),
-        _PUBLISH,
-        _PUBLISHED,
-        script("delayed_remove", "after"),
-    ],
-    ids=str,
-)
+_POINTS = [
+    script("api_fire", "before"),
+    script("api_fire", "after"),
+    _PUBLISH,
+    _PUBLISHED,
+    script("delayed_remove", "after"),
+]
+
+
+@pytest.mark.parametrize("failpoint", _POINTS, ids=str)
 async def test_a_task_whose_leader_dies_while_it_runs_it_runs_once(stage: Stage, failpoint: Failpoint) -> None:
     await arm(stage.leader, failpoint)
     task = await stage.desk.once(at=in_seconds(0.5))
@@ -67,6 +70,27 @@ async def test_a_task_whose_leader_dies_while_it_runs_it_runs_once(stage: Stage,
     assert len(stage.system.calls(task=task.task_id)) == 1
     assert len(await stage.desk.executions(task)) == 1
     assert (await stage.desk.counts(task))["total"] == 1
+
+
+@pytest.mark.faults
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("failpoint", _POINTS, ids=str)
+async def test_twenty_leaders_die_while_they_run_a_task_and_each_task_runs_once(
+    stage: Stage, failpoint: Failpoint
+) -> None:
+    victim, follower = stage.leader, stage.follower
+    for _ in range(KILLS):
+        await arm(victim, failpoint)
+        task = await stage.desk.once(at=in_seconds(0.5))
+        assert await victim.ended(20) == _KILLED
+        await follower.wait_for("leader_changed", leading=True, within=10)
+        victim, follower = follower, await stage.system.scheduler(_LEASE)
+        await stage.desk.reaches(task, TaskStatus.COMPLETED)
+        await follower.wait_ready()
+
+        assert len(stage.system.calls(task=task.task_id)) == 1
+        assert len(await stage.desk.executions(task)) == 1
+    assert len(stage.system.target.calls) == KILLS
 
 
 async def test_a_task_that_waits_for_another_runs_once_though_the_leader_dies_when_it_may(stage: Stage) -> None:

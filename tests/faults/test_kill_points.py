@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -46,7 +47,7 @@ async def test_a_leader_may_die_in_the_middle_of_any_kind_of_work(arena: KillAre
 
 
 @pytest.mark.faults
-@pytest.mark.timeout(5400)
+@pytest.mark.timeout(7200)
 async def test_a_leader_may_die_twenty_times_at_every_point(
     lanes: list[Place], tmp_path: Path, fork_server: ForkServer, kill_table: KillTable
 ) -> None:
@@ -57,7 +58,8 @@ async def test_a_leader_may_die_twenty_times_at_every_point(
             point = waiting.popleft()
             directory = tmp_path / f"{len(waiting)}-{number}"
             directory.mkdir()
-            await judge_point(KillArena(place, directory, fork_server), point, kill_table)
+            arena = KillArena(place, directory, fork_server, scheduler=point.scheduler, worker=point.worker)
+            await judge_point(arena, point, kill_table)
             async with place.client() as client:
                 await client.flushdb()
 
@@ -94,7 +96,7 @@ async def kill_at(arena: KillArena, point: KillPoint, table: KillTable) -> None:
     """Kill a leader once, wait until the work is done, and judge."""
     row = table.row(point.name)
     began = asyncio.get_running_loop().time()
-    took_s = await arena.crash(point.failpoint, lambda: point.work(arena), successor=point.successor)
+    took_s = await arena.crash(point.failpoint, partial(point.work, arena), successor=point.successor, then=point.then)
     await arena.settled()
     row.takeovers_s.append(took_s)
     row.done_s.append(asyncio.get_running_loop().time() - began)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Mapping
 from urllib.parse import urlsplit
 
 import pytest
@@ -34,9 +34,23 @@ async def amqp_proxy(place: Place) -> AsyncIterator[TcpProxy]:
         yield proxy
 
 
-@pytest.mark.parametrize("silent", [True, False], ids=["without an answer", "with a reset"])
+def refuse(proxy: TcpProxy) -> None:
+    """Reset what is open, and whatever is opened from now on."""
+    proxy.refusing = True
+    proxy.cut()
+
+
+#: how two sides are separated: packets vanish, connections are refused, or only the service is still heard
+HOW: Mapping[str, Callable[[TcpProxy], None]] = {
+    "without an answer": TcpProxy.freeze,
+    "with a reset": refuse,
+    "in one direction": TcpProxy.hold_answers,
+}
+
+
+@pytest.mark.parametrize("how", HOW)
 async def test_a_leader_cut_off_from_redis_stops_in_time_and_what_it_sent_before_counts_for_nothing(
-    silent: bool, place: Place, redis_proxy: TcpProxy, new_arena: NewArena
+    how: str, place: Place, redis_proxy: TcpProxy, new_arena: NewArena
 ) -> None:
     first = {"redis": {"addresses": [f"127.0.0.1:{redis_proxy.port}"]}}
     async with new_arena(first=first) as arena, RedisMonitor(place) as monitor:
@@ -46,7 +60,7 @@ async def test_a_leader_cut_off_from_redis_stops_in_time_and_what_it_sent_before
         working = asyncio.create_task(spread(arena))
         await leader.wait_for("jobs_released")
         mark = len(leader.lines)
-        cut(redis_proxy, silent=silent)
+        HOW[how](redis_proxy)
         stepped_down = await leader.wait_for("leader_changed", leading=False, after=mark, within=LEASE_S + 1)
         followed = await follower.wait_for("leader_changed", leading=True, within=LEASE_S + 5)
         await working
@@ -66,15 +80,9 @@ async def test_a_leader_cut_off_from_redis_stops_in_time_and_what_it_sent_before
         assert (await arena.finish()).clean
 
 
-@pytest.mark.parametrize(
-    ("silent", "within_s"),
-    [
-        pytest.param(True, 25, id="without an answer"),
-        pytest.param(False, 25, id="with a reset"),
-    ],
-)
+@pytest.mark.parametrize("how", HOW)
 async def test_a_leader_cut_off_from_rabbitmq_lets_another_lead(
-    silent: bool, within_s: float, place: Place, amqp_proxy: TcpProxy, new_arena: NewArena
+    how: str, place: Place, amqp_proxy: TcpProxy, new_arena: NewArena
 ) -> None:
     first = {"queue": {"url": through(amqp_proxy, place.amqp_url)}}
     async with new_arena(first=first) as arena:
@@ -82,7 +90,7 @@ async def test_a_leader_cut_off_from_rabbitmq_lets_another_lead(
         leader, (follower,) = arena.leader, arena.followers
         working = asyncio.create_task(spread(arena))
         await leader.wait_for("jobs_released")
-        cut(amqp_proxy, silent=silent)
+        HOW[how](amqp_proxy)
         began = asyncio.get_running_loop().time()
         await follower.wait_for("leader_changed", leading=True, within=40)
         took_s = asyncio.get_running_loop().time() - began
@@ -93,21 +101,60 @@ async def test_a_leader_cut_off_from_rabbitmq_lets_another_lead(
         await leader.wait_ready()
 
         assert (await arena.finish()).clean
-    assert took_s <= within_s
+    assert took_s <= 25
+
+
+@pytest.mark.parametrize("how", ["without an answer", "with a reset"])
+async def test_a_leader_cut_off_from_everything_is_followed_when_its_lease_is_over(
+    how: str, place: Place, redis_proxy: TcpProxy, amqp_proxy: TcpProxy, new_arena: NewArena
+) -> None:
+    first = {
+        "redis": {"addresses": [f"127.0.0.1:{redis_proxy.port}"]},
+        "queue": {"url": through(amqp_proxy, place.amqp_url)},
+    }
+    async with new_arena(first=first) as arena:
+        await prepare(arena)
+        leader, (follower,) = arena.leader, arena.followers
+        working = asyncio.create_task(spread(arena))
+        await leader.wait_for("jobs_released")
+        for proxy in (redis_proxy, amqp_proxy):
+            HOW[how](proxy)
+        await follower.wait_for("leader_changed", leading=True, within=LEASE_S + 5)
+        await working
+        await spread(arena)
+        await arena.settled()
+        for proxy in (redis_proxy, amqp_proxy):
+            heal(proxy)
+        await leader.wait_ready()
+
+        assert (await arena.finish()).clean
+
+
+@pytest.mark.parametrize("delay_s", [0.4, 1.2], ids=["a third of its lease", "longer than its lease"])
+async def test_a_leader_that_redis_answers_slowly_leads_or_is_followed_and_nothing_is_missing(
+    delay_s: float, redis_proxy: TcpProxy, new_arena: NewArena
+) -> None:
+    first = {"redis": {"addresses": [f"127.0.0.1:{redis_proxy.port}"]}}
+    async with new_arena(first=first) as arena:
+        await prepare(arena)
+        slow, (follower,) = arena.leader, arena.followers
+        working = asyncio.create_task(spread(arena))
+        await slow.wait_for("jobs_released")
+        redis_proxy.delay_s = delay_s
+        await working
+        if delay_s * 2 > LEASE_S:
+            await follower.wait_for("leader_changed", leading=True, within=LEASE_S + 5)
+        await spread(arena)
+        await arena.settled(within=60)
+        redis_proxy.delay_s = 0
+        await slow.wait_ready()
+
+        assert (await arena.finish()).clean
 
 
 async def prepare(arena: KillArena) -> None:
     arena.set_task("spread", distribution_window="2s")
     await arena.know_users()
-
-
-def cut(proxy: TcpProxy, *, silent: bool) -> None:
-    """Separate the two sides: packets vanish, or connections are refused."""
-    if silent:
-        proxy.freeze()
-    else:
-        proxy.refusing = True
-        proxy.cut()
 
 
 def heal(proxy: TcpProxy) -> None:

@@ -8,7 +8,7 @@ from datetime import datetime
 import pytest
 
 from tests.support.kill_arena import KillArena, NewArena, leads
-from tests.support.kill_points import trigger
+from tests.support.kill_points import spread, trigger
 from tests.support.kill_table import KillTable
 
 
@@ -42,3 +42,25 @@ async def test_a_stopped_leader_is_followed_within_two_seconds(arena: KillArena)
     gap = datetime.fromisoformat(followed["ts"]) - datetime.fromisoformat(gone["ts"])
     assert gap.total_seconds() <= 2
     assert not leads(leader)
+
+
+@pytest.mark.faults
+async def test_five_schedulers_are_restarted_one_after_the_other_while_the_work_goes_on(arena: KillArena) -> None:
+    arena.set_task("spread", distribution_window="4s")
+    await arena.know_users()
+    old = [arena.leader, *arena.followers, *[await arena.add_scheduler() for _ in range(3)]]
+    for scheduler in old:
+        await scheduler.wait_ready()
+
+    for scheduler in old:
+        await spread(arena)
+        led, began = leads(scheduler), asyncio.get_running_loop().time()
+        assert await scheduler.terminate() == 0
+        arena.bury(scheduler)
+        await arena.new_leader()
+        assert not led or asyncio.get_running_loop().time() - began <= 2
+        await (await arena.add_scheduler()).wait_ready()
+        assert sum(map(leads, [arena.leader, *arena.followers])) == 1
+
+    await arena.settled()
+    assert (await arena.finish()).clean

@@ -5,7 +5,7 @@ A failpoint is written as `TARGET WHEN COUNT ACTION [WORD]`, for instance
     taskqueue.store.scripts:Scripts.call after 2 kill plan_append
 
 the process kills itself (SIGKILL) when that function has returned for the second time from a call with the argument
-`plan_append`. WHEN is `before` or `after`, ACTION is `kill` or `stop` (SIGSTOP).
+`plan_append`. WHEN is `before` or `after`, ACTION is `kill`, `stop` (SIGSTOP) or `term` (SIGTERM).
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ from dataclasses import dataclass
 from typing import Any, Literal, Self, get_args
 
 When = Literal["before", "after"]
-Action = Literal["kill", "stop"]
+Action = Literal["kill", "stop", "term"]
 
 #: the environment variable with the failpoint that is armed from the start; more come as lines on stdin
 VARIABLE = "FAILPOINT"
 
-_SIGNALS = {"kill": signal.SIGKILL, "stop": signal.SIGSTOP}
+_SIGNALS = {"kill": signal.SIGKILL, "stop": signal.SIGSTOP, "term": signal.SIGTERM}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,7 +47,7 @@ class Failpoint:
         """Return the failpoint written as `text`. Raises ValueError."""
         target, when, count, action, *word = text.split()
         if when not in get_args(When) or action not in _SIGNALS or int(count) < 1 or len(word) > 1:
-            raise ValueError(f"failpoint {text!r}: write TARGET before|after COUNT kill|stop [WORD]")
+            raise ValueError(f"failpoint {text!r}: write TARGET before|after COUNT kill|stop|term [WORD]")
         return cls(target=target, when=when, count=int(count), action=action, word="".join(word))  # type: ignore[arg-type]  # checked above
 
     def __str__(self) -> str:

@@ -25,7 +25,15 @@ BATCH_SIZE = 10
 #: the shortest lease: most of a round is waiting for its end
 LEASE_S = 2
 
-_SETTINGS = {"scheduler": {"lease_ttl": f"{LEASE_S}s", "batch_size": BATCH_SIZE, "distribution_window": "0s"}}
+#: With the long interval an instant that a test has put there without a rule is only set right by a leader that begins.
+_SETTINGS = {
+    "scheduler": {
+        "lease_ttl": f"{LEASE_S}s",
+        "batch_size": BATCH_SIZE,
+        "distribution_window": "0s",
+        "check_interval": "1h",
+    }
+}
 
 #: seconds for a failpoint to be reached, and for everything to be done after a crash, on a busy machine
 REACHED_WITHIN_S = 20.0
@@ -38,8 +46,8 @@ LANES = 3
 class KillArena:
     """Use it as a context: two schedulers, of which the first leads, a worker, an endpoint and its judge.
 
-    `scheduler` is added to the settings of every scheduler, `first` to those of the first alone. `environment` is for
-    all programs, which `server` forks.
+    `scheduler` is added to the settings of every scheduler, `first` to those of the first alone, `worker` to those of
+    the worker. `environment` is for all programs, which `server` forks.
     """
 
     def __init__(
@@ -50,6 +58,7 @@ class KillArena:
         *,
         scheduler: Settings | None = None,
         first: Settings | None = None,
+        worker: Settings | None = None,
         environment: Mapping[str, str] | None = None,
     ) -> None:
         self.system = System(place, directory)
@@ -59,15 +68,14 @@ class KillArena:
         self.tasks: dict[str, Mapping[str, object]] = {}
         self._settings = merged(_SETTINGS, scheduler or {})
         self._first = merged(self._settings, first or {})
+        self._worker = merged({"worker": {"pool_size": USERS}}, worker or {})
         self._schedulers: list[Process] = []
 
     async def __aenter__(self) -> Self:
         await self.system.__aenter__()
         try:
             self.set_task("plain")
-            first, self.worker = await self.system.scheduler_and_worker(
-                {"worker": {"pool_size": USERS}}, scheduler=self._first
-            )
+            first, self.worker = await self.system.scheduler_and_worker(self._worker, scheduler=self._first)
             self._schedulers = [first]
             await (await self.add_scheduler()).wait_ready()
         except BaseException:
@@ -86,6 +94,11 @@ class KillArena:
     def leader(self) -> Process:
         """The scheduler that leads now, by what each said last."""
         return next(scheduler for scheduler in self._schedulers if leads(scheduler))
+
+    @property
+    def schedulers(self) -> list[Process]:
+        """All that were not seen to end."""
+        return list(self._schedulers)
 
     @property
     def followers(self) -> list[Process]:
@@ -123,6 +136,11 @@ class KillArena:
         self.tasks[task_id] = self.system.task(task_id, path, **{**defaults, **fields})
         self.system.write_tasks(*self.tasks.values())
 
+    def remove_task(self, task_id: str) -> None:
+        """Take a task out of tasks.yaml."""
+        del self.tasks[task_id]
+        self.system.write_tasks(*self.tasks.values())
+
     async def know_users(self) -> None:
         """Let the users of the arena exist, and return when every scheduler knows them."""
         await self.system.enable("plain", *self.users)
@@ -153,25 +171,37 @@ class KillArena:
 
     # --- one crash ----------------------------------------------------------------------------------------------------
 
-    async def crash(self, failpoint: Failpoint, work: Callable[[], Awaitable[None]], *, successor: bool) -> float:
+    async def crash(
+        self,
+        failpoint: Failpoint,
+        work: Callable[[], Awaitable[None]],
+        *,
+        successor: bool = False,
+        then: Failpoint | None = None,
+    ) -> float:
         """Let the leader die at `failpoint` while it does `work`; return seconds until another leads.
 
-        With `successor` the leader is killed first, and the one that takes over dies at the failpoint.
+        With `successor` the leader is killed first, and the one that takes over dies at the failpoint. With `then` both
+        die: the leader at the failpoint, and the one that takes over at that one.
         """
         leader = await self.new_leader()
         (follower,) = self.followers
         await follower.wait_ready()
-        victim = follower if successor else leader
-        await arm(victim, failpoint)
+        victims = [(follower if successor else leader, failpoint)]
+        if then is not None:
+            victims.append((follower, then))
+        for victim, moment in victims:
+            await arm(victim, moment)
         working = asyncio.create_task(work())
         try:
             if successor:
                 await leader.kill()
                 self.bury(leader)
-            await victim.wait_for("failpoint_reached", within=REACHED_WITHIN_S)
-            await victim.ended(5)
+            for victim, _ in victims:
+                await victim.wait_for("failpoint_reached", within=REACHED_WITHIN_S)
+                await victim.ended(5)
+                self.bury(victim)
             ended = asyncio.get_running_loop().time()
-            self.bury(victim)
             while len(self._schedulers) < 2:
                 await self.add_scheduler()
             await self.new_leader()

@@ -20,11 +20,12 @@ class TcpProxy:
             ...  # connect to 127.0.0.1:proxy.port
             proxy.cut()
 
-    While `refusing` is true, new connections are reset at once.
+    While `refusing` is true, new connections are reset at once. Whatever passes takes `delay_s` in each direction.
     """
 
     def __init__(self, host: str, port: int) -> None:
         self.refusing = False
+        self.delay_s = 0.0
         self._target = (host, port)
         self._flowing, self._answering = asyncio.Event(), asyncio.Event()
         self.thaw()
@@ -106,6 +107,7 @@ class TcpProxy:
     async def _pump(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter, flowing: asyncio.Event) -> None:
         with contextlib.suppress(OSError):
             while data := await source.read(65_536):
+                await asyncio.sleep(self.delay_s)
                 await flowing.wait()
                 sink.write(data)
                 await sink.drain()
