@@ -120,7 +120,7 @@ class Leader:
 
     @property
     def _could_begin(self) -> bool:
-        # Of a million users the index takes twenty seconds, in which others who have it would not stand still.
+        # Reading a million users takes twenty seconds; a scheduler that has them could lead meanwhile.
         return self._work.broker_connected() and self._work.audience.ready.is_set()
 
     async def _left_over(self) -> bool:
@@ -220,8 +220,8 @@ class Leader:
         await work.planner.resume(token)
         while True:
             await work.audience.ready.wait()
-            # Just before the tick: a job of a task that workers do not know yet would fail. Somebody may also have deleted
-            # what was written.
+            # Just before the tick: a job of a task that workers do not know yet would fail.
+            # What was written may be gone as well: somebody deleted it.
             catalog = work.catalog
             if written != catalog.revision or not await work.catalog_store.stands(catalog.tasks, written):
                 written = await self._write_catalog()

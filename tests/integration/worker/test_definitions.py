@@ -105,7 +105,7 @@ async def test_a_task_of_the_api_is_read_for_each_job_so_that_a_pause_counts_at_
 
 async def test_a_task_of_the_api_that_was_deleted_is_unknown(catalog: CatalogStore, api_tasks: ApiTaskStore) -> None:
     definitions = Definitions(catalog, api_tasks, set(), lambda _event: None)
-    await catalog.write("token", {}, "r1")
+    await catalog.write("token", {}, catalog_of_tasks({}).revision)
 
     assert await definitions.get(numbered_id(1)) is None
 

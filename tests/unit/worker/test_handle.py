@@ -31,9 +31,7 @@ KEPT = timedelta(hours=25)
         ("", False, Switch.OPTIONAL),
     ],
 )
-def test_only_a_planned_job_needs_its_users_consent(
-    source: str, default_enabled: bool, switch: Switch
-) -> None:
+def test_only_a_planned_job_needs_its_users_consent(source: str, default_enabled: bool, switch: Switch) -> None:
     assert switch_of(message(source=source), replace(TASK, default_enabled=default_enabled)) is switch
 
 
