@@ -41,7 +41,7 @@ class KillPoint:
 
 async def due(arena: KillArena) -> None:
     """Let an occurrence for all users become due in a second."""
-    at = _soon()
+    at = _come()
     arena.ledger.expect("due", arena.users, at)
     await _make_due(arena, "due", at)
 
@@ -89,7 +89,7 @@ async def reload(arena: KillArena) -> None:
     """Add a task to tasks.yaml and let it become due at once."""
     task_id = f"added-{len(arena.tasks)}"
     arena.set_task(task_id)
-    at = _soon()
+    at = _come()
     arena.ledger.expect(task_id, arena.users, at)
     await _make_due(arena, task_id, at)
 
@@ -119,8 +119,7 @@ async def held(arena: KillArena) -> None:
 async def one_behind_the_other(arena: KillArena) -> None:
     """Let an occurrence become due while the jobs of the one before it run: it waits for their ends."""
     calls = len(arena.system.calls(task="long"))
-    # Both have come: one to come that its rule does not have would be set right.
-    first = _soon(seconds=-2)
+    first = _come(seconds_ago=2)
     arena.ledger.expect("long", arena.users, first)
     await _make_due(arena, "long", first)
 
@@ -141,8 +140,7 @@ async def crowd(arena: KillArena) -> None:
 async def removal(arena: KillArena) -> None:
     """Take a task out of tasks.yaml whose occurrence is planned and not due yet: nobody is called."""
     task_id = f"doomed-{datetime.now(UTC):%H%M%S%f}"
-    arena.set_task(task_id, distribution_window="8h")
-    await _make_due(arena, task_id, _soon(seconds=50))
+    arena.set_task(task_id, distribution_window="8h", interval=_daily(_instant(seconds=50)))
     redis = arena.system.redis
 
     async def planned() -> bool:
@@ -168,8 +166,9 @@ def _daily(at: datetime) -> dict[str, str]:
     return {"type": "daily", "at_time": f"{at:%H:%M:%S}"}
 
 
-def _soon(*, seconds: float = 1) -> datetime:
-    at = datetime.now(UTC) + timedelta(seconds=seconds)
+def _come(*, seconds_ago: float = 0) -> datetime:
+    """Return an instant that has come: one to come that its rule does not have would be set right."""
+    at = datetime.now(UTC) - timedelta(seconds=seconds_ago)
     return at.replace(microsecond=at.microsecond // 1000 * 1000)
 
 
@@ -238,7 +237,8 @@ def _from_list(when: When) -> Failpoint:
 
 
 def _publish(when: When, count: int = 1) -> Failpoint:
-    return Failpoint(target="taskqueue.broker.publisher:Publisher.publish_all", when=when, count=count)
+    # Of all that is published, the jobs: the delayed queue is probed beside them.
+    return Failpoint(target="taskqueue.scheduler.release:Releaser._fly", when=when, count=count)
 
 
 #: a piece of the messages is written to the socket
