@@ -57,7 +57,7 @@ class LaneWatch:
     """Measures the delayed queue while `run` runs: probes go out on `lane`, and come back to where `publisher` is.
 
     `ahead` says how long it is until the last job in the queue is due: 0 when it is due already, at most 120 s. It
-    answers only while no jobs are on their way there, so that the probe, sent at once, comes before none of them.
+    answers only while no jobs are on their way there, so that the probe, sent at once, stands behind all of them.
 
     A probe goes out every `interval`. The queue counts as stuck while one is more than `patience` overdue, and when
     RabbitMQ confirms none within `confirm_within` though it confirms what goes around the queue: then until one comes

@@ -22,8 +22,13 @@ class Resumption:
         self._names = names
         self._marks = dict(marks)
 
+    @property
+    def goes_on(self) -> bool:
+        """Whether anything was written before."""
+        return bool(self._marks)
+
     def tell(self) -> None:
-        """Say where each file is gone on with."""
+        """Say from where on each file is read."""
         for file, name in self._names.items():
             mark = self._marks.get(file)
             begin = "no import of it is unfinished; it is read from its beginning"
@@ -60,6 +65,15 @@ class Notes:
     def __init__(self, writer: RedisWriter | None) -> None:
         self._writer = writer
 
+    def begin(self, files: Iterable[str]) -> None:
+        """Forget how far earlier imports of the files came: what they wrote is written anew."""
+        if self._writer is None:
+            return
+        try:
+            self._writer.forget_marks(files)
+        except StoreError as error:
+            self._give_up(error)
+
     def reached(self, batch: Batch) -> None:
         """Note that the batch is written."""
         if self._writer is None or not batch.marks:
@@ -67,8 +81,7 @@ class Notes:
         try:
             self._writer.set_marks(batch.marks)
         except StoreError as error:
-            self._writer = None
-            typer.echo(f"warning: how far it came cannot be noted, and --resume will not know: {error}", err=True)
+            self._give_up(error)
 
     def finished(self, files: Iterable[str]) -> None:
         """Note that all files are imported to their ends."""
@@ -78,3 +91,7 @@ class Notes:
             self._writer.forget_marks(files)
         except StoreError as error:
             typer.echo(f"warning: --resume will take this import for unfinished: {error}", err=True)
+
+    def _give_up(self, error: StoreError) -> None:
+        self._writer = None
+        typer.echo(f"warning: how far it comes cannot be noted, and --resume will not know: {error}", err=True)

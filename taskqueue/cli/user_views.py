@@ -72,9 +72,11 @@ async def _read(settings: RedisSettings, user_id: str, task_ids: Iterable[str]) 
 
 
 def _print_table(stored: StoredUser, views: Sequence[TaskView], missing: str) -> None:
-    known = "" if stored.switches.exists else ", who has no switches: not even tasks that are on by default count"
+    problem = user_problem(stored)
+    none = not stored.switches.exists and problem is None
+    known = ", who has no switches: not even tasks that are on by default count" if none else ""
     typer.echo(printable(f"user {stored.switches.user_id}") + known)
-    if (problem := user_problem(stored)) is not None:
+    if problem is not None:
         typer.echo(problem)
     print_table(("task", "gets it", "because", "interval", "next"), [_cells(view, missing) for view in views])
     for line in _setting_lines(views):

@@ -119,8 +119,9 @@ def _opened(name: str, file_format: UserFileFormat | None, stack: ExitStack) -> 
     file = stack.enter_context(_open(name))
     status = os.fstat(file.fileno())
     size = status.st_size if S_ISREG(status.st_mode) else None
-    # By its whole path, it is found again from any directory.
-    return _Source(name=name, marked=str(Path(name).resolve()), file=file, file_format=found, size=size)
+    # By its whole path it is found again from any directory.
+    marked = os.fsencode(Path(name).resolve()).decode(errors="backslashreplace")
+    return _Source(name=name, marked=marked, file=file, file_format=found, size=size)
 
 
 def _open(name: str) -> BinaryIO:
@@ -162,8 +163,11 @@ def _resumption(sources: Iterable[_Source], writer: RedisWriter | None) -> Resum
 def _import(sources: Sequence[_Source], writer: RedisWriter | None, resumption: Resumption, tally: _Tally) -> ExitCode:
     """Read and write everything; where Redis ends it before, that is told, and with which exit code."""
     place, notes = sources[0].name, Notes(writer)
+    marked = [source.marked for source in sources]
     write = writer.write if writer else write_nothing
     try:
+        if not resumption.goes_on:
+            notes.begin(marked)
         sizes = [source.size for source in sources]
         total = None if None in sizes else sum(size or 0 for size in sizes)
         with progress("importing", total, in_bytes=True) as advance:
@@ -172,7 +176,7 @@ def _import(sources: Sequence[_Source], writer: RedisWriter | None, resumption: 
                 write(batch.preferences)
                 tally.add(batch.preferences)
                 notes.reached(batch)
-        notes.finished(source.marked for source in sources)
+        notes.finished(marked)
     except StoreError as error:
         typer.echo(f"stopped at {place}: {error}; {_AGAIN}", err=True)
         return exit_code_of(error)

@@ -16,13 +16,16 @@ from taskqueue.config.catalog import Catalog, catalog_of_tasks, parse_catalog
 from taskqueue.core.catalog_change import mass_delete
 from taskqueue.core.task import Task
 from taskqueue.errors import ConfigError
-from taskqueue.scheduler.file_look import Signature, look_again, look_at
+from taskqueue.scheduler.file_look import FileLook, Signature, look_again, look_at
 from taskqueue.store.catalog import StandingCatalog
 from taskqueue.telemetry.events import CatalogReloaded, Emit
 from taskqueue.telemetry.scheduler_events import CatalogSucceeded, TasksPaused
 
 #: of a file with thousands of mistakes so many are told; /health and the log are no place for more
 _MOST_PROBLEMS = 20
+
+#: seconds; reading a file of the largest size takes a hundredth of it
+_LOOK_WITHIN_S = 5.0
 
 
 class CatalogWatch:
@@ -45,6 +48,8 @@ class CatalogWatch:
         look = look_at(path)
         #: that of the file which was judged last; None: whatever stands there is looked at anew
         self._signature: Signature | None = look.signature
+        #: a look that is under way, perhaps since an earlier poll
+        self._looking: asyncio.Future[FileLook | None] | None = None
         #: what the look before found that is to be confirmed: a digest, or why there was none
         self._seen: str | None = None
         self._catalog = self._in_force = parse_catalog(look.content, str(path))
@@ -85,10 +90,8 @@ class CatalogWatch:
 
     async def poll(self) -> None:
         """Look at the file once."""
-        known = self._signature if self._seen is None else None
         try:
-            # A file system that does not answer must not hold up the lease and the release.
-            look = await asyncio.to_thread(look_again, self._path, known)
+            look = await self._look()
         except ConfigError as error:
             # Once it can be read again it is looked at anew, even if it is the very same file.
             self._signature = None
@@ -98,6 +101,18 @@ class CatalogWatch:
         if look is not None and self._is_confirmed(sha256(look.content).hexdigest()):
             self._seen, self._signature = None, look.signature
             await self._take_over(look.content)
+
+    async def _look(self) -> FileLook | None:
+        """Return what stands there if it may be news. Raises ConfigError."""
+        if self._looking is None:
+            known = self._signature if self._seen is None else None
+            # A file system that does not answer must not hold up the lease and the release.
+            self._looking = asyncio.ensure_future(asyncio.to_thread(look_again, self._path, known))
+        await asyncio.wait({self._looking}, timeout=_LOOK_WITHIN_S)
+        if not self._looking.done():  # there is never more than one thread that waits for it
+            raise ConfigError(f"{self._path}: its file system does not answer; check what is mounted there")
+        looking, self._looking = self._looking, None
+        return looking.result()
 
     def _is_confirmed(self, seen: str) -> bool:
         """Return whether the look before has seen the same; what it was is remembered for the next one."""

@@ -81,9 +81,9 @@ class DueWork:
         state = self._revision()
         if state == self._synced:
             return []
+        wanted = dict(self._wanted())  # at once: later on it may be of another revision
         if self._synced is None or self._synced[0] != state[0]:
             await self._plan.due.look_again(token)  # what they wait for may follow another rule now
-        wanted = dict(self._wanted())
         gone, new = await self._differences(wanted, state)
         now, dropped = self._now(), list[DueEntry]()
         for start in range(0, max(len(gone), len(new)), _RULES_PER_CALL):
@@ -116,17 +116,17 @@ class DueWork:
         if counts.scored < counts.entries:
             await self._plan.due.look_again(token)
             counts = await self._plan.due.counts()
-        if counts.rules < self._rules:
-            self._synced = None  # somebody deleted the rules: the next sync writes them, and what is due by them
+        if counts.rules != self._rules:
+            self._synced = None  # by another hand: the next sync sets the rules right, and what is due by them
         elif counts.rules - counts.entries > self._silent:
             self._silent = await self._set_lost(token, since=now - self._check_interval)
 
     async def set_back(self, token: str) -> None:
         """Each `check_interval`, set entries back that stand more than one interval behind what is due next.
 
-        The clock was ahead when they were set, or somebody else wrote them: they would be silent until then. So are
-        those set right that stand where their rule has no instant: they were found with older rules of their time
-        zone. Those without a rule are removed: lost ones are found by their number. A piece is looked through at a
+        The clock was ahead when they were set, or somebody else wrote them: they would be silent until then. Entries
+        at an instant that their rule does not have are set right too: an older database of time zones put them there.
+        Those without a rule are removed: lost ones are found by their number. A piece is looked through at a
         time, the latest first. What was planned of them already has its record. Raises LeaseLostError.
         """
         now = self._now()
@@ -178,9 +178,10 @@ def _changed(wanted: Mapping[str, Interval], stored: Mapping[str, str]) -> list[
 
 
 def _displaced(rules: Sequence[tuple[DueEntry, Interval]], now: datetime) -> list[tuple[DueEntry, datetime | None]]:
-    """Return those that stand behind the second instant that is not planned yet, or at none, and where they belong.
+    """Return those that stand behind the second instant that is not planned yet, or at none of their rule's instants.
 
-    Behind the last instant of all nothing belongs, and what has no instant left belongs nowhere: None.
+    With each comes where it belongs. Behind the last instant of all nothing belongs, and what has no instant left
+    belongs nowhere: None.
     """
     found = list[tuple[DueEntry, datetime | None]]()
     for entry, interval in rules:

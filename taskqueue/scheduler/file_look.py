@@ -1,4 +1,4 @@
-"""One look at a file that may be anything by now: it takes no more than a configuration file may have, and never waits.
+"""One look at a file that may be anything by now: it takes no more than a configuration file may have.
 
 Opening a pipe waits for whoever writes to it, and a device may never end: only regular files are read.
 """
@@ -36,10 +36,14 @@ def look_at(path: Path) -> FileLook:
     """
     with _told(path):
         _signature(path.stat(), path)  # a device may notice that it is opened
-        # What stands there may have become a pipe since: not even that is waited for.
-        with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
-            signature = _signature(os.fstat(file.fileno()), path)
-            return FileLook(signature=signature, content=file.read(MAX_BYTES + 1))
+        # What stands there may have become a pipe or a directory since: neither is waited for, nor left open.
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        try:
+            signature = _signature(os.fstat(descriptor), path)
+            with os.fdopen(descriptor, "rb", closefd=False) as file:
+                return FileLook(signature=signature, content=file.read(MAX_BYTES + 1))
+        finally:
+            os.close(descriptor)
 
 
 def look_again(path: Path, known: Signature | None) -> FileLook | None:

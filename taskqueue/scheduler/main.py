@@ -144,13 +144,18 @@ class Scheduler:
         )
 
     def _publishing(self) -> str:
-        blocked = self.publisher.connection.blocked or self.lane_publisher.connection.blocked
-        return "blocked" if blocked else "ok" if self.publisher.connection.connected else "disconnected"
+        connections = (self.publisher.connection, self.lane_publisher.connection)
+        if any(connection.blocked for connection in connections):
+            return "blocked"
+        return "ok" if all(connection.connected for connection in connections) else "disconnected"
 
     def _broker_answers(self) -> bool:
-        # A delayed queue that takes nothing makes others no better leaders: what goes around it is confirmed.
-        silent_since = self.lane_publisher.silent_since
-        return self.publisher.answering and (silent_since is None or self.publisher.answered_at > silent_since)
+        # A queue that confirms nothing makes others no better leaders: RabbitMQ is heard on one of the connections.
+        direct, lane = self.publisher, self.lane_publisher
+        heard_at = max(direct.answered_at, lane.answered_at)
+        return direct.connection.connected and all(
+            each.silent_since is None or heard_at > each.silent_since for each in (direct, lane)
+        )
 
     def _status(self) -> Mapping[str, object]:
         """Return what this scheduler says of itself at each beat."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from itertools import islice
@@ -29,8 +29,7 @@ from taskqueue.telemetry.scheduler_events import OccurrenceAssumedOver, Occurren
 
 _DUE_PER_TICK = 100
 
-#: entries of few users are planned beside each other, so many: for each of them Redis is asked three times in turn,
-#: and their rules take some milliseconds in which the event loop does nothing else
+#: entries of few users are planned beside each other, so many: for each of them Redis is asked three times in turn
 _TOGETHER = 16
 
 #: takes the leader's token and what is damaged
@@ -96,18 +95,21 @@ class Planner:
             now=now,
             emit=emit,
         )
-        #: the revision of tasks.yaml whose removed tasks are dealt with
-        self._revision: str | None = None
+        #: the definitions whose removed tasks are dealt with. Not their revision: a file may be as it was before, and
+        #: have been another one while a tick went by it
+        self._definitions: Mapping[str, Task] | None = None
         #: what kept entries and occurrences from being planned, by their names, until the end of a tick tells it
         self._failures: dict[str, Exception] = {}
         #: a damaged key has kept an occurrence that was begun from being planned to the end
         self._interrupted = False
+        #: rules take milliseconds in which the event loop does nothing else: between two of them others have their turn
+        self._one_rule = asyncio.Lock()
         #: instants that were skipped, by the names of their entries, until the tick notes them
         self._notes = deque[tuple[str, SkippedInstants]](maxlen=_MOST_NOTES)
 
     async def resume(self, token: str) -> None:
         """Finish what an earlier leader began to plan."""
-        self._revision = None
+        self._definitions = None
         self._due_work.forget()
         self._failures.clear()
         await self._finish_begun(token)
@@ -118,10 +120,10 @@ class Planner:
         An entry that damaged keys keep from being planned keeps no other; they are set aside, and it is tried again.
         One that anything else keeps from it keeps no other either: PlanningError tells of it when the others are done.
         """
-        revision = self._catalog.revision
-        if revision != self._revision:
+        definitions = self._catalog.definitions
+        if definitions is not self._definitions:
             await self._abandon_removed(token)
-            self._revision = revision
+            self._definitions = definitions
         if self._interrupted:
             await self._finish_begun(token)
         for entry in await self._due_work.sync(token):
@@ -252,14 +254,16 @@ class Planner:
         exact = task.overlap is not Overlap.ALLOW
         if exact and entry.at > self._now():
             return await self._plan.due.hold(token, entry)
-        due = due_instants(
-            interval,
-            entry.at,
-            now=self._now(),
-            ahead=timedelta(0) if exact else PLAN_AHEAD,
-            catch_up=_catch_up(task, entry),
-            max_age=task.max_age,
-        )
+        async with self._one_rule:
+            await asyncio.sleep(0)
+            due = due_instants(
+                interval,
+                entry.at,
+                now=self._now(),
+                ahead=timedelta(0) if exact else PLAN_AHEAD,
+                catch_up=_catch_up(task, entry),
+                max_age=task.max_age,
+            )
         if due.missed:
             first_kept = due.instants[0] if due.instants else due.following
             self._skipped(entry, "overlap" if entry.waited else "missed", until=first_kept)

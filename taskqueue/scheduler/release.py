@@ -150,6 +150,8 @@ class Releaser:
         self._lane_closed_until: datetime | None = None
         #: why the delayed queue was closed last; None once it has confirmed a job since
         self._lane_doubted: str | None = None
+        #: jobs went out to the delayed queue of which RabbitMQ has said nothing: it may take them in at any time
+        self._lane_unheard = False
         #: held while jobs are put into the delayed queue
         self._filling = asyncio.Lock()
         #: why jobs go around the delayed queue; None while they go into it
@@ -223,7 +225,9 @@ class Releaser:
     def _choose(self, candidates: Sequence[Candidate], lane_open: bool, now: datetime) -> _Choice:
         choice = _Choice(chosen={}, shut={})
         behind: set[int] = set()
-        tail = self._tail(now) if lane_open else _NEVER
+        tail = self._tail(now)
+        if not lane_open:
+            tail = _NEVER
         for candidate in candidates:
             if len(choice.chosen) >= self._per_round:
                 break
@@ -264,6 +268,10 @@ class Releaser:
         """Return when the last job in the delayed queue is due."""
         # After a clock went back, not later than any can be that is there by now: they come out when they would have.
         self._lane_tail = min(self._lane_tail or now, now + self._lead)
+        if self._lane_unheard:
+            # What is taken in only now, as after an alarm, stands there for as long as its delay was.
+            self._lane_tail = now + self._lead
+            self._lane_unheard = self._publishers.lane.unconfirmed > 0
         return self._lane_tail
 
     def _lane_open(self, now: datetime) -> bool:
@@ -298,6 +306,8 @@ class Releaser:
                 lane = way is Route.LANE
                 groups.setdefault((way, Priority.NORMAL if lane else candidate.priority), []).append(candidate)
             confirmed = await asyncio.gather(*(self._fly(way, group, now) for (way, _), group in groups.items()))
+            if self._lane_unheard:  # for a leader to come
+                await self._raise_lane_tail([self._now() + self._lead])
         return set[Candidate]().union(*confirmed)
 
     async def _raise_lane_tail(self, dues: Sequence[datetime]) -> None:
@@ -311,6 +321,7 @@ class Releaser:
         publisher = self._publishers.lane if way is Route.LANE else self._publishers.direct
         results = await publisher.publish_all(messages, _CONFIRM_WITHIN_S)
         if way is Route.LANE:
+            self._lane_unheard |= any(isinstance(error, BrokerUnavailableError) for error in results)
             self._judge_lane(results, now)
         else:
             self._note_silence(queue_limit(group[0].priority), results)

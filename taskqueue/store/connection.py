@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import re
 import ssl
+import time
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from math import inf
 from typing import Any, TypeVar
 
 import redis.exceptions
@@ -28,6 +30,9 @@ from taskqueue.store.multiplexer import Argument, Conversation, Multiplexer
 __all__ = ["Argument", "RedisStore"]
 
 _T = TypeVar("_T")
+
+#: within so many seconds all commands that were under way have met a demotion
+_DEMOTION_S = 1.0
 
 #: what a primary says that was demoted under open connections
 _DEMOTED = (redis.exceptions.ReadOnlyError, redis.exceptions.MasterDownError)
@@ -90,6 +95,7 @@ class RedisStore:
         self._multiplexer = Multiplexer(self._converse)
         #: how often a Redis that we had for the primary was found to be none
         self.demotions = 0
+        self._demoted_at = -inf
 
     @property
     def max_retries(self) -> int:
@@ -184,7 +190,10 @@ class RedisStore:
 
     async def _leave_replica(self) -> None:
         # The primary was demoted under open connections: whoever connects next looks for the new one.
-        self.demotions += 1
+        now = time.monotonic()
+        if now - self._demoted_at > _DEMOTION_S:  # else it is one that other commands have met as well
+            self.demotions += 1
+            self._demoted_at = now
         self._multiplexer.hang_up()
         await self._redis.connection_pool.disconnect(inuse_connections=False)
 

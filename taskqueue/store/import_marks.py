@@ -15,7 +15,7 @@ _KEPT = timedelta(days=7)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImportMark:
-    """All records up to the one that begins in `line` are written; `checksum` is the CRC-32 of the file to its end."""
+    """All records up to the one that begins in `line` are written; `checksum` is the CRC-32 of what they take."""
 
     line: int
     checksum: int

@@ -15,6 +15,12 @@ from taskqueue.store import keys
 from taskqueue.store.connection import RedisStore
 from taskqueue.store.scripts import Scripts
 
+#: what PTTL says of a key that never expires
+_NO_END = -1
+
+#: by so much the leases of two schedulers may differ, while their settings are being changed
+_MAY_DIFFER_MS = 60_000
+
 
 class Lease:
     """The lease as one process sees it; `name` is the process's name, which the token begins with.
@@ -67,8 +73,10 @@ class Lease:
 
     async def _bound(self) -> None:
         # One that lasts longer than any of ours, or has no end, was written by hand, or the clock of Redis went back:
-        # once its holder is gone it would keep everybody out.
-        await self._store.command("PEXPIRE", keys.LEASE, self._ttl_ms, "LT")
+        # once its holder is gone it would keep everybody out. A leader with a longer lease than ours is let be.
+        left_ms = int(await self._store.command("PTTL", keys.LEASE))
+        if left_ms == _NO_END or left_ms > self._ttl_ms + _MAY_DIFFER_MS:
+            await self._store.command("PEXPIRE", keys.LEASE, self._ttl_ms, "LT")
 
     async def renew(self) -> None:
         """Keep the lease. Raises LeaseLostError when another process has it, StoreUnavailableError without a reply."""

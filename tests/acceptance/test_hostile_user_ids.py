@@ -80,7 +80,7 @@ async def _all_calls(system: System, worker: Process, task_id: str, count: int) 
 async def test_users_with_any_id_are_called_once_each_by_occurrences_of_all_and_of_their_own(
     shared_system: System, scheduler: Process, worker: Process
 ) -> None:
-    at = (datetime.now(UTC) + timedelta(seconds=8)).replace(microsecond=0)
+    at = (datetime.now(UTC) + timedelta(seconds=12)).replace(microsecond=0)
     interval = {"type": "daily", "at_time": at.strftime("%H:%M:%S")}
     for user in (*(each.encode() for each in HOSTILE_IDS), *IMPOSSIBLE_IDS):
         await shared_system.redis.hset(b"taskqueue:users:" + user + b":tasks", mapping={"planned": "1", "own": "1"})

@@ -19,7 +19,7 @@ pytestmark = pytest.mark.timeout(90)
 
 #: when the task goes, jobs of an occurrence are called, in the delayed queue, and in the slot lists
 SCHEDULER = {"scheduler": {"lead": "2s"}}
-WINDOW_S = 5
+WINDOW_S = 10
 USERS = new_users(24)
 
 SKIPPED = ("skipped", "task_removed")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import subprocess
 import sys
 import time
@@ -63,6 +64,7 @@ def test_a_killed_import_is_gone_on_with_where_it_stopped(
         until = time.monotonic() + 30
         while not store.exists("taskqueue:import:-"):
             assert time.monotonic() < until
+            time.sleep(0.05)  # between two looks
         process.kill()
     store.hset(*CHANGED_SINCE)
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(whole)))
@@ -150,6 +152,30 @@ def test_without_an_unfinished_import_everything_is_written(
 
 
 @pytest.mark.usefixtures("small_batches")
+def test_an_import_from_the_beginning_forgets_how_far_an_earlier_one_came(
+    store: redis.Redis, directory: Path, run_import: Run
+) -> None:
+    (directory / "users.jsonl").write_bytes(lines(["user_0", "user_1", "eve"]))
+    stop_at(store, run_import, "eve", "users.jsonl")
+
+    stop_at(store, run_import, "user_0", "users.jsonl")
+
+    assert store.keys("taskqueue:import:*") == []
+
+
+@pytest.mark.usefixtures("small_batches")
+def test_a_file_whose_name_is_no_utf8_is_gone_on_with_as_well(
+    store: redis.Redis, directory: Path, run_import: Run
+) -> None:
+    name = os.fsdecode(b"users-\xff.jsonl")
+    (directory / name).write_bytes(lines(["user_0", "user_1", "eve"]))
+    stop_at(store, run_import, "eve", name)
+
+    assert run_import("--resume", name)[:2] == (0, "imported 1 user, 1 switch, 0 settings\n")
+    assert store.hget(*CHANGED_SINCE[:2]) == "0"
+
+
+@pytest.mark.usefixtures("small_batches")
 def test_the_mark_ends_by_itself(store: redis.Redis, directory: Path, run_import: Run) -> None:
     (directory / "users.jsonl").write_bytes(lines(["user_0", "user_1", "eve"]))
     stop_at(store, run_import, "eve", "users.jsonl")
@@ -168,11 +194,13 @@ def test_a_user_of_redis_with_no_right_to_marks_imports_all_the_same(
     monkeypatch.setenv("TASKQUEUE_REDIS__USERNAME", name)
     monkeypatch.setenv("TASKQUEUE_REDIS__PASSWORD", "pw")
 
-    code, out, err = run_import("users.jsonl")
+    try:
+        code, out, err = run_import("users.jsonl")
+    finally:
+        store.acl_deluser(name)
 
-    store.acl_deluser(name)
     assert (code, out) == (0, "imported 501 users, 501 switches, 0 settings\n")
-    assert err.startswith("warning: how far it came cannot be noted, and --resume will not know: ")
+    assert err.startswith("warning: how far it comes cannot be noted, and --resume will not know: ")
     assert len(err.splitlines()) == 1
 
 

@@ -12,16 +12,17 @@ import pytest
 from redis.asyncio import Redis
 
 from taskqueue.broker.lane_watch import LaneWatch
-from taskqueue.broker.names import DELAYED_QUEUE
+from taskqueue.broker.names import DELAYED_QUEUE, queue_name
 from taskqueue.broker.publisher import Outgoing, Publisher
 from taskqueue.core.instants import to_unix_ms
+from taskqueue.core.task import Priority
 from taskqueue.dev.services import RabbitMQ
 from taskqueue.errors import BrokerError, PublishRefusedError
 from taskqueue.runtime import utc_now
 from taskqueue.scheduler import release
 from taskqueue.telemetry.scheduler_events import JobsReleased, LaneClosed
 from tests.support.inbox import eventually
-from tests.support.rabbitmq_control import frozen_queue
+from tests.support.rabbitmq_control import frozen_queue, set_memory_alarm
 from tests.support.release_dock import RELEASE_BATCH, SECOND, Dock, NewDock, names, put_back
 from tests.support.scheduling import NewScheduler, TasksFile, task_type
 
@@ -92,7 +93,7 @@ async def test_whatever_comes_in_while_the_delayed_queue_is_filled_waits_behind_
     arrived = {message.job.user_id: (message.job.execute_after, came) for message, came in dock.arrived}
     assert arrived.keys() == asked.keys()
     assert min(came - due for due, came in arrived.values()) >= timedelta(0)
-    assert max(came - max(due, asked[user]) for user, (due, came) in arrived.items()) < 1.5 * SECOND
+    assert max(came - max(due, asked[user]) for user, (due, came) in arrived.items()) < 3 * SECOND
 
 
 async def test_a_delayed_queue_that_confirms_nothing_is_gone_around_until_it_has_taken_one_job(
@@ -102,20 +103,23 @@ async def test_a_delayed_queue_that_confirms_nothing_is_gone_around_until_it_has
     broker_url: str,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    dock = await new_dock(lane=await new_publisher())
+    lane = await new_publisher()
+    dock = await new_dock(lane=lane)
     await dock.lane_reaches(utc_now())
     await dock.planned(names(3), utc_now() + 5 * SECOND)
-    await dock.planned(names(RELEASE_BATCH, "later"), utc_now() + 50 * SECOND, task_id="another")
+    await dock.planned(names(RELEASE_BATCH, "later"), utc_now() + 120 * SECOND, task_id="another")
 
     async with frozen_queue(rabbitmq, broker_url, DELAYED_QUEUE):
         monkeypatch.setattr(release, "_CONFIRM_WITHIN_S", 1.0)
-        with pytest.raises(BrokerError, match=f"confirmed 0 of {RELEASE_BATCH + 3}"):
+        with pytest.raises(BrokerError, match="confirmed 0 of 3"):
             await dock.releaser.round()
         monkeypatch.undo()
         dock.ahead = 6 * SECOND
         await dock.releaser.round()
         assert await dock.take(3) == names(3)
-    dock.ahead = 37 * SECOND
+    await eventually(lambda: _is(lane.unconfirmed == 0))
+    await dock.releaser.round()
+    dock.ahead = 75 * SECOND  # what was sent there before has come out by then
     for _ in range(3):
         await dock.releaser.round()
 
@@ -124,6 +128,32 @@ async def test_a_delayed_queue_that_confirms_nothing_is_gone_around_until_it_has
         (True, "silent"),
         (False, "silent"),
     ]
+
+
+async def test_what_rabbitmq_takes_in_only_after_an_alarm_holds_up_nothing(
+    dock: Dock, rabbitmq: RabbitMQ, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun = utc_now()
+    await dock.lane_reaches(begun)
+    await set_memory_alarm(rabbitmq, on=True)  # which this connection hears of at its next message
+    try:
+        await dock.planned(names(5), begun + 8 * SECOND)
+        with monkeypatch.context() as patch:
+            patch.setattr(release, "_CONFIRM_WITHIN_S", 1.0)
+            with pytest.raises(BrokerError):
+                await dock.releaser.round()
+        await eventually(lambda: _is(utc_now() > begun + 6 * SECOND))
+    finally:
+        await set_memory_alarm(rabbitmq, on=False)
+    await eventually(lambda: _is(not dock.publisher.connection.blocked))
+    await dock.planned(["behind"], begun + 9 * SECOND, task_id="another")
+
+    await dock.until_released(6, within=15)
+    await dock.take(6)
+
+    late = [came - message.job.execute_after for message, came in dock.arrived]
+    assert dock.released() == {"direct": 6}
+    assert max(late) < 3 * SECOND, late
 
 
 async def test_after_a_refusal_one_job_tries_the_delayed_queue_before_the_others(
@@ -174,6 +204,27 @@ async def test_a_delayed_queue_that_takes_nothing_keeps_no_due_job_of_a_fresh_le
 
     assert {event.mode for event in first.events.of(JobsReleased)} == {"direct"}
     assert took < 10 * SECOND
+
+
+async def test_a_ready_queue_that_takes_nothing_costs_no_leader_its_lease(
+    new_scheduler: NewScheduler,
+    redis: Redis,
+    tasks_file: TasksFile,
+    rabbitmq: RabbitMQ,
+    broker_url: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(release, "_CONFIRM_WITHIN_S", 1.0)
+    tasks_file.write(task_type("report"))
+    scheduler = (first := await new_scheduler("first")).scheduler
+    await put_back(redis, "before", utc_now())
+    await eventually(lambda: _is(bool(first.events.of(JobsReleased))))
+    async with frozen_queue(rabbitmq, broker_url, queue_name(Priority.HIGH)):
+        await put_back(redis, "then", utc_now())
+        await eventually(lambda: _is(scheduler.publisher.silent_since is not None))
+
+        # The probes of the delayed queue are confirmed, each five seconds.
+        await eventually(lambda: _is(scheduler._broker_answers()))
 
 
 async def _is(value: bool) -> bool:

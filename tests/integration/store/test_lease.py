@@ -186,6 +186,19 @@ async def test_a_lease_that_lasts_longer_than_any_of_ours_keeps_nobody_out_for_a
     assert 0 < await store.command("PTTL", keys.LEASE) <= TTL // timedelta(milliseconds=1)
 
 
+async def test_a_leader_whose_lease_is_longer_than_those_of_others_keeps_it(
+    store: RedisStore, scripts: Scripts, contender: Callable[[str], Lease]
+) -> None:
+    leader, follower = Lease(store, scripts, name="a", ttl=6 * TTL), contender("b")
+    await leader.acquire()
+    ends = await store.command("PEXPIRETIME", keys.LEASE)
+
+    assert not await follower.acquire()
+    assert not await follower.is_free()
+
+    assert await store.command("PEXPIRETIME", keys.LEASE) == ends
+
+
 async def test_whoever_looks_at_a_lease_neither_shortens_nor_lengthens_it(
     contender: Callable[[str], Lease], store: RedisStore
 ) -> None:

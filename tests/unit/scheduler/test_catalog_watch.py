@@ -2,12 +2,16 @@ from __future__ import annotations
 
 import asyncio
 import os
+import threading
+import time
 from pathlib import Path
 
 import pytest
 
 from taskqueue.errors import ConfigError
+from taskqueue.scheduler import catalog_watch
 from taskqueue.scheduler.catalog_watch import CatalogWatch
+from taskqueue.scheduler.file_look import FileLook, Signature
 from taskqueue.telemetry.events import CatalogReloaded
 from tests.support.catalog_watching import errors, polled, write_broken
 from tests.support.scheduling import EventLog, TasksFile, task_type
@@ -89,15 +93,44 @@ async def test_a_replacement_of_the_same_size_and_time_is_noticed(watch: Catalog
 
 
 async def test_a_copy_over_it_that_keeps_size_and_time_is_noticed(watch: CatalogWatch, file: TasksFile) -> None:
-    before = file.path.stat()
-    file.write(task_type("a"), task_type("b"), task_type("d"))
-    os.utime(file.path, ns=(before.st_atime_ns, before.st_mtime_ns))
-    after = file.path.stat()
+    after = before = file.path.stat()
+    until = time.monotonic() + 5
+    while after.st_ctime_ns == before.st_ctime_ns:  # the clock of file systems ticks in milliseconds
+        assert time.monotonic() < until
+        file.write(task_type("a"), task_type("b"), task_type("d"))
+        os.utime(file.path, ns=(before.st_atime_ns, before.st_mtime_ns))
+        after = file.path.stat()
     assert (after.st_ino, after.st_size, after.st_mtime_ns) == (before.st_ino, before.st_size, before.st_mtime_ns)
 
     await polled(watch)
 
     assert list(watch.tasks) == ["a", "b", "d"]
+
+
+async def test_a_file_system_that_does_not_answer_is_told_and_waited_for_by_one_thread(
+    watch: CatalogWatch, file: TasksFile, events: EventLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answers, looks, look_again = threading.Event(), list[Path](), catalog_watch.look_again
+
+    def hangs(path: Path, known: Signature | None) -> FileLook | None:
+        looks.append(path)
+        answers.wait(10)
+        return look_again(path, known)
+
+    monkeypatch.setattr(catalog_watch, "look_again", hangs)
+    monkeypatch.setattr(catalog_watch, "_LOOK_WITHIN_S", 0.01)
+    await polled(watch, 3)
+
+    assert len(looks) == 1
+    assert "its file system does not answer" in str(watch.error)
+    assert len(errors(events)) == 1
+
+    answers.set()
+    monkeypatch.undo()
+    file.write(*(task_type(name) for name in "abcd"))
+    await polled(watch, 4)
+
+    assert (list(watch.tasks), watch.error) == (["a", "b", "c", "d"], None)
 
 
 @pytest.mark.parametrize("seconds", [-3600, 3600])
