@@ -46,6 +46,11 @@ class Counter(asyncio.Protocol):
         self.version = ""
 
     @property
+    def expected(self) -> int:
+        """Jobs that can come: each task for each user."""
+        return len(self._seen)
+
+    @property
     def missing(self) -> int:
         """Jobs that have not come."""
         return self._seen.count(0)

@@ -1,4 +1,4 @@
-"""What due work costs: a tick while so many tasks are idle, and ten thousand cohorts due at the same instant."""
+"""What due work costs: a tick while so many tasks are idle."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from itertools import combinations, islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -17,7 +16,6 @@ from report import Goal, Measure, Report
 from stage import Stage
 
 from taskqueue.assets import asset_dir
-from taskqueue.config.catalog import interval_from_dict
 from taskqueue.core.instants import to_unix_ms
 from taskqueue.errors import DamagedKeyError
 from taskqueue.scheduler.audience import AudienceIndex
@@ -27,7 +25,7 @@ from taskqueue.store import keys
 from taskqueue.store.connection import Argument, RedisStore
 from taskqueue.store.plan import PlanStore
 from taskqueue.store.scripts import Scripts
-from taskqueue.store.users import CustomInterval, Switches
+from taskqueue.store.users import Switches
 from taskqueue.telemetry.events import Event
 from taskqueue.telemetry.scheduler_events import OccurrencePlanned
 
@@ -37,6 +35,10 @@ _TOKEN = "benchmark"
 #: far enough to be idle however long this runs
 _IDLE_UNTIL = datetime(2100, 1, 1, tzinfo=UTC)
 _ADDED_AT_ONCE = 10_000
+
+#: each minute a piece of a thousand entries is looked at, and those without a rule go, which these idle ones are; the
+#: planner's clock makes an hour of each tick
+_NEVER = timedelta(days=36_500)
 
 #: one tick is short: so many of them are one measurement
 _TICKS = 50
@@ -86,7 +88,7 @@ async def desk(place: Stage, index: AudienceIndex, interval: Mapping[str, object
 
     clock = Clock()
     plan = PlanStore(place.store, Scripts(place.store, asset_dir("lua")))
-    defaults = PlanDefaults(distribution_window=timedelta(seconds=window_s), batch_size=1000)
+    defaults = PlanDefaults(distribution_window=timedelta(seconds=window_s), batch_size=1000, check_interval=_NEVER)
     return Desk(Planner(plan, index, watch, defaults, set_aside=_damaged, now=clock, emit=note), clock, planned)
 
 
@@ -140,6 +142,8 @@ async def _ticks(store: RedisStore, at: Desk, size: int, *, due: bool) -> float:
     await store.command("RENAME", _shelf(size), keys.DUE)
     await store.command("ZADD", keys.DUE, mine, TASK)
     cost = await (_due_ticks(at) if due else _idle_ticks(at))
+    if (left := await store.command("ZCARD", keys.DUE)) != size + 1:
+        raise SystemExit(f"{left} entries are left of {size} idle ones and one more")
     mine = await store.command("ZSCORE", keys.DUE, TASK)
     await store.command("RENAME", keys.DUE, _shelf(size))
     await store.command("RENAME", "benchmark:due", keys.DUE)
@@ -171,33 +175,6 @@ def _asked(peers: Peers, question: str, entries: int) -> Measure:
         return float(await peers.ask(question, entries=entries)) * 1e3
 
     return ask
-
-
-# --- cohorts ----------------------------------------------------------------------------------------------------------
-
-
-async def measure_cohorts(place: Stage, report: Report, cohorts: int) -> None:
-    """Add the time to plan so many cohorts of one user each, all due at the same instant."""
-    report.part(f"cohorts: {cohorts:,} intervals of users' own, due at the same instant")
-    index = AudienceIndex()
-    for number, minutes in enumerate(islice(combinations(range(1, 60), 3), cohorts)):
-        user = f"user_{number:07d}"
-        rule = "0," + ",".join(map(str, minutes))
-        index.apply(Switches(user_id=user, on=frozenset({TASK})))
-        text = f'{{"type":"cron","cron":"{rule} * * * *"}}'
-        index.apply(CustomInterval(user_id=user, task_id=TASK, text=text))
-    at = await desk(place, index, interval_from_dict({"type": "cron", "cron": "0 0 29 2 *"}).as_dict(), 0)
-    at.clock.now = datetime(2026, 1, 1, 11, 59, 30, tzinfo=UTC)
-    began = time.perf_counter()
-    await at.planner.tick(_TOKEN)
-    seconds = time.perf_counter() - began
-    if len(at.planned) != cohorts or any(each.users != 1 for each in at.planned):
-        raise SystemExit(f"{len(at.planned)} of {cohorts} cohorts planned")
-    each = sum(occurrence.seconds for occurrence in at.planned)
-    name = "new cohorts into the due work, and planned"
-    report.figure(name, seconds, "s", Goal(bound=60), note=f"{cohorts / seconds:,.0f} cohorts/s")
-    report.figure("of that the plan alone", each, "s", note=f"{cohorts / max(each, 1e-9):,.0f} cohorts/s")
-    await place.end_all()
 
 
 async def _damaged(_token: str, error: DamagedKeyError) -> None:

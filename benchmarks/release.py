@@ -50,8 +50,13 @@ async def measure(place: Stage, report: Report, counter: Counter, *, users: int,
 
 async def arrivals(counter: Counter) -> None:
     """Return when every job has come, or none for a while."""
+    await arrivals_of(counter, counter.expected, _SILENCE_S + LEAD_S)
+
+
+async def arrivals_of(counter: Counter, jobs: int, silence_s: float) -> None:
+    """Return when so many different jobs have come, or none for so long."""
     seen, since = counter.jobs, time.monotonic()
-    while counter.missing and time.monotonic() - since < _SILENCE_S + LEAD_S:
+    while counter.jobs - counter.repeated < jobs and time.monotonic() - since < silence_s:
         await asyncio.sleep(0.2)
         if counter.jobs != seen:
             seen, since = counter.jobs, time.monotonic()

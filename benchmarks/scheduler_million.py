@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+import cohorts
 import due_work
 import failover
 import fan_out
@@ -59,8 +60,8 @@ async def _due_work(place: Stage, report: Report, _counter: Counter, form: Form)
         await due_work.measure(place, report, peers, form.due_sizes)
 
 
-async def _cohorts(place: Stage, report: Report, _counter: Counter, form: Form) -> None:
-    await due_work.measure_cohorts(place, report, form.cohorts)
+async def _cohorts(place: Stage, report: Report, counter: Counter, form: Form) -> None:
+    await cohorts.measure(place, report, counter, min(form.cohorts, form.users))
 
 
 async def _fan_out(place: Stage, report: Report, counter: Counter, _form: Form) -> None:
