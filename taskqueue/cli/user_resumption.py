@@ -8,7 +8,7 @@ import typer
 
 from taskqueue.cli.user_batches import Batch, RedisWriter
 from taskqueue.config.user_file import Entry
-from taskqueue.errors import ConfigError, StoreError
+from taskqueue.errors import ConfigError, StoreError, StoreUnavailableError
 from taskqueue.store.import_marks import ImportMark
 
 
@@ -71,6 +71,8 @@ class Notes:
             return
         try:
             self._writer.forget_marks(files)
+        except StoreUnavailableError:
+            return  # the first batch meets it as well, and ends the import
         except StoreError as error:
             self._give_up(error)
 

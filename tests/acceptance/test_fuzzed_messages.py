@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from tests.support.message_corpus import TASK, Sent, corpus
+from tests.support.message_corpus import KNOWN_USER, TASK, Sent, corpus
 from tests.support.message_flood import Flood
 from tests.support.message_mutations import mutated_messages
 from tests.support.system import System
@@ -39,6 +39,7 @@ unshrunk = settings(
 @pytest.fixture(scope="module")
 async def flood(shared_system: System) -> AsyncIterator[Flood]:
     shared_system.write_tasks(shared_system.task(TASK, default_enabled=True, max_age=f"{MAX_AGE.days}d"))
+    await shared_system.enable(TASK, KNOWN_USER)
     _, worker = await shared_system.scheduler_and_worker()
     async with Flood(shared_system, worker, MAX_AGE) as flood:
         yield flood

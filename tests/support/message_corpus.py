@@ -22,6 +22,9 @@ from tests.support.system import foreign_message, new_users
 #: the task of every message that is not about its task
 TASK = "daily_report"
 
+#: whose switches other systems have written
+KNOWN_USER = "user_with_preferences"
+
 MALFORMED, OVERSIZED, UNKNOWN_VERSION = "malformed", "oversized", "unknown_version"
 
 #: what a case of the corpus says of a message that is in truth readable
@@ -84,6 +87,14 @@ def with_metadata(**metadata: object) -> bytes:
     """Return a good message with these values in its metadata."""
     document = good_document()
     document["metadata"] |= metadata
+    return encoded(document)
+
+
+def as_planned() -> bytes:
+    """Return a good message as a scheduler makes it, for a user who has preferences."""
+    document = good_document()
+    document["job"]["user_id"] = KNOWN_USER
+    document["metadata"] |= {"source": "scheduler", "correlation_id": f"{TASK}:20240115T100000Z"}
     return encoded(document)
 
 
@@ -239,7 +250,7 @@ _STRANGE: Mapping[str, Callable[[], bytes]] = {
     "a payload of no text": lambda: changed(payload=base64.b64encode(bytes(range(256))).decode()),
     "as much as is read": lambda: sized(MAX_BODY_BYTES),
     "nested fifty deep": lambda: literal("anything", "[" * 50 + "]" * 50),
-    "the word of a scheduler": lambda: with_metadata(source="scheduler", correlation_id=f"{TASK}:20240115T100000Z"),
+    "the word of a scheduler": as_planned,
     "a half character elsewhere": lambda: with_top(note="\ud800"),
 }
 

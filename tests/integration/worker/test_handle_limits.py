@@ -18,6 +18,7 @@ from taskqueue.core.task import Task
 from taskqueue.core.waiting import host_limit
 from taskqueue.store.connection import RedisStore
 from taskqueue.store.jobs import Claimant, JobStore, Places, Verdict
+from taskqueue.store.keys import user_tasks
 from taskqueue.store.limit_overrides import LimitOverrides, Override
 from taskqueue.store.limits import Limit, Limits
 from taskqueue.store.scripts import Scripts
@@ -49,6 +50,12 @@ WANTED = replace(TASK, default_enabled=True)
 ONE_AT_A_TIME = replace(WANTED, max_concurrency=1)
 
 MakeHandler = Callable[[Limit | None], Handler]
+
+
+@pytest.fixture(autouse=True)
+async def known_user(store: RedisStore) -> None:
+    """The user has preferences, so that what is on by default is on."""
+    await store.command("HSET", user_tasks("user_12345"), "another", "1")
 
 
 @pytest.fixture
@@ -90,7 +97,7 @@ def handler(store: RedisStore, scripts: Scripts, told: list[Event], hosts: Hosts
 async def empty(store: RedisStore, limit: Limit) -> None:
     scripts_now = await store.command("TIME")
     seconds = int(scripts_now[0]) + int(scripts_now[1]) / 1e6
-    await store.command("HSET", "taskqueue:ratelimit:global", "tokens", 0, "last_refill", repr(seconds + 3600))
+    await store.command("HSET", "taskqueue:ratelimit:global", "tokens", 0, "last_refill", repr(seconds + 4))
 
 
 def message(number: int) -> JobMessage:
@@ -187,7 +194,7 @@ async def test_a_job_of_a_closed_host_goes_to_its_list_without_a_claim_or_a_toke
 
     assert (decision.reason, decision.waits_for) == ("limit_host", host_limit(host_of(TASK.target.endpoint)))
     assert [(event.limit, event.parked) for event in told if isinstance(event, LimitWaited)] == [("host", True)]
-    assert await store.command("KEYS", "taskqueue:*") == []
+    assert await store.command("KEYS", "taskqueue:*") == [user_tasks("user_12345").encode()]
 
 
 async def test_a_job_that_waits_for_another_call_to_its_host_does_so_for_a_second_at_most(
@@ -244,7 +251,7 @@ async def test_a_limit_of_nothing_sends_every_job_to_its_list_and_leaves_the_buc
 
     assert decision.waits_for == waits_for
     assert parked(told) == [True]
-    assert await store.command("KEYS", "taskqueue:*") == []
+    assert await store.command("KEYS", "taskqueue:*") == [user_tasks("user_12345").encode()]
 
 
 async def test_what_is_set_for_a_while_is_followed_and_ends(
