@@ -1,4 +1,4 @@
-"""Values in YAML that are wrong for most keys of any settings file."""
+"""Values in YAML that are wrong for most keys of any settings file, and what a refusal must say."""
 
 from __future__ import annotations
 
@@ -23,3 +23,9 @@ VALUES = {
     "a control character": r'"a\ab"',
     "two lines": r'"a\nb"',
 }
+
+
+def says_where_and_what(problem: str, place: str, path: str) -> bool:
+    """Return whether a problem begins with its place, names the key at `path` and a remedy, and is short."""
+    remedy = "; " in problem or ": use " in problem
+    return problem.startswith(place) and f": {path}" in problem and remedy and len(problem) < 500

@@ -45,6 +45,24 @@ async def test_a_loop_that_needs_redis_begins_again_and_the_outage_is_told_once(
     assert not health.reachable
 
 
+async def until_told(store: RedisStore) -> tuple[StoreHealth, list[Event]]:
+    """Ask until something is told; return who asked, and what was told."""
+    events: list[Event] = []
+    told = asyncio.Event()
+
+    def emit(event: Event) -> None:
+        events.append(event)
+        told.set()
+
+    health = StoreHealth(store, emit)
+    running = asyncio.create_task(health.run())
+    async with asyncio.timeout(10):
+        await told.wait()
+    running.cancel()
+    await asyncio.wait([running])
+    return health, events
+
+
 @pytest.mark.parametrize(
     ("options", "said"),
     [
@@ -59,19 +77,7 @@ async def test_a_redis_that_runs_no_scripts_is_no_redis_for_us(
 ) -> None:
     _, address = own_redis.start(*options)
     store = RedisStore(RedisSettings(addresses=(address,)), client_name="test")
-    events: list[Event] = []
-    told = asyncio.Event()
-
-    def emit(event: Event) -> None:
-        events.append(event)
-        told.set()
-
-    health = StoreHealth(store, emit)
-    running = asyncio.create_task(health.run())
-    async with asyncio.timeout(10):
-        await told.wait()
-    running.cancel()
-    await asyncio.wait([running])
+    health, events = await until_told(store)
     await store.close()
 
     (event,) = events
@@ -81,19 +87,7 @@ async def test_a_redis_that_runs_no_scripts_is_no_redis_for_us(
 
 
 async def test_a_redis_that_answers_is_told_once(store: RedisStore) -> None:
-    events: list[Event] = []
-    told = asyncio.Event()
-
-    def emit(event: Event) -> None:
-        events.append(event)
-        told.set()
-
-    health = StoreHealth(store, emit)
-    running = asyncio.create_task(health.run())
-    async with asyncio.timeout(10):
-        await told.wait()
-    running.cancel()
-    await asyncio.wait([running])
+    health, events = await until_told(store)
 
     assert health.reachable
     assert [type(event) for event in events] == [ConnectionRestored]

@@ -21,7 +21,7 @@ from taskqueue.config.settings import (
 )
 from taskqueue.config.yaml_source import Document, parse_document
 from taskqueue.errors import ConfigError
-from tests.support.wrong_values import VALUES
+from tests.support.wrong_values import VALUES, says_where_and_what
 
 LOADERS: dict[type[ProcessSettings], Callable[[Document], ProcessSettings]] = {
     SchedulerSettings: lambda document: scheduler_settings_of(document, Path(), {}),
@@ -111,10 +111,7 @@ def test_each_wrong_value_is_refused_where_it_stands_with_a_remedy(label: str) -
     assert accepted == _right(setting)
     for name in VALUES.keys() - accepted:
         for problem in setting.problems(VALUES[name]):
-            assert problem.startswith(f"file.yaml:{len(setting.path)}:"), name
-            assert f": {'.'.join(setting.path)}" in problem, name
-            assert "; " in problem or ": use " in problem, name
-            assert len(problem) < 500, name
+            assert says_where_and_what(problem, f"file.yaml:{len(setting.path)}:", ".".join(setting.path)), name
 
 
 @pytest.mark.parametrize("label", SETTINGS)
