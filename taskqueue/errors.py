@@ -33,11 +33,16 @@ class TaskqueueError(Exception):
 
 
 class ConfigError(TaskqueueError):
-    """A configuration that cannot be used; `problems` holds one line each, with place, problem and remedy."""
+    """A configuration that cannot be used; `problems` holds one line each, with place, problem and remedy.
 
-    def __init__(self, *problems: str) -> None:
-        super().__init__("\n".join(problems))
+    `more` problems were counted and not told; `lines` ends with their number.
+    """
+
+    def __init__(self, *problems: str, more: int = 0) -> None:
         self.problems = problems
+        self.more = more
+        self.lines = (*problems, f"and {more:,} more; mend these first") if more else problems
+        super().__init__("\n".join(self.lines))
 
 
 class InvalidValueError(TaskqueueError, ValueError):

@@ -54,8 +54,8 @@ def validate(
 ) -> None:
     """Check files as the processes would read them here, environment included; exit 2 when one cannot be used.
 
-    Every mistake is named, with file, line and column. scheduler.yaml is checked together with the tasks file that it
-    names.
+    Every mistake is named, with file, line and column; of more than 100 the first ones. scheduler.yaml is checked
+    together with the tasks file that it names.
     """
     checks = [_check(path, kind) for path in paths]
     if output in {None, OutputFormat.TABLE}:
@@ -95,7 +95,7 @@ def _check(path: Path, kind: Kind | None) -> _Check:
         document = read_document(path)
         summary, warnings = _summary(document, path, kind or _kind_of(document))
     except ConfigError as error:
-        return _Check(path=path, problems=error.problems)
+        return _Check(path=path, problems=error.lines)
     return _Check(path=path, warnings=warnings, summary=summary)
 
 

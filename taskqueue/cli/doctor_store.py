@@ -126,7 +126,7 @@ class StoreDoctor:
         try:
             tasks = load_catalog(scheduler.tasks.config_file).tasks
         except ConfigError as error:
-            return doctor_system.judge_tasks_file(doctor_system.TasksFile(place=place, problems=error.problems), None)
+            return doctor_system.judge_tasks_file(doctor_system.TasksFile(place=place, problems=error.lines), None)
         paused = await FileTaskList(self._store, self._scripts).paused()
         off = {task_id: replace(task, enabled=False) for task_id, task in tasks.items() if task_id in paused}
         file = doctor_system.TasksFile(place=place, revision=catalog_of_tasks({**tasks, **off}).revision)

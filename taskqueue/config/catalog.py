@@ -16,7 +16,7 @@ from pydantic import ValidationError
 
 from taskqueue.config.duration import format_duration
 from taskqueue.config.models import CustomInterval, StoredTask, TasksFile, interval_of
-from taskqueue.config.problems import Problem, in_document, plain_text, validate
+from taskqueue.config.problems import Problem, Untold, in_document, plain_text, validate
 from taskqueue.config.yaml_source import Document, parse_document, read_document
 from taskqueue.core.instants import rfc3339
 from taskqueue.core.occurrence import cohort_id
@@ -45,22 +45,24 @@ class Catalog:
 
 
 def load_catalog(path: Path) -> Catalog:
-    """Return the catalog in the file at `path`. Raises ConfigError with every problem that it has."""
+    """Return the catalog in the file at `path`. Raises ConfigError with the problems that it has."""
     return catalog_of(read_document(path))
 
 
 def parse_catalog(text: str | bytes, name: str) -> Catalog:
-    """Return the catalog in `text`; `name` stands in error texts. Raises ConfigError with every problem that it has."""
+    """Return the catalog in `text`; `name` stands in error texts. Raises ConfigError with the problems that it has."""
     return catalog_of(parse_document(text, name))
 
 
 def catalog_of(document: Document) -> Catalog:
-    """Return the catalog in `document`. Raises ConfigError with every problem that it has."""
+    """Return the catalog in `document`. Raises ConfigError with the problems that it has."""
+    untold = Untold()
     entries = validate(
-        lambda: TasksFile.model_validate(document.value),
+        lambda: TasksFile.model_validate(document.value, context=untold),
         TasksFile,
         partial(in_document, document),
         lambda: _duplicate_ids(document.value),
+        untold,
     )
     tasks = {entry.id: entry.task() for entry in entries.tasks}
     problems = _questionable(document, list(tasks.values()))

@@ -21,11 +21,13 @@ from pydantic import (
     PlainSerializer,
     Tag,
     WithJsonSchema,
+    WrapValidator,
     model_validator,
 )
 
 from taskqueue.config.duration import Duration, DurationOrZero, at_most
 from taskqueue.config.http_fields import Endpoint, Headers, SigningSecrets
+from taskqueue.config.problems import in_pieces
 from taskqueue.core.cron import Cron
 from taskqueue.core.dst import DEFAULT_DST, Dst, Fold, Gap
 from taskqueue.core.ids import check_task_id
@@ -369,7 +371,7 @@ class TaskEntry(_TaskFields):
 class TasksFile(_Strict):
     """The file tasks.yaml."""
 
-    tasks: list[TaskEntry]
+    tasks: Annotated[list[TaskEntry], WrapValidator(in_pieces)]
     """The task types; [] for none."""
 
 

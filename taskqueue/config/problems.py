@@ -9,9 +9,10 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
+from itertools import islice
 from typing import TypeVar, get_args
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, ValidationError, ValidationInfo, ValidatorFunctionWrapHandler
 from pydantic_core import ErrorDetails
 
 from taskqueue.config.yaml_source import Document, Loc
@@ -24,6 +25,13 @@ _USERINFO = re.compile(r"^.*\S@(?=\S)")
 _QUERY = re.compile(r"\?.*")
 #: longer values are cut in error texts
 _SHOWN = 60
+
+#: of a file with more mistakes the first so many are told, and the others counted
+_MOST_TOLD = 100
+#: the same for a value without a file, whose mistakes share a line
+_MOST_IN_A_LINE = 10
+#: so many items of a list are judged together
+_PIECE = 100
 
 _EXPECTED = {
     "model_type": "a mapping",
@@ -74,25 +82,55 @@ class Line:
     text: str
 
 
+@dataclass(slots=True, kw_only=True)
+class Untold:
+    """How many mistakes a ValidationError lacks, because `in_pieces` has only counted them."""
+
+    count: int = 0
+
+
+def in_pieces(value: object, judge: ValidatorFunctionWrapHandler, info: ValidationInfo) -> object:
+    """Judge the items of a list piece by piece, and only count mistakes once there are as many as are told.
+
+    For a WrapValidator. pydantic takes a kilobyte for each mistake and holds the interpreter meanwhile, and a file may
+    have half a million of them. Where `info.context` is no Untold that takes the count, all is judged at once.
+    """
+    if not isinstance(value, list) or not isinstance(info.context, Untold):
+        return judge(value)
+    judged, wrong, end = list[object](), 0, len(value)
+    for first in range(0, len(value), _PIECE):
+        try:
+            judged += judge(value[first : first + _PIECE])
+        except ValidationError as error:
+            if wrong < _MOST_TOLD:
+                wrong, end = wrong + error.error_count(), first + _PIECE
+            else:
+                info.context.count += error.error_count()
+    # From the start, so that each mistake has the place that it has in the whole list.
+    return judge(value[:end]) if wrong else judged
+
+
 def validate(
     build: Callable[[], M],
     model: type[M],
     locate: Callable[[Problem], Line],
     find_more: Callable[[], Iterable[Problem]] = tuple,
+    untold: Untold | None = None,
 ) -> M:
-    """Return what `build` makes; it validates against `model`.
+    """Return what `build` makes; it validates against `model`, with `untold` as the context of `in_pieces`.
 
-    `find_more` returns mistakes that a model cannot see. Raises one ConfigError with all problems, a line each.
+    `find_more` returns mistakes that a model cannot see. Raises one ConfigError with the first problems, a line each.
     """
-    problems = list(find_more())
+    found = list(find_more())
+    problems, more = found[:_MOST_TOLD], len(found[_MOST_TOLD:])
     try:
         result = build()
     except ValidationError as error:
-        details = error.errors(include_url=False)
-        problems += [_problem(detail, model) for detail in details]
-        raise _error(problems, locate) from None
+        problems += _first_problems(error, model, _MOST_TOLD)
+        more += max(0, error.error_count() - _MOST_TOLD) + (untold.count if untold else 0)
+        raise _error(problems, locate, more) from None
     if problems:
-        raise _error(problems, locate)
+        raise _error(problems, locate, more)
     return result
 
 
@@ -113,8 +151,10 @@ def path_text(loc: Loc) -> str:
 
 def plain_text(error: ValidationError, model: type[BaseModel], value: object) -> str:
     """Return the problems of a `value` that has no file, in one line: `path: problem; remedy | path: …`."""
-    problems = [_problem(detail, model) for detail in error.errors(include_url=False)]
-    return " | ".join(path_text(_found(value, problem)) + problem.text for problem in problems)
+    problems = _first_problems(error, model, _MOST_IN_A_LINE)
+    texts = [path_text(_found(value, problem)) + problem.text for problem in problems]
+    more = error.error_count() - len(problems)
+    return " | ".join([*texts, f"and {more:,} more"] if more else texts)
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
@@ -134,9 +174,13 @@ def _found(value: object, problem: Problem) -> Loc:
     return (*found, problem.loc[-1]) if problem.absent else tuple(found)
 
 
-def _error(problems: Iterable[Problem], locate: Callable[[Problem], Line]) -> ConfigError:
+def _error(problems: Iterable[Problem], locate: Callable[[Problem], Line], more: int) -> ConfigError:
     lines = sorted({locate(problem) for problem in problems})
-    return ConfigError(*(line.text for line in lines))
+    return ConfigError(*(line.text for line in lines[:_MOST_TOLD]), more=more + len(lines[_MOST_TOLD:]))
+
+
+def _first_problems(error: ValidationError, model: type[BaseModel], most: int) -> list[Problem]:
+    return [_problem(detail, model) for detail in islice(error.errors(include_url=False), most)]
 
 
 def _problem(detail: ErrorDetails, model: type[BaseModel]) -> Problem:

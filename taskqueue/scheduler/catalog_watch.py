@@ -236,5 +236,6 @@ class CatalogWatch:
 
 
 def _in_brief(error: ConfigError) -> str:
-    told, more = error.problems[:_MOST_PROBLEMS], len(error.problems) - _MOST_PROBLEMS
-    return "\n".join(told) + (f"\nand {more:,} more; taskqueue config validate shows them all" if more > 0 else "")
+    told = error.problems[:_MOST_PROBLEMS]
+    more = len(error.problems) - len(told) + error.more
+    return "\n".join(told) + (f"\nand {more:,} more; taskqueue config validate shows more of them" if more else "")

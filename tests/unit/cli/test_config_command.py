@@ -136,6 +136,18 @@ def test_ten_mistakes_in_one_file_are_all_told_with_their_places(files: Path) ->
     ]
 
 
+@pytest.mark.parametrize("output", [[], ["-o", "json"]])
+def test_of_very_many_mistakes_the_first_hundred_are_told_and_the_number_of_the_others(
+    files: Path, output: list[str]
+) -> None:
+    (files / "tasks.yaml").write_text("tasks:\n" + "- 1\n" * 1234)
+
+    code, stdout, stderr = validate("tasks.yaml", *output)
+
+    told = json.loads(stdout)["files"][0]["problems"] if output else stderr.splitlines()
+    assert (code, len(told), told[100]) == (2, 101, "and 1,134 more; mend these first")
+
+
 def test_programs_get_an_object_for_each_file(files: Path) -> None:
     (files / "worker.yaml").write_text("worker: {pool_size: 0}\n")
 
