@@ -11,10 +11,10 @@ from typing import Annotated, Final
 
 import typer
 
+from taskqueue.cli.config_options import SCHEDULER_YAML, EitherConfig
 from taskqueue.cli.doctor_subject import Subject
 from taskqueue.cli.exit_codes import ExitCode
 from taskqueue.cli.output import Output, OutputFormat, chosen, print_data, print_records
-from taskqueue.cli.user_switches import DEFAULT_CONFIG
 from taskqueue.config.problems import did_you_mean
 from taskqueue.config.settings import process_environment, scheduler_settings_of, worker_settings_of
 from taskqueue.config.yaml_source import read_document
@@ -35,9 +35,7 @@ _STYLES: Final = {
 
 
 def doctor(
-    config: Annotated[
-        Path, typer.Option(help="scheduler.yaml or worker.yaml, with the environment's overrides.")
-    ] = DEFAULT_CONFIG,
+    config: EitherConfig = SCHEDULER_YAML,
     output: Output = None,
     management: Annotated[
         str | None,

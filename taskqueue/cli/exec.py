@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from taskqueue.cli.api_client import ApiOptions
+from taskqueue.cli.config_options import SCHEDULER_YAML, RedisConfig
 from taskqueue.cli.confirm import DryRun, Yes, agreed
 from taskqueue.cli.exec_logs import follow_log, print_log
 from taskqueue.cli.exec_source import Executions, executions_of
@@ -24,10 +24,7 @@ from taskqueue.store.cancellations import CancelOutcome
 
 exec_app = typer.Typer(help="Executions: the jobs of tasks and what became of them.", no_args_is_help=True)
 
-ConfigPath = Annotated[Path, typer.Option(help="Names Redis, with the environment's overrides.")]
 Job = Annotated[str, typer.Argument(metavar="JOB", help="A job id, a UUID, which is an execution id.")]
-
-DEFAULT_CONFIG = Path("config/scheduler.yaml")
 
 #: jobs that may be cancelled without a question
 _FEW = 10
@@ -47,7 +44,7 @@ def list_executions(
     options: ApiOptions,
     limits: ListLimits,
     task: Annotated[str, typer.Argument(metavar="TASK", help="The id of a task.")],
-    config: ConfigPath = DEFAULT_CONFIG,
+    config: RedisConfig = SCHEDULER_YAML,
     output: Output = None,
 ) -> None:
     """List executions of a task, the latest first: of one in tasks.yaml those that called its endpoint and ended.
@@ -68,7 +65,7 @@ def cancel(
     options: ApiOptions,
     jobs: Annotated[list[str], typer.Argument(metavar="JOB", help="Job ids, which are execution ids.")],
     *,
-    config: ConfigPath = DEFAULT_CONFIG,
+    config: RedisConfig = SCHEDULER_YAML,
     yes: Yes = False,
     dry_run: DryRun = False,
     output: Answer = None,
@@ -96,7 +93,7 @@ def cancel(
 
 @exec_app.command()
 @grouped(ApiOptions)
-def show(options: ApiOptions, job: Job, config: ConfigPath = DEFAULT_CONFIG, output: Output = None) -> None:
+def show(options: ApiOptions, job: Job, config: RedisConfig = SCHEDULER_YAML, output: Output = None) -> None:
     """Show what is known about a job: its status, who runs it or where it waits, its record and attempts.
 
     Exit 3 when nothing is known about it, for it waits in RabbitMQ or in a slot, ended long ago or never was.
@@ -125,7 +122,7 @@ def logs(
     *,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until the job has ended.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="The same as -o json.")] = False,
-    config: ConfigPath = DEFAULT_CONFIG,
+    config: RedisConfig = SCHEDULER_YAML,
     output: Answer = None,
 ) -> None:
     """Show the log of a job: when each attempt began, what came back, how it ended, and what its endpoint returned.

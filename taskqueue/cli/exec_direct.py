@@ -26,11 +26,16 @@ from taskqueue.store.sightings import see_job
 
 _PAGE = 100
 
+#: Tries after the first where Redis does not answer: somebody waits for this verb, and each takes two seconds. Asking
+#: again is harmless, but how often a process does so (redis.max_retries) is too often here.
+_MOST_RETRIES = 1
+
 
 @asynccontextmanager
 async def open_redis(settings: RedisSettings) -> AsyncIterator[Executions]:
     """Open the Redis of these settings."""
-    store = RedisStore(settings, client_name="taskqueue-exec")
+    patience = settings.model_copy(update={"max_retries": min(settings.max_retries, _MOST_RETRIES)})
+    store = RedisStore(patience, client_name="taskqueue-exec")
     try:
         yield _RedisExecutions(store)
     finally:

@@ -10,10 +10,10 @@ from typing import Annotated, Any
 import typer
 
 from taskqueue.assets import asset_dir
+from taskqueue.cli.config_options import SCHEDULER_YAML, RedisConfig
 from taskqueue.cli.output import Output, OutputFormat, cell, chosen, heading, print_data, print_records
 from taskqueue.cli.tables import print_pairs
 from taskqueue.cli.terminal import printable
-from taskqueue.cli.user_switches import DEFAULT_CONFIG, ConfigPath
 from taskqueue.config.sections import RedisSettings
 from taskqueue.config.settings import load_scheduler_settings
 from taskqueue.core.explanation import Explanation
@@ -43,7 +43,7 @@ def explain(
             show_default=False,
         ),
     ] = None,
-    config: ConfigPath = DEFAULT_CONFIG,
+    config: RedisConfig = SCHEDULER_YAML,
     output: Output = None,
 ) -> None:
     """Explain why a task did or did not run: what was planned, what became of it, where it waits, and what to do.

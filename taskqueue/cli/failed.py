@@ -6,12 +6,12 @@ import asyncio
 import heapq
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from taskqueue.broker.failed_browser import HeldMessage
+from taskqueue.cli.config_options import SCHEDULER_YAML, RabbitMQConfig
 from taskqueue.cli.failed_changes import drop, replay
 from taskqueue.cli.failed_filters import Filters, filtered
 from taskqueue.cli.failed_queue import Take, failed_queue, look_through
@@ -24,10 +24,7 @@ from taskqueue.errors import NotFoundError
 
 failed_app = typer.Typer(help="Jobs that failed for good: look, replay, drop.", no_args_is_help=True)
 
-ConfigPath = Annotated[Path, typer.Option(help="Names RabbitMQ and Redis, with the environment's overrides.")]
 AsJson = Annotated[bool, typer.Option("--json", help="The same as -o json.")]
-
-DEFAULT_CONFIG = Path("config/scheduler.yaml")
 
 _LISTED = 20
 _LONG_AGO = datetime.min.replace(tzinfo=UTC)
@@ -41,7 +38,7 @@ def failed() -> None:
 @failed_app.command()
 @filtered
 def stats(
-    filters: Filters, *, config: ConfigPath = DEFAULT_CONFIG, as_json: AsJson = False, output: Output = None
+    filters: Filters, *, config: RabbitMQConfig = SCHEDULER_YAML, as_json: AsJson = False, output: Output = None
 ) -> None:
     """Count failures by task, host and kind of error: how many, from when to when, and one of each."""
     groups = asyncio.run(_count(load_scheduler_settings(config).queue, filters.choice()))
@@ -57,7 +54,7 @@ def stats(
 def list_failures(
     filters: Filters,
     *,
-    config: ConfigPath = DEFAULT_CONFIG,
+    config: RabbitMQConfig = SCHEDULER_YAML,
     oldest: Annotated[bool, typer.Option("--oldest", help="The oldest first, instead of the newest.")] = False,
     limit: Annotated[
         int | None, typer.Option(min=1, help="At most so many; 20 on a terminal, else all.", show_default=False)
@@ -85,7 +82,7 @@ def list_failures(
 @failed_app.command()
 def show(
     job: Annotated[str, typer.Argument(metavar="JOB", help="The job's id.")],
-    config: ConfigPath = DEFAULT_CONFIG,
+    config: RabbitMQConfig = SCHEDULER_YAML,
     output: Output = None,
 ) -> None:
     """Show all that is known about the failures of one job, its payload included.

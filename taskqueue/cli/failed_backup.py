@@ -6,7 +6,7 @@ import base64
 import json
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO, Self
 
@@ -29,13 +29,27 @@ class Backup:
     @classmethod
     @contextmanager
     def create(cls, path: Path) -> Iterator[Self]:
-        """Make the file for a while. Raises ConfigError where there is one already, or none can be made."""
+        """Make the file for a while; where an error ends that before anything is in it, it goes again.
+
+        Raises ConfigError where there is one already, or none can be made.
+        """
         try:
             descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, _MODE)
         except OSError as error:
             raise ConfigError(f"--save {path}: {error.strerror}; name a new file in a directory of yours") from None
-        with os.fdopen(descriptor, "wb") as file:
+        file = os.fdopen(descriptor, "wb")
+        try:
             yield cls(path, file)
+        except BaseException:
+            with suppress(OSError):
+                # It writes what is left, and says once more what a full disk has said already.
+                file.close()
+            with suppress(OSError):
+                # Else the same command, given again, would find the file and refuse.
+                if path.stat().st_size == 0:
+                    path.unlink()
+            raise
+        file.close()
 
     def write(self, message: FailedMessage, failure: Failure) -> None:
         """Write one line; it is safe only after `sync`. Raises ConfigError when the disk takes no more."""

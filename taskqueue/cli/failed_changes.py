@@ -15,6 +15,7 @@ import typer
 
 from taskqueue.assets import asset_dir
 from taskqueue.broker.failed_browser import FailedBrowser, HeldMessage
+from taskqueue.cli.config_options import SCHEDULER_YAML, RabbitMQConfig, ServicesConfig
 from taskqueue.cli.confirm import DryRun, Yes, agreed
 from taskqueue.cli.exit_codes import ExitCode
 from taskqueue.cli.failed_backup import Backup
@@ -34,8 +35,6 @@ from taskqueue.store.connection import RedisStore
 from taskqueue.store.replays import Replays
 from taskqueue.store.scripts import Scripts
 
-DEFAULT_CONFIG = Path("config/scheduler.yaml")
-
 #: messages that are dealt with side by side: as many, and as large, as one answer of Redis or one write may be for
 _BATCH, _BATCH_BYTES = 100, 16 * 1024 * 1024
 
@@ -43,7 +42,6 @@ _SHORT = (
     "not all were there: somebody else holds or has taken messages of the failed queue; when they are done, do it again"
 )
 
-ConfigPath = Annotated[Path, typer.Option(help="Names RabbitMQ and Redis, with the environment's overrides.")]
 Limit = Annotated[int | None, typer.Option(min=1, help="At most so many, the first in the queue.", show_default=False)]
 
 
@@ -56,7 +54,7 @@ def replay(
     limit: Limit = None,
     dry_run: DryRun = False,
     yes: Yes = False,
-    config: ConfigPath = DEFAULT_CONFIG,
+    config: ServicesConfig = SCHEDULER_YAML,
     output: Answer = None,
 ) -> None:
     """Run failed jobs again, with the same Idempotency-Key; limits and switches hold as for any job.
@@ -93,7 +91,7 @@ def drop(
     limit: Limit = None,
     dry_run: DryRun = False,
     yes: Yes = False,
-    config: ConfigPath = DEFAULT_CONFIG,
+    config: RabbitMQConfig = SCHEDULER_YAML,
     output: Answer = None,
 ) -> None:
     """Remove messages from the failed queue for good.
@@ -104,12 +102,18 @@ def drop(
     order = _Order(choice=filters.choice(), limit=limit)
     if dry_run or not yes:
         order = _counted(order, settings.queue)
-    asking = _Asking(verb="drop", how="", nothing={"dropped": 0, "saved_in": None}, output=output)
+    asking = _Asking(verb="drop", how="", nothing=_Dropped().as_dict(), output=output)
     if not _agreed(order, asking, dry_run=dry_run, yes=yes):
         return
-    dropped, short = asyncio.run(_drop(settings.queue, order, save))
-    saved = f", saved in {save}" if save is not None else ""
-    print_answer(f"dropped {dropped}{saved}", {"dropped": dropped, "saved_in": save}, output)
+    dropped = _Dropped(saved_in=save)
+    try:
+        short = asyncio.run(_drop(settings.queue, order, dropped))
+    except BaseException:
+        # What was interrupted has dropped those.
+        if dropped.count:
+            print_answer(str(dropped), dropped.as_dict(), output)
+        raise
+    print_answer(str(dropped), dropped.as_dict(), output)
     _end(short=short)
 
 
@@ -293,34 +297,50 @@ class _Replayer:
 # --- drop -------------------------------------------------------------------------------------------------------------
 
 
-async def _drop(settings: QueueSettings, order: _Order, save: Path | None) -> tuple[int, bool]:
-    """Remove what is meant; return how many messages those are, and whether fewer than were to be expected."""
+@dataclass(slots=True, kw_only=True)
+class _Dropped:
+    """How many messages were dropped so far, and the file that has them."""
+
+    count: int = 0
+    saved_in: Path | None = None
+
+    def __str__(self) -> str:
+        """`dropped 3, saved in dropped.jsonl`."""
+        return f"dropped {self.count}" + (f", saved in {self.saved_in}" if self.saved_in is not None else "")
+
+    def as_dict(self) -> dict[str, object]:
+        """Return it for programs."""
+        return {"dropped": self.count, "saved_in": self.saved_in}
+
+
+async def _drop(settings: QueueSettings, order: _Order, dropped: _Dropped) -> bool:
+    """Remove what is meant, counting it; return whether there was less of it than was to be expected."""
     expected = order.limit if order.counted is None else order.counted.total
     with ExitStack() as stack:
-        backup = None if save is None else stack.enter_context(Backup.create(save))
+        backup = None if dropped.saved_in is None else stack.enter_context(Backup.create(dropped.saved_in))
         async with failed_queue(settings, warn=order.counted is None) as browser:
-            dropper = _Dropper(browser, backup, expected)
+            dropper = _Dropper(browser, backup, expected, dropped)
             await look_through(browser, order.choice, dropper.take)
             await dropper.flush()
             await browser.settled()
-            missing = browser.short or (order.counted is not None and dropper.dropped < order.counted.total)
-    return dropper.dropped, missing and (order.limit is None or dropper.dropped < order.limit)
+            missing = browser.short or (order.counted is not None and dropped.count < order.counted.total)
+    return missing and (order.limit is None or dropped.count < order.limit)
 
 
 class _Dropper:
     """Acknowledges what it takes, once the disk has it."""
 
-    def __init__(self, browser: FailedBrowser, backup: Backup | None, most: int | None) -> None:
-        self.dropped = 0
+    def __init__(self, browser: FailedBrowser, backup: Backup | None, most: int | None, dropped: _Dropped) -> None:
         self._browser = browser
         self._backup = backup
         self._most = most
+        self._dropped = dropped
         self._batch: list[HeldMessage] = []
         self._bytes = 0
 
     async def take(self, held: HeldMessage, failure: Failure) -> None:
         """Drop the message with the next batch, unless there were enough."""
-        if self._most is not None and self.dropped + len(self._batch) >= self._most:
+        if self._most is not None and self._dropped.count + len(self._batch) >= self._most:
             return
         if self._backup is not None:
             self._backup.write(held.message, failure)
@@ -336,4 +356,4 @@ class _Dropper:
         batch, self._batch, self._bytes = self._batch, [], 0
         for held in batch:
             await self._browser.ack(held)
-            self.dropped += 1
+            self._dropped.count += 1

@@ -6,9 +6,9 @@ import asyncio
 
 import typer
 
+from taskqueue.cli.config_options import SCHEDULER_YAML, RedisConfig
 from taskqueue.cli.exit_codes import ExitCode
 from taskqueue.cli.output import Output, OutputFormat, chosen, print_record
-from taskqueue.cli.user_switches import DEFAULT_CONFIG, ConfigPath
 from taskqueue.config.sections import RedisSettings
 from taskqueue.config.settings import load_scheduler_settings
 from taskqueue.store.connection import RedisStore
@@ -23,7 +23,7 @@ def leader() -> None:
 
 
 @leader_app.command()
-def show(config: ConfigPath = DEFAULT_CONFIG, output: Output = None) -> None:
+def show(config: RedisConfig = SCHEDULER_YAML, output: Output = None) -> None:
     """Show which scheduler leads and since when, how long its lease runs unless renewed, and who stands by.
 
     Exit 1 when nobody leads.

@@ -12,11 +12,11 @@ from typing import Annotated
 import typer
 
 from taskqueue.assets import asset_dir
+from taskqueue.cli.config_options import SCHEDULER_YAML, RedisAndTasksConfig, RedisConfig
 from taskqueue.cli.confirm import DryRun, Yes, agreed
 from taskqueue.cli.output import Answer, Output, OutputFormat, chosen, print_answer, print_data
 from taskqueue.cli.tables import print_table
 from taskqueue.cli.tasks_in_force import warn_of_unknown_task
-from taskqueue.cli.user_switches import DEFAULT_CONFIG, ConfigPath
 from taskqueue.config.duration import format_duration, parse_duration
 from taskqueue.config.sections import RedisSettings
 from taskqueue.config.settings import load_scheduler_settings
@@ -60,7 +60,7 @@ def set_limit(
     burst: Annotated[
         float | None, typer.Option(help="Jobs at once; a second's worth when left out.", show_default=False)
     ] = None,
-    config: ConfigPath = DEFAULT_CONFIG,
+    config: RedisAndTasksConfig = SCHEDULER_YAML,
     output: Answer = None,
 ) -> None:
     """Let a limit hold for a while instead of the one of worker.yaml. Workers and the leader follow within 2 s.
@@ -87,7 +87,7 @@ def set_limit(
 def clear(
     name: Name,
     *,
-    config: ConfigPath = DEFAULT_CONFIG,
+    config: RedisConfig = SCHEDULER_YAML,
     yes: Yes = False,
     dry_run: DryRun = False,
     output: Answer = None,
@@ -162,7 +162,7 @@ async def _now(store: RedisStore) -> datetime:
 
 
 @limits_app.command()
-def show(config: ConfigPath = DEFAULT_CONFIG, output: Output = None) -> None:
+def show(config: RedisConfig = SCHEDULER_YAML, output: Output = None) -> None:
     """Show the limits in force, how many jobs may start at once now, how many wait for each, and hosts in trouble."""
     found = asyncio.run(_look(load_scheduler_settings(config).redis))
     if chosen(output) is OutputFormat.TABLE:

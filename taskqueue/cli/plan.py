@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from taskqueue.cli.config_options import SCHEDULER_YAML, PlanConfig
 from taskqueue.cli.output import Output, OutputFormat, chosen, print_data
 from taskqueue.cli.plan_report import PlanReport, make_report
 from taskqueue.cli.plan_running import Running, read_running
@@ -28,9 +29,7 @@ from taskqueue.scheduler.planner import PlanDefaults
 
 def plan(
     new: Annotated[Path, typer.Argument(metavar="NEW.yaml", help="The tasks file that is to be.")],
-    config: Annotated[
-        Path, typer.Option(help="The scheduler's settings: Redis and defaults, with the environment's overrides.")
-    ] = Path("config/scheduler.yaml"),
+    config: PlanConfig = SCHEDULER_YAML,
     at: Annotated[
         str | None, typer.Option(metavar="TIME", help="Look ahead from then, RFC 3339; from now when left out.")
     ] = None,

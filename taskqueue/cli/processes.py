@@ -5,12 +5,11 @@ from __future__ import annotations
 import asyncio
 import gc
 from collections.abc import Callable
-from pathlib import Path
-from typing import Annotated
 
 import typer
 
 from taskqueue import __version__
+from taskqueue.cli.config_options import API_YAML, SCHEDULER_YAML, WORKER_YAML, SettingsFile
 from taskqueue.config.sections import MonitoringSettings
 from taskqueue.config.settings import (
     load_api_settings,
@@ -27,7 +26,7 @@ Build = Callable[[Metrics, Emitter], Service]
 
 
 def scheduler(
-    config: Annotated[Path, typer.Option(help="The settings file.")] = Path("config/scheduler.yaml"),
+    config: SettingsFile = SCHEDULER_YAML,
 ) -> None:
     """Run a scheduler: plan what is due, release it to RabbitMQ. Any number may run; one of them leads."""
     from taskqueue.scheduler.main import SHUTDOWN_TIMEOUT, Scheduler
@@ -42,7 +41,7 @@ def scheduler(
 
 
 def worker(
-    config: Annotated[Path, typer.Option(help="The settings file.")] = Path("config/worker.yaml"),
+    config: SettingsFile = WORKER_YAML,
 ) -> None:
     """Run a worker: take jobs from RabbitMQ and call their endpoints. Any number may run."""
     from taskqueue.worker.main import Worker
@@ -58,7 +57,7 @@ def worker(
 
 
 def api(
-    config: Annotated[Path, typer.Option(help="The settings file.")] = Path("config/api.yaml"),
+    config: SettingsFile = API_YAML,
 ) -> None:
     """Run an API: take tasks and answer about them over HTTP. Any number may run."""
     from taskqueue.api.main import Api, shutdown_timeout_s

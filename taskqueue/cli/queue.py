@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from taskqueue.broker.connection import connect_any
 from taskqueue.broker.queue_counts import QueueCount, queue_counts
+from taskqueue.cli.config_options import SCHEDULER_YAML, RabbitMQConfig
 from taskqueue.cli.exit_codes import ExitCode
 from taskqueue.cli.output import Output, print_records
 from taskqueue.config.sections import QueueSettings
@@ -28,9 +28,7 @@ def queue() -> None:
 
 @queue_app.command("list")
 def list_queues(
-    config: Annotated[Path, typer.Option(help="Names RabbitMQ, with the environment's overrides.")] = Path(
-        "config/scheduler.yaml"
-    ),
+    config: RabbitMQConfig = SCHEDULER_YAML,
     over: Annotated[
         float | None,
         typer.Option(

@@ -14,6 +14,7 @@ from zoneinfo import ZoneInfo
 import typer
 
 from taskqueue.assets import asset_dir
+from taskqueue.cli.config_options import SCHEDULER_YAML, RedisConfig
 from taskqueue.cli.output import Output, OutputFormat, chosen, print_data
 from taskqueue.cli.plan_view import local_text
 from taskqueue.cli.tables import print_table
@@ -73,9 +74,7 @@ def next_runs(
     after: Annotated[
         str | None, typer.Option(metavar="TIME", help="Those after then, RFC 3339; after now when left out.")
     ] = None,
-    config: Annotated[Path, typer.Option(help="Names Redis, with the environment's overrides.")] = Path(
-        "config/scheduler.yaml"
-    ),
+    config: RedisConfig = SCHEDULER_YAML,
     output: Output = None,
 ) -> None:
     """Show when a task runs next, in UTC and on its own clock, with what happens where clocks change.

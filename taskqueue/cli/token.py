@@ -11,6 +11,7 @@ from typing import Annotated, TypeVar
 import typer
 
 from taskqueue.assets import asset_dir
+from taskqueue.cli.config_options import API_YAML, RedisConfig
 from taskqueue.cli.confirm import DryRun, Yes, agreed
 from taskqueue.cli.output import Answer, Output, OutputFormat, chosen, print_answer, print_data, print_records
 from taskqueue.config.duration import parse_duration
@@ -27,14 +28,11 @@ _T = TypeVar("_T")
 
 token_app = typer.Typer(help="Make, list, rotate and revoke the tokens of the API.", no_args_is_help=True)
 
-ConfigPath = Annotated[Path, typer.Option(help="Names Redis, with the environment's overrides.")]
 TokenId = Annotated[str, typer.Argument(metavar="ID", help="As `taskqueue token list` shows it.")]
 Expires = Annotated[
     str | None,
     typer.Option("--expires", metavar="DURATION", help="How long it holds, such as 90d.", show_default=False),
 ]
-
-DEFAULT_CONFIG = Path("config/api.yaml")
 
 #: the columns of `list`; JSON and YAML have more
 _LISTED = ("id", "name", "scope", "state", "created_at", "expires_at", "last_used_at")
@@ -52,7 +50,7 @@ def create(
     ],
     name: Annotated[str, typer.Option(help="Who uses it, as in ci; for people only.")],
     expires: Expires = None,
-    config: ConfigPath = DEFAULT_CONFIG,
+    config: RedisConfig = API_YAML,
     output: Answer = None,
 ) -> None:
     """Make a token and print it, this once: Redis keeps only a hash of its secret. It holds until it is revoked."""
@@ -68,7 +66,7 @@ def create(
 
 
 @token_app.command("list")
-def list_tokens(config: ConfigPath = DEFAULT_CONFIG, output: Output = None) -> None:
+def list_tokens(config: RedisConfig = API_YAML, output: Output = None) -> None:
     """Show every token, never its secret. Revoked ones are shown for 90 days; the bootstrap token is in no list."""
 
     async def look(tokens: TokenStore, now: datetime) -> list[dict[str, str | None]]:
@@ -85,7 +83,7 @@ def list_tokens(config: ConfigPath = DEFAULT_CONFIG, output: Output = None) -> N
 def revoke(
     token_id: TokenId,
     *,
-    config: ConfigPath = DEFAULT_CONFIG,
+    config: RedisConfig = API_YAML,
     yes: Yes = False,
     dry_run: DryRun = False,
     output: Answer = None,
@@ -118,7 +116,7 @@ def rotate(
         typer.Option(metavar="DURATION", help="How long the present secret holds beside the new one; 0s: no longer."),
     ] = "24h",
     expires: Expires = None,
-    config: ConfigPath = DEFAULT_CONFIG,
+    config: RedisConfig = API_YAML,
     output: Answer = None,
 ) -> None:
     """Give a token a new secret and print the token, this once. Id, name and scope stay, and its end if it has one.

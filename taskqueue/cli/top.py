@@ -16,12 +16,12 @@ import typer
 from rich.console import Console
 from rich.live import Live
 
+from taskqueue.cli.config_options import SCHEDULER_YAML, ServicesConfig
 from taskqueue.cli.exit_codes import ExitCode
 from taskqueue.cli.output import Output, OutputFormat, chosen, print_data
 from taskqueue.cli.top_scene import Scene
 from taskqueue.cli.top_sources import QueueReader, StoreReader, Watched
 from taskqueue.cli.top_view import drawn
-from taskqueue.cli.user_switches import DEFAULT_CONFIG, ConfigPath
 from taskqueue.config.settings import SchedulerSettings, load_scheduler_settings
 
 #: seconds between the two looks of `--once`, for rates
@@ -37,7 +37,7 @@ _WIDTH = 100
 def top(
     once: Annotated[bool, typer.Option("--once", help="Print one picture and end, as where no terminal is.")] = False,
     every: Annotated[float, typer.Option(min=0.5, max=60, metavar="SECONDS", help="How often it is drawn.")] = 1.0,
-    config: ConfigPath = DEFAULT_CONFIG,
+    config: ServicesConfig = SCHEDULER_YAML,
     output: Output = None,
 ) -> None:
     """Watch it run: queues, rates, leader, workers, what is in progress or waits. Quit with q or Ctrl-C.
@@ -58,16 +58,14 @@ def top(
 
 
 async def _look_twice(settings: SchedulerSettings) -> Scene:
+    """Return what both services say; who was away at the first look is not waited for a second time."""
     async with _opened(settings) as scene:
-        await _look(scene)
-        if not (scene.store.away and scene.queues.away):
+        await asyncio.gather(scene.store.look(), scene.queues.look())
+        there = [each for each in (scene.store, scene.queues) if each.away is None]
+        if there:
             await asyncio.sleep(_BETWEEN)
-            await _look(scene)
+            await asyncio.gather(*(each.look() for each in there))
     return scene
-
-
-async def _look(scene: Scene) -> None:
-    await asyncio.gather(scene.store.look(), scene.queues.look())
 
 
 async def _watch(settings: SchedulerSettings, every_s: float) -> None:

@@ -12,6 +12,7 @@ import typer
 from taskqueue.broker.connection import connect_any
 from taskqueue.broker.names import DELAY_EXCHANGE, EXCHANGE, QUEUES
 from taskqueue.broker.topology import declare
+from taskqueue.cli.config_options import EitherConfigOrNone
 from taskqueue.cli.output import Answer, print_answer
 from taskqueue.config.settings import scheduler_settings_of, worker_settings_of
 from taskqueue.config.yaml_source import read_document
@@ -29,9 +30,7 @@ def topology() -> None:
 
 @topology_app.command()
 def apply(
-    config: Annotated[
-        Path | None, typer.Option(help="scheduler.yaml or worker.yaml, with the environment's overrides.")
-    ] = None,
+    config: EitherConfigOrNone = None,
     url: Annotated[
         list[str] | None,
         typer.Option(help="AMQP URL, again for further nodes; whoever lists processes here sees its password."),

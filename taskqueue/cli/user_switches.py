@@ -11,7 +11,9 @@ from typing import Annotated
 
 import typer
 
+from taskqueue.cli.config_options import SCHEDULER_YAML, RedisAndTasksConfig
 from taskqueue.cli.confirm import DryRun, Yes, agreed
+from taskqueue.cli.error_text import error_text
 from taskqueue.cli.exit_codes import ExitCode, exit_code_of
 from taskqueue.cli.output import Answer, OutputFormat, print_answer
 from taskqueue.cli.progress import progress
@@ -33,13 +35,15 @@ TaskId = Annotated[str, typer.Argument(metavar="TASK", help="The id of a task of
 UserIds = Annotated[
     list[str], typer.Argument(metavar="USER", help="User ids; - reads them from standard input, one on a line.")
 ]
-ConfigPath = Annotated[Path, typer.Option(help="Names Redis and the tasks file, with the environment's overrides.")]
-
-DEFAULT_CONFIG = Path("config/scheduler.yaml")
 
 
 def enable(
-    task: TaskId, users: UserIds, *, config: ConfigPath = DEFAULT_CONFIG, dry_run: DryRun = False, output: Answer = None
+    task: TaskId,
+    users: UserIds,
+    *,
+    config: RedisAndTasksConfig = SCHEDULER_YAML,
+    dry_run: DryRun = False,
+    output: Answer = None,
 ) -> None:
     """Switch a task on for users; their other switches and settings stay. Running schedulers follow within seconds.
 
@@ -52,7 +56,7 @@ def disable(
     task: TaskId,
     users: UserIds,
     *,
-    config: ConfigPath = DEFAULT_CONFIG,
+    config: RedisAndTasksConfig = SCHEDULER_YAML,
     yes: Yes = False,
     dry_run: DryRun = False,
     output: Answer = None,
@@ -82,10 +86,11 @@ class _Order:
     written: int = 0
 
     def __str__(self) -> str:
-        """`enabled daily_report for 3 users`."""
+        """`enabled daily_report for 3 users; 2 bad lines`, the latter where there are any."""
         verb = "enable" if self.enabled else "disable"
         said = f"would {verb}" if self.dry_run else f"{verb}d"
-        return f"{said} {self.task_id} for {self.written} user{'' if self.written == 1 else 's'}"
+        bad = f"; {_counted(self.bad_lines, 'bad line')}" if self.bad_lines else ""
+        return f"{said} {self.task_id} for {_counted(self.written, 'user')}{bad}"
 
     def as_dict(self) -> dict[str, object]:
         """Return what was done for programs."""
@@ -117,6 +122,10 @@ class _Order:
             else:
                 typer.echo(f"{place}: {entry.stated}", err=True)
                 self.bad_lines += 1
+
+
+def _counted(count: int, what: str) -> str:
+    return f"{count} {what}{'' if count == 1 else 's'}"
 
 
 def _run(order: _Order, users: Sequence[str], config: Path, output: OutputFormat | None) -> None:
@@ -160,7 +169,7 @@ def _write(order: _Order, users: Sequence[str], write: Write) -> ExitCode:
                 order.written += len(batch.preferences)
                 advance(len(batch.preferences))
     except StoreError as error:
-        typer.echo(printable(f"stopped at {place}: {error}; {_AGAIN}"), err=True)
+        typer.echo(printable(f"stopped at {place}: {error_text(error)}; {_AGAIN}"), err=True)
         return exit_code_of(error)
     except KeyboardInterrupt:
         raise KeyboardInterrupt(f"interrupted: {order}; {_AGAIN}") from None

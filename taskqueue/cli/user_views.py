@@ -13,11 +13,11 @@ from typing import Annotated
 
 import typer
 
+from taskqueue.cli.config_options import SCHEDULER_YAML, RedisAndTasksConfig
 from taskqueue.cli.output import Output, OutputFormat, as_yaml, chosen, print_data
 from taskqueue.cli.tables import print_table
 from taskqueue.cli.tasks_in_force import known_tasks
 from taskqueue.cli.terminal import printable
-from taskqueue.cli.user_switches import DEFAULT_CONFIG, ConfigPath
 from taskqueue.cli.user_view import TaskState, TaskView, task_views, user_problem
 from taskqueue.config.sections import RedisSettings
 from taskqueue.config.settings import SchedulerSettings, load_scheduler_settings
@@ -43,7 +43,7 @@ class ListFormat(StrEnum):
 
 def show(
     user: Annotated[str, typer.Argument(metavar="USER", help="A user id.")],
-    config: ConfigPath = DEFAULT_CONFIG,
+    config: RedisAndTasksConfig = SCHEDULER_YAML,
     output: Output = None,
 ) -> None:
     """Show which tasks a user gets and from which rule, when they run next, and the user's settings.
@@ -134,7 +134,7 @@ def list_users(
         ),
     ] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="Stop after this many.", show_default=False)] = None,
-    config: ConfigPath = DEFAULT_CONFIG,
+    config: RedisAndTasksConfig = SCHEDULER_YAML,
     output: Annotated[
         ListFormat, typer.Option("--output", "-o", help="text: ids alone; json: an object in each line.")
     ] = ListFormat.TEXT,

@@ -14,6 +14,8 @@ from typing import Annotated, BinaryIO
 
 import typer
 
+from taskqueue.cli.config_options import SCHEDULER_YAML, RedisAndTasksConfig
+from taskqueue.cli.error_text import error_text
 from taskqueue.cli.exit_codes import ExitCode, exit_code_of
 from taskqueue.cli.output import Answer, print_answer
 from taskqueue.cli.progress import Advance, progress
@@ -53,9 +55,7 @@ users_app.command("list")(list_users)
 @users_app.command("import")
 def import_users(
     files: Annotated[list[str], typer.Argument(metavar="FILE", help="*.jsonl or *.csv; - reads standard input.")],
-    config: Annotated[
-        Path, typer.Option(help="Names Redis and the tasks file, with the environment's overrides.")
-    ] = Path("config/scheduler.yaml"),
+    config: RedisAndTasksConfig = SCHEDULER_YAML,
     file_format: Annotated[
         UserFileFormat | None, typer.Option("--format", help="What the files are; told from their names when left out.")
     ] = None,
@@ -178,7 +178,7 @@ def _import(sources: Sequence[_Source], writer: RedisWriter | None, resumption: 
                 notes.reached(batch)
         notes.finished(marked)
     except StoreError as error:
-        typer.echo(f"stopped at {place}: {error}; {_AGAIN}", err=True)
+        typer.echo(f"stopped at {place}: {error_text(error)}; {_AGAIN}", err=True)
         return exit_code_of(error)
     except KeyboardInterrupt:
         raise KeyboardInterrupt(f"interrupted after {tally}; {_AGAIN}") from None
@@ -201,14 +201,15 @@ class _Tally:
         self._more_unknown = False
 
     def __str__(self) -> str:
-        """`300 users, 512 switches, 40 settings`."""
-        return ", ".join(
+        """`300 users, 512 switches, 40 settings; 2 bad lines`, the latter where there are any."""
+        imported = ", ".join(
             (
                 _counted(self._users, "user", "users"),
                 _counted(self._switches, "switch", "switches"),
                 _counted(self._settings, "setting", "settings"),
             )
         )
+        return imported + (f"; {_counted(self.bad_lines, 'bad line', 'bad lines')}" if self.bad_lines else "")
 
     def as_dict(self) -> dict[str, object]:
         """Return the counts for programs."""

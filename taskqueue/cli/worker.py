@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from taskqueue.cli.config_options import SCHEDULER_YAML, WORKER_YAML, RedisConfig, SettingsFile
 from taskqueue.cli.output import Output, OutputFormat, chosen, print_record, print_records
 from taskqueue.cli.processes import worker as run_worker
 from taskqueue.cli.terminal import printable
-from taskqueue.cli.user_switches import DEFAULT_CONFIG, ConfigPath
 from taskqueue.config.sections import RedisSettings
 from taskqueue.config.settings import load_scheduler_settings
 from taskqueue.errors import NotFoundError
@@ -28,7 +27,7 @@ _LISTED = ("worker_id", "host", "state", "load", "since", "last_heartbeat")
 @worker_app.callback()
 def worker(
     context: typer.Context,
-    config: Annotated[Path, typer.Option(help="The settings file.")] = Path("config/worker.yaml"),
+    config: SettingsFile = WORKER_YAML,
 ) -> None:
     """Run a worker: take jobs from RabbitMQ and call their endpoints. Any number may run; list those that live."""
     if context.invoked_subcommand is None:
@@ -36,7 +35,7 @@ def worker(
 
 
 @worker_app.command("list")
-def list_workers(config: ConfigPath = DEFAULT_CONFIG, output: Output = None) -> None:
+def list_workers(config: RedisConfig = SCHEDULER_YAML, output: Output = None) -> None:
     """Show the workers that live, and those that fell silent in the last five minutes: where, how busy, since when."""
     rows = [_row(each) for each in asyncio.run(_look(load_scheduler_settings(config).redis))]
     print_records(rows, output, fields=_LISTED if rows else (), styles={"silent": "red"})
@@ -47,7 +46,7 @@ def list_workers(config: ConfigPath = DEFAULT_CONFIG, output: Output = None) -> 
 @worker_app.command()
 def show(
     worker_id: Annotated[str, typer.Argument(metavar="ID", help="As `taskqueue worker list` shows it.")],
-    config: ConfigPath = DEFAULT_CONFIG,
+    config: RedisConfig = SCHEDULER_YAML,
     output: Output = None,
 ) -> None:
     """Show one worker. Exit 3 when none of that id has shown itself in the last five minutes."""

@@ -70,7 +70,8 @@ def _entries(lines: _Lines, parser: _Parser) -> Iterator[Entry]:
         except StopIteration:
             return
         except InvalidValueError as error:
-            stated = error
+            # A quote left open takes in lines that are good, and whoever mends it has to know which.
+            stated = error if lines.number <= line else InvalidValueError(f"one row up to line {lines.number}: {error}")
         if stated is not None:
             yield Entry(line=line, size=lines.offset - offset, checksum=lines.checksum, stated=stated)
 

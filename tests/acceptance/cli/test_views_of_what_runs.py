@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import signal
 import subprocess
@@ -10,14 +11,16 @@ import sys
 import termios
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
+import redis
 
 from tests.support.commands import run_command
+from tests.support.own_redis import own_redis_servers
 from tests.support.sdk_system import SdkApi
 from tests.support.tcp_proxy import TcpProxy
 from tests.support.terminal import a_terminal, started
@@ -118,6 +121,26 @@ async def test_a_service_that_goes_away_is_shown_as_away_and_comes_back_by_itsel
             await top.shows("RabbitMQ is away")
             await top.shows("1 active")
             proxy.refusing = False
+            await top.shows("consumers")
+            top.types("q")
+
+            assert await top.ended() == 0
+
+
+async def test_beside_a_frozen_redis_top_goes_on_with_rabbitmq_and_quits(
+    sdk_api: SdkApi, direct: dict[str, str]
+) -> None:
+    with own_redis_servers() as own:
+        _, address = own.start()
+        with closing(redis.Redis.from_url(f"redis://{address}")) as client:
+            server: int = client.info("server")["process_id"]
+        environment = {"TASKQUEUE_REDIS__ADDRESSES": json.dumps([address]), "TASKQUEUE_REDIS__PASSWORD": ""}
+        with watching({**direct, **environment}) as top:
+            await top.shows("nobody leads")
+            await top.shows("consumers")
+            os.kill(server, signal.SIGSTOP)
+            await top.shows("Redis is away")
+            await top.shows(address)
             await top.shows("consumers")
             top.types("q")
 

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -18,6 +18,7 @@ import redis
 
 from taskqueue.broker import connection
 from taskqueue.cli.main import main
+from taskqueue.store import connection as store_connection
 from tests.support.failed_pile import FailedPile
 from tests.support.terminal import at_terminal
 
@@ -48,6 +49,17 @@ def to_nobody(*arguments: str) -> tuple[int, bytes]:
     )
     os.close(writing)
     return completed.returncode, completed.stderr
+
+
+def dialled(listener: socket.socket) -> int:
+    """Return how often a listener that takes no connection was dialled."""
+    listener.setblocking(False)
+    count = 0
+    with suppress(BlockingIOError):
+        while True:
+            listener.accept()[0].close()
+            count += 1
+    return count
 
 
 # --- a reader that has left -------------------------------------------------------------------------------------------
@@ -98,6 +110,35 @@ def test_several_mute_nodes_of_rabbitmq_share_the_time_that_one_has(
 
     assert 1.4 < time.monotonic() - began < 5
     assert capsys.readouterr().err.count(mute) == 3
+
+
+@pytest.mark.usefixtures("directory")
+def test_a_cancel_asks_a_mute_redis_twice_however_often_a_process_would(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(store_connection, "COMMAND_TIMEOUT_S", 0.2)
+    with closing(socket.create_server(("127.0.0.1", 0))) as listener:
+        monkeypatch.setenv("TASKQUEUE_REDIS__ADDRESSES", json.dumps([f"127.0.0.1:{listener.getsockname()[1]}"]))
+
+        assert run("exec", "cancel", "6f9d1c52-0b7e-5a3c-8f41-2d5be0a7c913") == 5
+
+        assert dialled(listener) == 2
+    assert len(capsys.readouterr().err.splitlines()) == 1
+
+
+@pytest.mark.usefixtures("store")
+def test_one_picture_is_not_held_up_twice_by_a_mute_rabbitmq(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connection, "_CONNECT_ANY_TIMEOUT", 0.2)
+    with closing(socket.create_server(("127.0.0.1", 0))) as listener:
+        monkeypatch.setenv("TASKQUEUE_QUEUE__URL", f"amqp://127.0.0.1:{listener.getsockname()[1]}/")
+
+        assert run("top", "--once") == 5
+
+        assert dialled(listener) == 1
+    seen = json.loads(capsys.readouterr().out)
+    assert (seen["away"]["redis"], seen["queues"], seen["workers"]) == (None, None, [])
 
 
 # --- services that say no ---------------------------------------------------------------------------------------------

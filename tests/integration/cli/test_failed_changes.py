@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import base64
 import json
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
-from pathlib import Path
 
 import pytest
 import redis
@@ -17,7 +15,7 @@ from taskqueue.core.failures import Failure
 from taskqueue.core.job import JobMessage
 from taskqueue.errors import StoreUnavailableError
 from taskqueue.store.replays import ReplayAnswer, Replays
-from tests.support.failed_pile import FailedPile, Lying
+from tests.support.failed_pile import FailedPile, in_any_order
 
 Run = Callable[..., tuple[int, str, str]]
 
@@ -27,11 +25,6 @@ def failed(pile: FailedPile, store: redis.Redis, number: int, **fields: object) 
     message = pile.add(number, **fields)
     store.set(f"taskqueue:done:{message.job.id}", "failed")
     return message
-
-
-def in_any_order(messages: list[Lying]) -> list[Lying]:
-    # Looking one by one, as `lying` does, turns the order around.
-    return sorted(messages, key=lambda message: message.message_id or "")
 
 
 def test_a_replayed_job_waits_for_its_first_attempt_and_its_message_is_gone(
@@ -256,38 +249,6 @@ def test_a_dry_run_for_programs_is_one_document(pile: FailedPile, run_failed: Ru
 def test_that_there_is_nothing_to_do_is_told_to_programs_as_well(pile: FailedPile, run_failed: Run) -> None:
     assert json.loads(run_failed("replay", "-o", "json")[1])["replayed"] == 0
     assert json.loads(run_failed("drop", "-o", "json")[1])["dropped"] == 0
-
-
-def test_dropped_messages_are_saved_first_and_the_others_stay(
-    pile: FailedPile, run_failed: Run, tmp_path: Path
-) -> None:
-    for number in range(3):
-        pile.add(number)
-    before, file = in_any_order(pile.lying()), tmp_path / "saved.jsonl"
-
-    code, out, _ = run_failed("drop", "--yes", "--job", "job-1", "--save", str(file))
-
-    (saved,) = map(json.loads, file.read_text(encoding="utf-8").splitlines())
-    assert (code, out) == (0, f"dropped 1, saved in {file}\n")
-    assert base64.b64decode(saved["body"]) == before[1].body
-    assert {name: value for name, value in saved["headers"].items() if not name.startswith("x-")} == before[1].headers
-    assert saved["failure"]["job_id"] == "job-1"
-    assert file.stat().st_mode & 0o777 == 0o600
-    assert in_any_order(pile.lying()) == [before[0], before[2]]
-
-
-def test_a_file_that_is_there_is_not_overwritten_and_nothing_is_dropped(
-    pile: FailedPile, run_failed: Run, tmp_path: Path
-) -> None:
-    pile.add(1)
-    file = tmp_path / "saved.jsonl"
-    file.write_text("precious", encoding="utf-8")
-
-    code, _, err = run_failed("drop", "--yes", "--save", str(file))
-
-    assert (code, file.read_text(encoding="utf-8")) == (2, "precious")
-    assert str(file) in err
-    assert len(pile.lying()) == 1
 
 
 def test_without_redis_nothing_is_replayed(pile: FailedPile, run_failed: Run, monkeypatch: pytest.MonkeyPatch) -> None:

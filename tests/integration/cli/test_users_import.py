@@ -143,7 +143,7 @@ def test_standard_input_is_read(
 
     code, out, err = run_import("--format", "csv", "-")
 
-    assert (code, out) == (1, "imported 1 user, 1 switch, 0 settings\n")
+    assert (code, out) == (1, "imported 1 user, 1 switch, 0 settings; 1 bad line\n")
     assert err == "<stdin>:3: enabled: 'maybe' is no switch; use true or false, or 1 or 0\n"
     assert store.dbsize() == 1
 
@@ -152,12 +152,12 @@ def test_standard_input_is_read(
 
 
 def test_good_lines_are_imported_beside_bad_ones(store: redis.Redis, directory: Path, run_import: Run) -> None:
-    write_lines(directory / "users.jsonl", switched_on("ada"), {"user_id": 5}, switched_on("bob"))
+    write_lines(directory / "users.jsonl", switched_on("ada"), {"user_id": 5}, switched_on("bob"), {})
 
     assert run_import("users.jsonl") == (
         1,
-        "imported 2 users, 2 switches, 0 settings\n",
-        "users.jsonl:2: user_id is a number; give text\n",
+        "imported 2 users, 2 switches, 0 settings; 2 bad lines\n",
+        "users.jsonl:2: user_id is a number; give text\nusers.jsonl:4: user_id is missing or null; give text\n",
     )
 
     assert store.dbsize() == 2
@@ -209,9 +209,10 @@ def test_without_redis_one_line_says_how_far_it_got(directory: Path, run_import:
     code, out, err = run_import("users.jsonl")
 
     bad, stopped = err.splitlines()
-    assert (code, out) == (5, "imported 0 users, 0 switches, 0 settings\n")
+    assert (code, out) == (5, "imported 0 users, 0 switches, 0 settings; 1 bad line\n")
     assert bad.startswith("users.jsonl:1: ")
     assert stopped.startswith("stopped at users.jsonl:2: Redis: ")
+    assert "TASKQUEUE_REDIS__ADDRESSES" in stopped
     assert "import the same files again" in stopped
 
 
@@ -302,6 +303,6 @@ def test_the_progress_bar_is_for_terminals(directory: Path) -> None:
     shown = os.read(ours, 100_000).decode()
     os.close(ours)
 
-    assert completed.stdout == b"would import 1 user, 1 switch, 0 settings\n"
+    assert completed.stdout == b"would import 1 user, 1 switch, 0 settings; 1 bad line\n"
     assert "importing" in shown
     assert "users.jsonl:2: user_id is a number; give text\r\n" in shown

@@ -104,7 +104,7 @@ def test_bad_lines_before_it_are_told_again(store: redis.Redis, directory: Path,
 
     code, out, err = run_import("--resume", "users.jsonl")
 
-    assert (code, out) == (1, "imported 1 user, 1 switch, 0 settings\n")
+    assert (code, out) == (1, "imported 1 user, 1 switch, 0 settings; 1 bad line\n")
     assert err.splitlines()[1].startswith("users.jsonl:1: not JSON")
 
 

@@ -58,7 +58,7 @@ def test_good_lines_are_written_beside_bad_ones(
 
     assert run_users("enable", "daily_report", "-") == (
         1,
-        "enabled daily_report for 2 users\n",
+        "enabled daily_report for 2 users; 1 bad line\n",
         "<stdin>:2: user id of 513 bytes: use 1 to 512\n",
     )
 
@@ -121,6 +121,7 @@ def test_without_redis_one_line_says_how_far_it_got(run_users: Run) -> None:
     (line,) = err.splitlines()
     assert (code, out) == (5, "enabled daily_report for 0 users\n")
     assert line.startswith("stopped at USER 1: Redis: ")
+    assert "TASKQUEUE_REDIS__ADDRESSES" in line
     assert "run the same command again" in line
 
 

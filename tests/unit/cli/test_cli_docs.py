@@ -52,5 +52,14 @@ def test_the_section_of_a_verb_has_an_example_of_it_that_is_understood(words: st
         verbs()[words].make_context(f"taskqueue {words}", example[len(words.split()) :])
 
 
+def test_what_the_config_of_each_verb_names_is_what_its_help_says() -> None:
+    rows = re.findall(r"^\| (R[^|]*) \| (`[^|]*`) \|$", TEXT, re.MULTILINE)
+    told = {words: names for names, cell in rows for words in re.findall(r"`([^`]+)`", cell)}
+    helps = {words: each.help for words, verb in verbs().items() for each in verb.params if "--config" in each.opts}
+    named = {words: found[1] for words, text in helps.items() if (found := re.match(r"Names (.*), with the ", text))}
+
+    assert told == named
+
+
 def test_every_exit_code_is_explained() -> None:
     assert [int(code) for code in re.findall(r"^\| (\d+) \|", TEXT, re.MULTILINE)] == list(ExitCode)

@@ -200,7 +200,7 @@ def test_a_bad_row_is_told_and_does_not_spoil_the_next(row: str, problem: str) -
         ("user_id,task_id", "no column enabled; begin with"),
         ("user_id,task_id,enabled,paramters", "unknown column 'paramters'; did you mean 'parameters'?"),
         ("user_id,task_id,enabled,enabled", "column enabled stands twice"),
-        ('"user_id', "not CSV"),
+        ('"user_id', "one row up to line 3: not CSV"),
     ],
 )
 def test_a_header_that_cannot_be_used_ends_the_file(header: str, problem: str) -> None:
@@ -225,10 +225,13 @@ def test_a_row_of_many_lines_has_the_same_limit_as_one_line() -> None:
     assert "longer than 1,048,576 bytes" in str(entries[0][1])
 
 
-def test_a_quote_left_open_at_the_end_is_told_where_it_began() -> None:
+def test_a_quote_left_open_is_told_with_the_lines_that_it_took_in() -> None:
     assert read(HEADER + 'a,t,1\n"b,t,1\nc,t,1\n', CSV) == [
         (2, enabled("a", {"t": True})),
-        (3, "not CSV: unexpected end of data; close a quoted cell, and double the quotes inside"),
+        (
+            3,
+            "one row up to line 4: not CSV: unexpected end of data; close a quoted cell, and double the quotes inside",
+        ),
     ]
 
 
