@@ -1,4 +1,4 @@
--- The leader's lease: keep it, or give it back. Taking it is a plain SET NX PX.
+-- The leader's lease: keep it, or give it back.
 --
 -- KEYS[1]  the lease (STRING: the leader's token)
 -- ARGV[1]  token

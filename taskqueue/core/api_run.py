@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import lru_cache
 
-from taskqueue.core.api_task import API_USER, ApiTask, TaskType
+from taskqueue.core.api_task import API_USER, ApiTask, TaskType, next_instant
 from taskqueue.core.cron import Cron
 from taskqueue.core.due import GRACE, latest_until
 from taskqueue.core.ids import JobIds, scheduled_job_id, triggered_jobs
@@ -71,6 +71,22 @@ def due_run(task: ApiTask, due: datetime, now: datetime) -> DueRun:
             following = _following(task, now)
     job_id = _due_job_id(task, scheduled_at)
     return DueRun(task=task, due=due, scheduled_at=scheduled_at, following=following, job_id=job_id)
+
+
+def right_instant(task: ApiTask, at: datetime, now: datetime) -> datetime:
+    """Return when a task whose next instant was found to be `at` is due next: mostly just then.
+
+    Not where `at` is more than one interval behind what is next, for the clock was ahead when it was found, and not
+    where the rule has no such instant, for the zone's clock changes at another one by now. What has come is not judged,
+    nor is the only instant of a task. Raises InvalidValueError for a cron expression that is none.
+    """
+    if at <= now or task.task_type is TaskType.ONE_TIME:
+        return at
+    first = next_instant(task, now)
+    if first is None or at == first:
+        return at
+    # An instant that ran while the clock was ahead is not to run again: hence the second one is right as well.
+    return at if at == next_instant(task, first) else first
 
 
 def scheduled_run_id(task: ApiTask, queued_at: datetime) -> str | None:

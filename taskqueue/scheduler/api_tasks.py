@@ -12,11 +12,11 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import NoReturn
 
-from taskqueue.core.api_run import due_run
+from taskqueue.core.api_run import due_run, right_instant
 from taskqueue.core.api_task import TaskStatus
 from taskqueue.errors import DamagedKeyError, InvalidValueError
 from taskqueue.runtime import Now, loops_together
-from taskqueue.store.api_runs import ApiRuns, DueTask, Fired, Firing
+from taskqueue.store.api_runs import ApiRuns, DueTask, Fired, Firing, Move
 from taskqueue.store.lease import Lease
 from taskqueue.telemetry.events import Emit
 from taskqueue.telemetry.scheduler_events import ApiTasksFired, ApiTasksPutBack, ApiTaskUnreadable
@@ -40,7 +40,7 @@ _LOOK_EVERY_S = 30.0
 _VAIN_SEARCH_REST_S = 300.0
 
 #: a task that cannot be read is looked at again after so long: a scheduler that can read it may lead by then
-_UNREADABLE_REST = timedelta(minutes=1)
+UNREADABLE_REST = timedelta(minutes=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +48,8 @@ class _Round:
     """What becomes of the tasks whose entries have come up."""
 
     firings: list[Firing] = field(default_factory=list)
-    #: those that are looked at again then, for another hand has put their entries before their instant
-    later: dict[str, datetime] = field(default_factory=dict)
+    #: those that are looked at again later, for they cannot be read, or another hand has put them before their instant
+    later: list[Move] = field(default_factory=list)
     #: of those that cannot be read, what is wrong
     unreadable: dict[str, str] = field(default_factory=dict)
 
@@ -126,8 +126,7 @@ class ApiTasks:
         async with planning:
             # Some rules take a tenth of a second, so not on the event loop.
             planned = await asyncio.to_thread(_plan_round, due, now)
-        for task_id, at in planned.later.items():
-            await self._runs.look_later(task_id, at)
+        await self._runs.move(self._lease.token, planned.later)
         for task_id, error in planned.unreadable.items():
             self._emit(ApiTaskUnreadable(task=task_id, error=error))
         fired.update(await self._runs.fire(self._lease.token, planned.firings))
@@ -144,12 +143,14 @@ def _plan_round(due: Sequence[DueTask], now: datetime) -> _Round:
         try:
             if each.damage is not None:
                 raise each.damage
-            if at is not None and at > now:
-                planned.later[each.task_id] = at
+            if each.known is not None and at is not None and at > now:
+                # One that waited for another task may be of a time before the clock was set back.
+                at = right_instant(each.known[0], at, now)
+                planned.later.append(Move(task_id=each.task_id, at=at, known=each.known))
             else:
                 planned.firings.append(_firing(each, at, now))
         except (DamagedKeyError, InvalidValueError) as error:
-            planned.later[each.task_id] = now + _UNREADABLE_REST
+            planned.later.append(Move(task_id=each.task_id, at=now + UNREADABLE_REST))
             planned.unreadable[each.task_id] = str(error)
     return planned
 

@@ -19,6 +19,7 @@ from taskqueue.errors import (
 )
 from taskqueue.runtime import Now, loops_together
 from taskqueue.scheduler.api_index_keeper import ApiIndexKeeper
+from taskqueue.scheduler.api_instants import ApiInstants
 from taskqueue.scheduler.api_tasks import ApiTasks
 from taskqueue.scheduler.audience_sync import AudienceSync
 from taskqueue.scheduler.catalog_watch import CatalogWatch
@@ -62,6 +63,7 @@ class LeaderWork:
     planner: Planner
     releaser: Releaser
     api_tasks: ApiTasks
+    api_instants: ApiInstants
     api_indexes: ApiIndexKeeper
     file_tasks: FileTaskLoops
     gates: GateWatch
@@ -150,6 +152,7 @@ class Leader:
             group.create_task(self._each("plan", self._plan_for_ever), name="plan")
             group.create_task(self._each("release", self._release_for_ever), name="release")
             group.create_task(self._each("api-tasks", self._work.api_tasks.run), name="api-tasks")
+            group.create_task(self._each("api-instants", self._work.api_instants.run), name="api-instants")
             group.create_task(self._each("api-indexes", self._work.api_indexes.run), name="api-indexes")
             group.create_task(self._each("file-tasks", self._list_file_tasks), name="file-tasks")
             group.create_task(self._each("measures", self._work.measures.run), name="measures")
@@ -196,7 +199,8 @@ class Leader:
             # Of many damaged entries a loop meets one at a time: what others wait for is not to wait for each of them.
             mended = isinstance(failure, DamagedKeyError) and await self._set_aside(failure)
             rest_s = 0.0 if mended else _FAILED_REST_S
-            if failure and (str(failure) != told or clock() - told_at > _TOLD_AGAIN_S):
+            # What was set aside has been told by that, with its remedy.
+            if failure and not mended and (str(failure) != told or clock() - told_at > _TOLD_AGAIN_S):
                 told, told_at = str(failure), clock()
                 self._emit(_loop_failed(loop, failure, rest_s))
             if not self._lease.trusted:

@@ -19,6 +19,7 @@ from taskqueue.core.task import Removed
 from taskqueue.ops_server import OpsServer
 from taskqueue.runtime import Now, Supervisor, utc_now
 from taskqueue.scheduler.api_index_keeper import ApiIndexKeeper
+from taskqueue.scheduler.api_instants import ApiInstants
 from taskqueue.scheduler.api_tasks import ApiTasks
 from taskqueue.scheduler.audience import AudienceIndex
 from taskqueue.scheduler.audience_sync import AudienceSync
@@ -195,7 +196,7 @@ class Scheduler:
             ahead=releaser.lane_ahead,
             emit=self._emit,
         )
-        damaged = DamagedKeys(self._store, scripts, self._emit)
+        damaged, runs = DamagedKeys(scripts, self._emit), ApiRuns(self._store, scripts)
         interval = settings.monitoring.metrics_interval
         work = LeaderWork(
             broker_connected=self._broker_answers,
@@ -208,17 +209,12 @@ class Scheduler:
             planner=self._planner(plan, damaged),
             releaser=releaser,
             file_tasks=self._file_tasks,
-            api_tasks=ApiTasks(ApiRuns(self._store, scripts), lease, now=self._now, emit=self._emit),
+            api_tasks=ApiTasks(runs, lease, now=self._now, emit=self._emit),
+            api_instants=ApiInstants(runs, lease, now=self._now, emit=self._emit),
             api_indexes=ApiIndexKeeper(ApiIndexes(self._store, scripts), lease, emit=self._emit),
         )
-        return Leader(
-            lease,
-            work,
-            instance=section.instance_id,
-            check_interval=settings.scheduler.check_interval,
-            now=self._now,
-            emit=self._emit,
-        )
+        instance, check_interval = section.instance_id, section.check_interval
+        return Leader(lease, work, instance=instance, check_interval=check_interval, now=self._now, emit=self._emit)
 
     def _gate_watch(self, gates: Gates, delayed: DelayedStore, lane: LaneWatch, scripts: Scripts) -> GateWatch:
         stores = GateStores.of(self._store, scripts)

@@ -7,10 +7,12 @@ moved on to its following instant. From there on it is like any job.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
+from typing import Any
 
 from taskqueue.core.api_run import DueRun, triggered_job_id, triggered_message
 from taskqueue.core.api_task import ApiTask, TaskStatus
@@ -23,7 +25,7 @@ from taskqueue.core.waiting import waiting_place
 from taskqueue.core.zones import LAST_INSTANT
 from taskqueue.errors import DamagedKeyError
 from taskqueue.store import keys
-from taskqueue.store.api_task_record import FIELDS, payload_body, row, status_index
+from taskqueue.store.api_task_record import FIELDS, instant_text, payload_body, row, status_index
 from taskqueue.store.api_tasks import ApiTaskRow
 from taskqueue.store.connection import Argument, RedisStore, refused_for
 from taskqueue.store.delayed import WAITING_KEPT
@@ -44,6 +46,9 @@ _SEARCHED_AT_ONCE = 200
 
 #: rest between two such scripts: there may be a million tasks
 _SEARCH_REST_S = 0.01
+
+#: of all that are due or will be so many are read at a time, about
+_LISTED_AT_ONCE = 100
 
 #: the lists in which every task stands that is due or will be
 _RUNNING_ON = tuple(keys.api_index(status_index(status)) for status in (TaskStatus.SCHEDULED, TaskStatus.WAITING))
@@ -120,6 +125,26 @@ class Firing:
         return sum(len(part) for part in self.job if isinstance(part, bytes))
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Move:
+    """Another instant at which a task is looked at.
+
+    `known` is the task as it was read: then it is when that one is due. Without, its entry alone is put off till then.
+    """
+
+    task_id: str
+    at: datetime
+    known: ApiTaskRow | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ListedTask:
+    """A task that can be read, and the unix ms at which its entry among the due tasks stands."""
+
+    score: float
+    known: ApiTaskRow
+
+
 class ApiRuns:
     """Lets API tasks run.
 
@@ -137,8 +162,26 @@ class ApiRuns:
         """
         members = await self._store.command("ZRANGEBYSCORE", keys.API_DUE, "-inf", to_unix_ms(until), "LIMIT", 0, limit)
         task_ids = [_task_id(member) for member in members]
-        rows = await self._store.ask_each([("HMGET", keys.api_task(task_id), *FIELDS) for task_id in task_ids])
+        rows = await self._rows(task_ids)
         return [_due_task(task_id, reply) for task_id, reply in zip(task_ids, rows, strict=True)]
+
+    async def listed(self) -> AsyncIterator[list[ListedTask]]:
+        """Yield all tasks that are due or will be, about a hundred at a time and in no order.
+
+        What cannot be read is left out: it is told when it is due. Whoever looks at a million of them rests in between.
+        """
+        cursor = 0
+        while True:
+            cursor, found = await self._store.command("ZSCAN", keys.API_DUE, cursor, "COUNT", _LISTED_AT_ONCE)
+            scores = {member.decode(errors="replace"): score for member, score in found}
+            replies = await self._rows(list(scores))
+            rows = await asyncio.to_thread(_readable, dict(zip(scores, replies, strict=True)))
+            yield [ListedTask(score=scores[known[0].task_id], known=known) for known in rows]
+            if cursor == 0:
+                return
+
+    async def _rows(self, task_ids: Sequence[str]) -> list[Any]:
+        return await self._store.ask_each([("HMGET", keys.api_task(task_id), *FIELDS) for task_id in task_ids])
 
     async def next(self) -> datetime | None:
         """Return when the first task is to be looked at, or None when none is."""
@@ -196,9 +239,16 @@ class ApiRuns:
         words = await self._scripts.call("api_fire", names, arguments)
         return [Fired(word.decode()) for word in words]
 
-    async def look_later(self, task_id: str, at: datetime) -> None:
-        """Let a task that cannot be read be looked at again then, so that it keeps out no other."""
-        await self._store.command("ZADD", keys.API_DUE, "XX", to_unix_ms(at), task_id)
+    async def move(self, token: str, moves: Sequence[Move]) -> int:
+        """Let tasks, some hundred of them, be looked at at other instants; return how many are.
+
+        One that was changed since it was read, or is not listed any more, stays as it is. Raises LeaseLostError.
+        """
+        if not moves:
+            return 0
+        names = [keys.LEASE, keys.API_DUE, *(keys.api_task(each.task_id) for each in moves)]
+        arguments = [token, *(part for each in moves for part in _move_arguments(each))]
+        return int(await self._scripts.call("api_due_move", names, arguments))
 
     async def trigger(
         self, task: ApiTask, trigger_id: str, now: datetime, correlation_id: str | None = None
@@ -262,6 +312,13 @@ def _run_arguments(firing: Firing) -> list[Argument]:
     return [run.task.revision, to_unix_ms(run.due), following, run.job_id, *firing.job]
 
 
+def _move_arguments(move: Move) -> tuple[Argument, ...]:
+    if move.known is None:
+        return move.task_id, to_unix_ms(move.at), "", ""
+    task, state = move.known
+    return move.task_id, to_unix_ms(move.at), task.revision, instant_text(state.next_at)
+
+
 def _job_arguments(message: JobMessage, now: datetime) -> tuple[Argument, ...]:
     job = message.job
     return (
@@ -277,6 +334,15 @@ def _task_id(member: bytes) -> str:
         return member.decode()
     except UnicodeDecodeError:
         raise DamagedKeyError(keys.API_DUE, "has an entry that is no text", member=member) from None
+
+
+def _readable(replies: Mapping[str, Sequence[bytes | None] | Exception]) -> list[ApiTaskRow]:
+    rows = list[ApiTaskRow]()
+    for task_id, reply in replies.items():
+        with suppress(DamagedKeyError):
+            if not isinstance(reply, Exception) and (known := row(task_id, reply)) is not None:
+                rows.append(known)
+    return rows
 
 
 def _due_task(task_id: str, reply: Sequence[bytes | None] | Exception) -> DueTask:

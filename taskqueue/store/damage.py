@@ -11,7 +11,6 @@ from datetime import timedelta
 
 from taskqueue.errors import DamagedKeyError
 from taskqueue.store import keys
-from taskqueue.store.connection import RedisStore
 from taskqueue.store.scripts import Scripts
 from taskqueue.telemetry.events import Emit
 from taskqueue.telemetry.scheduler_events import DamagedKeySetAside
@@ -60,8 +59,7 @@ _TYPES: Mapping[str, str] = {
 class DamagedKeys:
     """Sets damaged keys of the leader's aside."""
 
-    def __init__(self, store: RedisStore, scripts: Scripts, emit: Emit) -> None:
-        self._store = store
+    def __init__(self, scripts: Scripts, emit: Emit) -> None:
         self._scripts = scripts
         self._emit = emit
 
@@ -75,7 +73,7 @@ class DamagedKeys:
         if wanted is None:
             return False
         if error.member is not None:
-            removed = int(await self._store.command("ZREM", error.key, error.member)) == 1
+            removed = bool(await self._scripts.call("entry_remove", [keys.LEASE, error.key], [token, error.member]))
             if removed:  # else another loop has met it as well, and was first
                 self._emit(DamagedKeySetAside(key=error.key, problem=f"held {error.member[:200]!r}: {error.problem}"))
             return removed

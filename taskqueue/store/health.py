@@ -40,20 +40,13 @@ class StoreHealth:
         self.clock = ServerClock(store)
         self._lost_at: float | None = None
         self._differs = False
+        #: an answer from before an outage must not come out after one from its midst
+        self._asking = asyncio.Lock()
 
     async def run(self) -> NoReturn:
         """Ask for ever."""
-        clock = asyncio.get_running_loop().time
         while True:
-            try:
-                await self._store.command(*_WRITE_NOTHING)
-                await self._run_nothing()
-                await self.clock.sync()
-            except StoreError as error:
-                self._unreachable(str(error), clock())
-            else:
-                self._answered(clock())
-                self._compare_clocks()
+            await self._ask()
             await asyncio.sleep(_ASK_EVERY_S)
 
     def outlasting(self, body: Callable[[], Awaitable[None]]) -> Callable[[], Awaitable[None]]:
@@ -70,10 +63,25 @@ class StoreHealth:
                     pass
                 except StoreError:
                     if self.reachable:
+                        await self._ask()  # perhaps an outage has begun since the last question
+                    if self.reachable:
                         raise
                 await asyncio.sleep(_ASK_EVERY_S)
 
         return loop
+
+    async def _ask(self) -> None:
+        clock = asyncio.get_running_loop().time
+        async with self._asking:
+            try:
+                await self._store.command(*_WRITE_NOTHING)
+                await self._run_nothing()
+                await self.clock.sync()
+            except StoreError as error:
+                self._unreachable(str(error), clock())
+            else:
+                self._answered(clock())
+                self._compare_clocks()
 
     async def _run_nothing(self) -> None:
         try:

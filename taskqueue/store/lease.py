@@ -50,19 +50,22 @@ class Lease:
         return time.monotonic() < self._trusted_until
 
     async def acquire(self) -> bool:
-        """Try to become the leader; return whether this process is it now."""
+        """Try to become the leader; return whether this process is it now.
+
+        Raises StoreUnavailableError without a reply, StoreError when Redis refused: also one that runs no scripts.
+        """
         if self._unanswered and await self._taken_unheard():
             return True
         asked = time.monotonic()
         self.token = f"{self._name}:{secrets.token_hex(8)}"
         self._unanswered = True
-        taken = await self._store.command("SET", keys.LEASE, self.token, "NX", "PX", self._ttl_ms)
+        taken = bool(await self._scripts.call("lease_take", [keys.LEASE], [self.token, self._ttl_ms]))
         self._unanswered = False
-        if taken is not None:
+        if taken:
             self._trusted_until = asked + self._trust_s
         else:
             await self._bound()
-        return taken is not None
+        return taken
 
     async def is_free(self) -> bool:
         """Return whether nobody holds the lease. Raises StoreError."""

@@ -115,6 +115,7 @@ _EVENT_LEVELS: Mapping[type[Event], int] = {
     scheduler_events.DamagedKeySetAside: logging.ERROR,
     scheduler_events.ApiTaskUnreadable: logging.ERROR,
     scheduler_events.ApiTasksPutBack: logging.WARNING,
+    scheduler_events.ApiTasksSetBack: logging.WARNING,
     scheduler_events.ApiIndexesPutBack: logging.WARNING,
     events.ClockDiffers: logging.WARNING,
     worker_events.LimitUnused: logging.WARNING,

@@ -204,6 +204,7 @@ class DamagedKeySetAside(Event):
     key: str
     problem: str
     kept_as: str = ""
+    remedy: str = 'see who writes there; docs/operations.md, "When Redis loses data", says what is gone with it'
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -217,6 +218,16 @@ class ApiTasksFired(Event):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ApiTasksPutBack(Event):
     """Tasks made through the API stood neither among the due nor among the waiting ones; they are due again."""
+
+    tasks: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ApiTasksSetBack(Event):
+    """Tasks made through the API were due more than one interval too late, or at no instant of their rule.
+
+    The clock was ahead, somebody else wrote it, or their time zone's clock now changes at another instant.
+    """
 
     tasks: int
 

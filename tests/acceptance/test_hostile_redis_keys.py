@@ -64,7 +64,10 @@ async def test_a_system_whose_shared_keys_are_all_of_another_type_mends_itself_a
     for line in scheduler.events("damaged_key_set_aside"):
         assert line["level"] == "error"
         assert await system.redis.lrange(line["kept_as"], 0, -1) == [b"not ours"]
-    assert len(scheduler.events("loop_failed")) <= 2 * len(LISTS)
+        assert "When Redis loses data" in line["remedy"]
+    # Of two loops that met the same key, one comes late to set it aside, and says what it met; nobody says it twice.
+    assert len(told) == len(scheduler.events("damaged_key_set_aside"))
+    assert all(line["restart_in_s"] for line in scheduler.events("loop_failed"))
     assert len(scheduler.events("leader_changed", leading=True)) == 1
 
 

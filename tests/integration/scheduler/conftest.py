@@ -246,7 +246,7 @@ def new_desk(
     token: str,
 ) -> NewDesk:
     """Call it for a planner; the same index, clock and events serve all."""
-    set_aside = DamagedKeys(plan._store, scripts, events).set_aside
+    set_aside = DamagedKeys(scripts, events).set_aside
 
     def new_desk(*, plan: PlanStore = plan, token: str = token) -> Desk:
         defaults = PlanDefaults(distribution_window=timedelta(minutes=30), batch_size=PLAN_BATCH)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 import pytest
@@ -10,7 +11,7 @@ from redis.asyncio import Redis
 
 from taskqueue.core.api_task import TaskType
 from taskqueue.core.instants import to_unix_ms
-from taskqueue.errors import DamagedKeyError
+from taskqueue.errors import DamagedKeyError, LeaseLostError
 from taskqueue.scheduler.api_tasks import ApiTasks
 from taskqueue.store import keys
 from taskqueue.store.api_runs import ApiRuns
@@ -107,6 +108,29 @@ async def test_an_entry_before_its_time_is_moved_to_it(loop: ApiTasks, tasks: Ap
     await loop.round()
     assert await redis.zcard(keys.DELAYED) == 0
     assert await redis.zscore(keys.API_DUE, ONE) == to_unix_ms(at)
+
+
+async def test_an_entry_before_its_time_moves_to_where_its_rule_says_after_the_clock_was_set_back(
+    loop: ApiTasks, tasks: ApiTaskStore, redis: Redis
+) -> None:
+    task, state = a_new_task(now=NOON)
+    await tasks.create(task, replace(state, next_at=NOON + timedelta(days=400)))
+    await redis.zadd(keys.API_DUE, {ONE: 0})
+    await loop.round()
+    assert await redis.zscore(keys.API_DUE, ONE) == to_unix_ms(NOON + timedelta(days=1))
+
+
+async def test_a_leader_that_has_lost_its_lease_moves_no_entry(
+    loop: ApiTasks, tasks: ApiTaskStore, redis: Redis
+) -> None:
+    await tasks.create_many([a_new_task(1, now=NOON), a_new_task(2)])
+    await redis.hset(keys.api_task(TWO), "doc", "{}")
+    before = {ONE: 0.0, TWO: 1.0}
+    await redis.zadd(keys.API_DUE, before)
+    await redis.set(keys.LEASE, "other:1")
+    with pytest.raises(LeaseLostError):
+        await loop.round()
+    assert dict(await redis.zrange(keys.API_DUE, 0, -1, withscores=True)) == before
 
 
 async def test_a_key_of_another_type_is_named_for_the_leader_to_set_aside(

@@ -1,12 +1,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import timedelta
 
 import pytest
 from redis.asyncio import Redis
 
+from taskqueue.assets import asset_dir
+from taskqueue.config.sections import RedisSettings
 from taskqueue.core.task import Task
 from taskqueue.dev.services import Redis as RedisService
 from taskqueue.runtime import RestartDelay, Supervisor
@@ -20,6 +22,7 @@ from taskqueue.store.users import MAX_SWITCHES
 from taskqueue.telemetry.events import LoopFailed
 from taskqueue.telemetry.scheduler_events import PreferenceIgnored
 from tests.support.inbox import eventually
+from tests.support.own_redis import own_redis_servers
 from tests.support.scheduling import EventLog, task_of, task_type
 from tests.support.slow_preferences import EndlessPreferenceStore, HeldPreferenceStore
 
@@ -27,6 +30,7 @@ REPORT = task_of(task_type("report"))
 NEVER = timedelta(hours=10)
 
 Start = Callable[..., AudienceSync]
+Flush = Callable[[], Awaitable[None]]
 
 
 async def mute() -> AsyncIterator[list[str] | None]:
@@ -60,6 +64,44 @@ async def start(store: RedisStore, scripts: Scripts, index: AudienceIndex, event
     await supervisor.stop()
 
 
+@pytest.fixture
+async def own_store() -> AsyncIterator[RedisStore]:
+    """A Redis of the test's own, for what would disturb the databases of all others."""
+    with own_redis_servers() as own:
+        store = RedisStore(RedisSettings(addresses=(own.start()[1],)), client_name="test")
+        yield store
+        await store.close()
+
+
+@pytest.fixture
+def held(store: RedisStore, scripts: Scripts) -> HeldPreferenceStore:
+    return HeldPreferenceStore(store, scripts)
+
+
+@pytest.fixture
+def endless(store: RedisStore, scripts: Scripts) -> EndlessPreferenceStore:
+    return EndlessPreferenceStore(store, scripts)
+
+
+@pytest.fixture
+def flush_another(redis_server: RedisService, redis_db: int) -> Flush:
+    """Call it to flush another database, one that is empty."""
+
+    async def flush() -> None:
+        host, _, port = redis_server.address.rpartition(":")
+        for database in range(16):
+            client = Redis(host=host, port=int(port), db=database, password=redis_server.password or None)
+            try:
+                if database != redis_db and await client.dbsize() == 0:
+                    await client.flushdb()
+                    return
+            finally:
+                await client.aclose()
+        pytest.skip("every other database is in use")
+
+    return flush
+
+
 async def enable(redis: Redis, *users: str, task_id: str = "report", switch: str = "1") -> None:
     for user in users:
         await redis.hset(f"taskqueue:users:{user}:tasks", task_id, switch)
@@ -89,9 +131,8 @@ async def test_everybody_is_there_when_it_is_ready(redis: Redis, index: Audience
 
 
 async def test_it_is_not_ready_before_everything_is_read(
-    redis: Redis, store: RedisStore, scripts: Scripts, index: AudienceIndex, start: Start
+    redis: Redis, held: HeldPreferenceStore, index: AudienceIndex, start: Start
 ) -> None:
-    held = HeldPreferenceStore(store, scripts)
     held.hold()
     await enable(redis, "ann")
     sync = start(preferences=held)
@@ -195,20 +236,13 @@ async def test_flushing_redis_empties_the_index(redis: Redis, index: AudienceInd
 
 
 async def test_flushing_another_database_leaves_nobody_out_at_any_time(
-    redis: Redis,
-    redis_server: RedisService,
-    redis_db: int,
-    store: RedisStore,
-    scripts: Scripts,
-    index: AudienceIndex,
-    start: Start,
+    redis: Redis, held: HeldPreferenceStore, flush_another: Flush, index: AudienceIndex, start: Start
 ) -> None:
-    held = HeldPreferenceStore(store, scripts)
     await enable(redis, "ann")
     await ready(start(preferences=held))
     held.hold()
 
-    await flush_a_database_that_is_empty(redis_server, but=redis_db)
+    await flush_another()
 
     await held.has_read()
     assert index.count(REPORT) == 1
@@ -232,6 +266,22 @@ async def test_a_lost_connection_is_made_up_for(
     await events.wait_for(LoopFailed)
     await audience_is(index, "bob", "dan", within=10)
     assert dict(index.cohorts("report")) == {}
+
+
+async def test_databases_that_were_swapped_are_read_at_once_when_the_connection_is_killed(
+    own_store: RedisStore, index: AudienceIndex, start: Start
+) -> None:
+    preferences = PreferenceStore(own_store, Scripts(own_store, asset_dir("lua")))
+    for user in ("ann", "bob"):
+        await own_store.command("HSET", f"taskqueue:users:{user}:tasks", "report", "1")
+    await own_store.command("MOVE", "taskqueue:users:bob:tasks", 1)
+    await ready(start(changes=lambda: user_changes(own_store), preferences=preferences))
+    assert index.count(REPORT) == 1
+
+    await own_store.command("SWAPDB", 0, 1)
+    await own_store.command("CLIENT", "KILL", "TYPE", "pubsub")
+
+    await audience_is(index, "bob", within=10)
 
 
 async def test_a_change_nobody_heard_of_is_found_within_the_reload_interval(
@@ -282,18 +332,11 @@ async def test_a_reload_keeps_its_time_when_the_audience_has_grown_since_the_one
 
 
 async def test_a_change_counts_while_everything_is_read_again_after_a_flush(
-    redis: Redis,
-    redis_server: RedisService,
-    redis_db: int,
-    store: RedisStore,
-    scripts: Scripts,
-    index: AudienceIndex,
-    start: Start,
+    redis: Redis, endless: EndlessPreferenceStore, flush_another: Flush, index: AudienceIndex, start: Start
 ) -> None:
-    endless = EndlessPreferenceStore(store, scripts)
     await enable(redis, "ann")
     await ready(start(preferences=endless))
-    await flush_a_database_that_is_empty(redis_server, but=redis_db)
+    await flush_another()
     async with asyncio.timeout(10):
         await endless.scanning.wait()
 
@@ -320,9 +363,8 @@ async def test_its_health_says_how_long_ago_everything_was_read(
 
 
 async def test_an_answer_from_before_a_change_never_wins(
-    redis: Redis, store: RedisStore, scripts: Scripts, index: AudienceIndex, start: Start
+    redis: Redis, held: HeldPreferenceStore, index: AudienceIndex, start: Start
 ) -> None:
-    held = HeldPreferenceStore(store, scripts)
     await enable(redis, "ann")
     await ready(start(preferences=held, reload_interval=timedelta(seconds=1)))
     held.hold()
@@ -334,16 +376,3 @@ async def test_an_answer_from_before_a_change_never_wins(
 
     await audience_is(index)
     assert not overtaken
-
-
-async def flush_a_database_that_is_empty(server: RedisService, *, but: int) -> None:
-    host, _, port = server.address.rpartition(":")
-    for database in range(16):
-        client = Redis(host=host, port=int(port), db=database, password=server.password or None)
-        try:
-            if database != but and await client.dbsize() == 0:
-                await client.flushdb()
-                return
-        finally:
-            await client.aclose()
-    pytest.skip("every other database is in use")

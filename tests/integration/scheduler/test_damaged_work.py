@@ -22,7 +22,7 @@ from tests.support.scheduling import NewScheduler, TasksFile, task_type
 
 @pytest.fixture
 def damaged(dock: Dock, scripts: Scripts) -> DamagedKeys:
-    return DamagedKeys(dock.plan._store, scripts, dock.events)
+    return DamagedKeys(scripts, dock.events)
 
 
 async def release(dock: Dock, damaged: DamagedKeys) -> None:

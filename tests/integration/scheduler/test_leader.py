@@ -295,6 +295,7 @@ async def test_a_damaged_key_of_the_gates_is_set_aside_and_the_others_are_follow
     await eventually(set_aside)
     assert (await first.events.wait_for(DamagedKeySetAside)).key == key
     assert len(first.events.of(DamagedKeySetAside)) == 1
+    assert [event for event in first.events.of(LoopFailed) if not event.restart_in_s] == []
     # The limit that is none was told before the damaged key was met: by the same look, in whatever order.
     assert bool(first.events.of(LimitIgnored)) == (key != "taskqueue:limits")
 

@@ -25,7 +25,7 @@ from taskqueue.core.state import Status
 from taskqueue.errors import DamagedKeyError, LeaseLostError, StoreError
 from taskqueue.store import keys
 from taskqueue.store.api_dependencies import DependencyStore
-from taskqueue.store.api_runs import EXECUTIONS_LISTED, ApiRuns, DueTask, Fired, Firing, QueuedRun, TriggerRefusal
+from taskqueue.store.api_runs import EXECUTIONS_LISTED, ApiRuns, DueTask, Fired, Firing, Move, QueuedRun, TriggerRefusal
 from taskqueue.store.api_tasks import ApiTaskRow, ApiTaskStore
 from taskqueue.store.connection import Argument, RedisStore
 from taskqueue.store.delayed import DelayedStore
@@ -57,13 +57,13 @@ async def test_nothing_is_due_where_there_are_no_tasks(runs: ApiRuns) -> None:
 
 
 async def test_a_record_of_another_hand_hides_no_other_task_and_is_looked_at_later(
-    tasks: ApiTaskStore, runs: ApiRuns, store: RedisStore
+    tasks: ApiTaskStore, runs: ApiRuns, store: RedisStore, token: str
 ) -> None:
     await tasks.create_many([a_new_task(1), a_new_task(2)])
     await store.command("HSET", keys.api_task(ONE), "doc", "{}")
 
     found = {each.task_id: each for each in await runs.due(NOON, 10)}
-    await runs.look_later(ONE, NOON + SECOND)
+    assert await runs.move(token, [Move(task_id=ONE, at=NOON + SECOND)]) == 1
 
     assert isinstance(found[ONE].damage, DamagedKeyError)
     assert found[TWO] == DueTask(task_id=TWO, known=a_new_task(2))

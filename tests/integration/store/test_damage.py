@@ -36,7 +36,7 @@ def events() -> list[Event]:
 
 @pytest.fixture
 def damaged(store: RedisStore, scripts: Scripts, events: list[Event]) -> DamagedKeys:
-    return DamagedKeys(store, scripts, events.append)
+    return DamagedKeys(scripts, events.append)
 
 
 async def _begin(plan: PlanStore, store: RedisStore, token: str, occurrence: Occurrence = OCCURRENCE) -> None:

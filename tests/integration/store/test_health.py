@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from taskqueue.config.sections import RedisSettings
+from taskqueue.errors import DamagedKeyError
 from taskqueue.store.connection import RedisStore
 from taskqueue.store.health import StoreHealth
 from taskqueue.telemetry.events import ConnectionLost, ConnectionRestored, Event
@@ -91,3 +92,55 @@ async def test_a_redis_that_answers_is_told_once(store: RedisStore) -> None:
 
     assert health.reachable
     assert [type(event) for event in events] == [ConnectionRestored]
+
+
+@pytest.mark.parametrize(
+    ("outage", "said"),
+    [
+        (["CONFIG", "SET", "maxmemory", "1"], "raise maxmemory"),
+        (["REPLICAOF", "127.0.0.1", "1"], "replica"),
+    ],
+)
+async def test_a_refusal_that_is_the_first_sign_of_an_outage_is_told_as_one(
+    own_redis: OwnRedis, outage: list[str], said: str
+) -> None:
+    _, address = own_redis.start()
+    store = RedisStore(RedisSettings(addresses=(address,)), client_name="test")
+    health, events = await until_told(store)
+    refused, again = 0, asyncio.Event()
+
+    async def body() -> None:
+        nonlocal refused
+        refused += 1
+        if refused == 2:
+            again.set()
+        await store.command("SET", "taskqueue:test", "x")
+
+    await store.command(*outage)
+    loop = asyncio.create_task(health.outlasting(body)())
+    waiting = asyncio.create_task(again.wait())
+    await asyncio.wait([loop, waiting], timeout=20, return_when=asyncio.FIRST_COMPLETED)
+    ended = loop.done()
+    loop.cancel()
+    await asyncio.wait([loop])
+    await store.close()
+
+    assert not ended
+    assert refused >= 2
+    (lost,) = events[1:]
+    assert isinstance(lost, ConnectionLost)
+    assert said in lost.error
+
+
+async def test_a_refusal_of_a_redis_that_is_well_comes_out_of_the_loop(store: RedisStore) -> None:
+    health, events = await until_told(store)
+
+    async def body() -> None:
+        await store.command("SET", "taskqueue:test", "x")
+        await store.command("LPUSH", "taskqueue:test", "x")
+
+    with pytest.raises(DamagedKeyError):
+        await health.outlasting(body)()
+
+    assert health.reachable
+    assert len(events) == 1

@@ -14,7 +14,7 @@ from taskqueue.core.skipped import SkippedInstants
 from taskqueue.errors import DamagedKeyError, LeaseLostError
 from taskqueue.store import keys
 from taskqueue.store.api_indexes import ApiIndexes
-from taskqueue.store.api_runs import ApiRuns
+from taskqueue.store.api_runs import ApiRuns, Move
 from taskqueue.store.api_tasks import ApiTaskStore
 from taskqueue.store.catalog import CatalogStore
 from taskqueue.store.connection import RedisStore
@@ -46,7 +46,7 @@ class Writes:
         self.plan = PlanStore(store, scripts)
         self.delayed = DelayedStore(store, scripts)
         self.catalog = CatalogStore(store, scripts)
-        self.damaged = DamagedKeys(store, scripts, lambda _: None)
+        self.damaged = DamagedKeys(scripts, lambda _: None)
         self.file_tasks = FileTaskList(store, scripts)
         self._api_tasks = ApiTaskStore(store, scripts)
         self._api_runs = ApiRuns(store, scripts)
@@ -76,6 +76,11 @@ class Writes:
     async def set_aside(self, token: str) -> None:
         key = keys.slot(OCCURRENCE.task_id, 0, "")
         await self.damaged.set_aside(token, DamagedKeyError(key, "has no sense", unreadable=True))
+
+    async def entry_remove(self, token: str) -> None:
+        await self.damaged.set_aside(
+            token, DamagedKeyError(keys.OCCURRENCES, "has no sense", member=b"daily_report:gone")
+        )
 
     async def slot_trim(self, token: str) -> None:
         await self.plan.trim_slot(token, OCCURRENCE, PLANNED, first_user="a", count=1)
@@ -109,6 +114,10 @@ class Writes:
 
     async def api_due_again(self, token: str) -> None:
         await self._api_runs.put_back(token)
+
+    async def api_due_move(self, token: str) -> None:
+        row = await known(self._api_tasks)
+        await self._api_runs.move(token, [Move(task_id=row[0].task_id, at=TEN_O_CLOCK, known=row)])
 
     async def api_relist(self, token: str) -> None:
         await self._api_indexes.put_back(token, rest_s=0)

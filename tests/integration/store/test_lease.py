@@ -1,17 +1,20 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 
 import pytest
 
-from taskqueue.errors import LeaseLostError, StoreUnavailableError
+from taskqueue.assets import asset_dir
+from taskqueue.config.sections import RedisSettings
+from taskqueue.errors import LeaseLostError, StoreError, StoreUnavailableError
 from taskqueue.store import keys
 from taskqueue.store import lease as lease_module
-from taskqueue.store.connection import RedisStore
+from taskqueue.store.connection import Argument, RedisStore
 from taskqueue.store.lease import Lease
 from taskqueue.store.scripts import Scripts
+from tests.support.own_redis import OwnRedis
 
 TTL = timedelta(seconds=10)
 
@@ -75,14 +78,14 @@ async def test_the_trust_ends_before_the_lease_can(contender: Callable[[str], Le
 async def test_the_trust_counts_from_the_question_however_late_the_answer(
     contender: Callable[[str], Lease], store: RedisStore, clock: list[float], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    command = store.command
+    ask = store.ask
 
-    async def slow(*arguments: str | int) -> object:
-        reply = await command(*arguments)
+    async def slow(command: Sequence[Argument]) -> object:
+        reply = await ask(command)
         clock[0] += 9.5
         return reply
 
-    monkeypatch.setattr(store, "command", slow)
+    monkeypatch.setattr(store, "ask", slow)
     lease = contender("a")
     assert await lease.acquire()
     assert not lease.trusted
@@ -149,19 +152,44 @@ async def test_a_lease_that_was_taken_unheard_is_found_by_the_next_question(
     contender: Callable[[str], Lease], store: RedisStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     lease = contender("a")
-    ask = store.command
+    ask = store.ask
 
-    async def answer_lost(*arguments: str | bytes | int | float) -> object:
-        await ask(*arguments)
+    async def answer_lost(command: Sequence[Argument]) -> object:
+        await ask(command)
         raise StoreUnavailableError("the answer was lost")
 
-    monkeypatch.setattr(store, "command", answer_lost)
+    monkeypatch.setattr(store, "ask", answer_lost)
     with pytest.raises(StoreUnavailableError):
         await lease.acquire()
-    monkeypatch.setattr(store, "command", ask)
+    monkeypatch.setattr(store, "ask", ask)
 
     assert await lease.acquire()
     assert lease.trusted
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ("--user", "default", "on", "nopass", "~*", "&*", "+@all", "-eval", "-evalsha"),
+        ("--rename-command", "EVALSHA", ""),
+        ("--rename-command", "EVAL", ""),
+    ],
+    ids=["no right", "no EVALSHA", "no EVAL"],
+)
+async def test_whoever_may_run_no_scripts_does_not_take_the_lease(
+    own_redis: OwnRedis, options: tuple[str, ...]
+) -> None:
+    _, address = own_redis.start(*options)
+    store = RedisStore(RedisSettings(addresses=(address,)), client_name="test")
+    lease = Lease(store, Scripts(store, asset_dir("lua")), name="a", ttl=TTL)
+
+    for _ in range(2):
+        with pytest.raises(StoreError, match=r"docs/redis\.md|renamed or switched off"):
+            await lease.acquire()
+
+    assert not lease.trusted
+    assert await lease.is_free()
+    await store.close()
 
 
 async def test_a_lease_that_never_ends_was_not_written_by_a_leader_and_keeps_nobody_out_for_ever(

@@ -1,11 +1,12 @@
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from taskqueue.core.api_run import due_run, is_api_task_id, triggered_message
+from taskqueue.core.api_run import due_run, is_api_task_id, right_instant, triggered_message
 from taskqueue.core.api_task import API_USER, ApiPriority, TaskType
 from taskqueue.core.due import GRACE
 from taskqueue.core.ids import scheduled_job_id, triggered_jobs
@@ -18,6 +19,7 @@ from tests.support.values import TEN_O_CLOCK
 ONE = numbered_id(1)
 DAY = timedelta(days=1)
 SECOND = timedelta(seconds=1)
+HOUR = timedelta(hours=1)
 
 
 def test_a_cron_task_runs_for_its_instant_and_is_due_again_at_the_following_one() -> None:
@@ -53,6 +55,51 @@ def test_the_run_is_for_the_last_instant_until_now_and_the_next_one_lies_ahead(l
     assert run.following is not None
     assert run.following > now
     assert task.rule().next_after(run.scheduled_at) == run.following
+
+
+@pytest.mark.parametrize(
+    ("at", "right"),
+    [
+        (NOON, NOON),
+        # That of noon has run while the clock was ahead.
+        (NOON + DAY, NOON + DAY),
+        (NOON + 2 * DAY, NOON),
+        (NOON + 400 * DAY, NOON),
+        # By an older database of time zones.
+        (NOON + HOUR, NOON),
+        (NOON - HOUR, NOON),
+        # What has come is being let run.
+        (TEN_O_CLOCK, TEN_O_CLOCK),
+        (TEN_O_CLOCK - HOUR, TEN_O_CLOCK - HOUR),
+    ],
+)
+def test_a_next_instant_is_right_at_the_first_two_of_the_rule_and_once_it_has_come(
+    at: datetime, right: datetime
+) -> None:
+    assert right_instant(an_api_task(), at, TEN_O_CLOCK) == right
+
+
+def test_the_only_instant_of_a_task_is_right_whatever_the_clock() -> None:
+    task = an_api_task(task_type=TaskType.ONE_TIME, run_at=NOON + 400 * DAY)
+    assert right_instant(task, NOON + 400 * DAY, TEN_O_CLOCK) == NOON + 400 * DAY
+
+
+def test_a_next_instant_is_right_where_the_rule_has_none_any_more() -> None:
+    last = datetime(9998, 12, 31, 12, tzinfo=UTC)
+    assert right_instant(an_api_task(), last + HOUR, last) == last + HOUR
+
+
+@given(ahead=st.timedeltas(min_value=timedelta(0), max_value=60 * DAY), minutes=st.sampled_from(["*/7", "*", "30"]))
+def test_a_clock_that_was_ahead_leaves_no_task_silent_for_more_than_two_intervals(
+    ahead: timedelta, minutes: str
+) -> None:
+    task = an_api_task(schedule_expression=f"{minutes} * * * *")
+    rule = task.rule()
+    found = rule.next_after(NOON + ahead)
+    first = rule.next_after(NOON)
+    assert found is not None
+    assert first is not None
+    assert right_instant(task, found, NOON) == (found if found in {first, rule.next_after(first)} else first)
 
 
 def test_the_job_is_the_same_whoever_lets_it_run_and_belongs_to_the_audience_of_one() -> None:
