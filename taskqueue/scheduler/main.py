@@ -15,7 +15,7 @@ from taskqueue.broker.publisher import Publisher
 from taskqueue.broker.topology import declare, ready_depths
 from taskqueue.config.settings import SchedulerSettings
 from taskqueue.core.instants import rfc3339
-from taskqueue.core.task import Removed
+from taskqueue.core.task import Priority, Removed
 from taskqueue.ops_server import OpsServer
 from taskqueue.runtime import Now, Supervisor, utc_now
 from taskqueue.scheduler.api_index_keeper import ApiIndexKeeper
@@ -72,8 +72,14 @@ class Scheduler:
             allow_mass_delete=settings.tasks.allow_mass_delete,
             emit=emit,
         )
-        self.publisher = self._new_publisher(f"taskqueue scheduler {instance}", declare)
-        self.lane_publisher = self._new_publisher(f"taskqueue scheduler {instance} delayed")
+        ready = {
+            each: self._new_publisher(f"taskqueue scheduler {instance} {each.name.lower()}", declare)
+            for each in Priority
+        }
+        lane = self._new_publisher(f"taskqueue scheduler {instance} delayed")
+        self.publishers = Publishers(direct=ready, lane=lane)
+        #: what is no job goes here: looks at the queues, and the probes of the delayed queue come back
+        self.publisher = ready[Priority.NORMAL]
         self.index = AudienceIndex()
         self.audience = AudienceSync(
             self.index,
@@ -92,8 +98,8 @@ class Scheduler:
     async def start(self) -> None:
         """Listen and begin to connect; the work begins as soon as Redis and RabbitMQ answer."""
         await self._server.start()
-        await self.publisher.start()
-        await self.lane_publisher.start()
+        for publisher in self.publishers.all:
+            await publisher.start()
         self._supervisor.start("redis", self._store_health.run)
         self._supervisor.start("presence", self._store_health.outlasting(self._presence.run))
         self._supervisor.start("catalog", self.catalog.run)
@@ -113,7 +119,7 @@ class Scheduler:
         await self._supervisor.stop()
         await self._presence.leave()
         left_s = max(0.1, deadline - asyncio.get_running_loop().time())
-        await asyncio.gather(self.publisher.stop(left_s), self.lane_publisher.stop(left_s))
+        await asyncio.gather(*(publisher.stop(left_s) for publisher in self.publishers.all))
         await self._server.stop(deadline)
         await self._store.close()
 
@@ -145,17 +151,16 @@ class Scheduler:
         )
 
     def _publishing(self) -> str:
-        connections = (self.publisher.connection, self.lane_publisher.connection)
-        if any(connection.blocked for connection in connections):
+        if self.publishers.blocked:
             return "blocked"
-        return "ok" if all(connection.connected for connection in connections) else "disconnected"
+        return "ok" if all(each.connection.connected for each in self.publishers.all) else "disconnected"
 
     def _broker_answers(self) -> bool:
         # A queue that confirms nothing makes others no better leaders: RabbitMQ is heard on one of the connections.
-        direct, lane = self.publisher, self.lane_publisher
-        heard_at = max(direct.answered_at, lane.answered_at)
-        return direct.connection.connected and all(
-            each.silent_since is None or heard_at > each.silent_since for each in (direct, lane)
+        publishers = self.publishers.all
+        heard_at = max(each.answered_at for each in publishers)
+        return self.publishers.broker_connected and all(
+            each.silent_since is None or heard_at > each.silent_since for each in publishers
         )
 
     def _status(self) -> Mapping[str, object]:
@@ -185,13 +190,12 @@ class Scheduler:
         lease = Lease(self._store, scripts, name=section.instance_id, ttl=section.lease_ttl)
         gates, delayed = Gates(section.max_ready), DelayedStore(self._store, scripts)
         terms = ReleaseTerms(lead=section.lead, batch_size=section.batch_size)
-        publishers = Publishers(direct=self.publisher, lane=self.lane_publisher)
         releaser = Releaser(
-            (plan, delayed), publishers, self.catalog, lease, gates, terms, now=self._now, emit=self._emit
+            (plan, delayed), self.publishers, self.catalog, lease, gates, terms, now=self._now, emit=self._emit
         )
         lane = LaneWatch(
             self.publisher,
-            self.lane_publisher,
+            self.publishers.lane,
             instance=section.instance_id,
             ahead=releaser.lane_ahead,
             emit=self._emit,

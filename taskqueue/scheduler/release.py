@@ -9,7 +9,7 @@ the worker knows it.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -62,22 +62,27 @@ class ReleaseTerms:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Publishers:
-    """Two connections: of one on which it cannot deal with the delayed queue, RabbitMQ soon reads nothing more."""
+    """A connection for each queue: of one to a queue that takes nothing, RabbitMQ soon reads nothing more."""
 
-    #: straight to the ready queues; once it is connected, the queues are there
-    direct: Publisher
+    #: straight to the ready queues; once one of them is connected, the queues are there
+    direct: Mapping[Priority, Publisher]
     #: into the delayed queue
     lane: Publisher
 
     @property
-    def connected(self) -> bool:
-        """Whether both are."""
-        return self.direct.connection.connected and self.lane.connection.connected
+    def all(self) -> tuple[Publisher, ...]:
+        """Those of the ready queues, and the one of the delayed queue last."""
+        return (*self.direct.values(), self.lane)
+
+    @property
+    def broker_connected(self) -> bool:
+        """Whether any queue can be reached without the delayed one."""
+        return any(publisher.connection.connected for publisher in self.direct.values())
 
     @property
     def blocked(self) -> bool:
-        """Whether RabbitMQ has said on one of them that it accepts no messages; on the other it may not have yet."""
-        return self.direct.connection.blocked or self.lane.connection.blocked
+        """Whether RabbitMQ has said on one of them that it accepts no messages; on others it may not have yet."""
+        return any(publisher.connection.blocked for publisher in self.all)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -167,7 +172,7 @@ class Releaser:
         """
         if self._begun != self._lease.token:
             self._silent.begin()
-            self._lane_closed_until = self._lane_doubted = None
+            self._lane_closed_until = None  # why it was closed stays: one job tries it, and tells that it is open
             self._begun = self._lease.token
         self._slots.begin()
         await self._waiting.begin(self._catalog.definitions.values())
@@ -277,15 +282,19 @@ class Releaser:
     def _lane_open(self, now: datetime) -> bool:
         """Return whether jobs may go into the delayed queue; else they go straight to their queues when due.
 
-        A change of it is told.
+        A change is told, but not that it is open while no job was confirmed there since it refused or was silent.
         """
         closed = self._lane_closed_until
         left_alone = closed is not None and now < closed <= now + _LANE_CLOSED_FOR
-        around = self._lane_doubted if left_alone else "stuck" if self._gates.lane_stuck else None
-        before, self._around = self._around, around
+        connected, reachable = self._publishers.lane.connection.connected, self._publishers.broker_connected
+        before, stuck = self._around, self._gates.lane_stuck
+        around = self._lane_doubted or ("stuck" if stuck else None)
+        if around is None and not connected:
+            around = "disconnected" if reachable else before  # without RabbitMQ nothing goes around anything
+        self._around = around
         if (reason := around or before) and (around is None) != (before is None):
             self._emit(LaneClosed(closed=around is not None, reason=reason))
-        return around is None and self._publishers.connected
+        return connected and reachable and not left_alone and not stuck
 
     # --- out, and forgotten -------------------------------------------------------------------------------------------
 
@@ -318,13 +327,14 @@ class Releaser:
 
     async def _fly(self, way: Route, group: Sequence[Candidate], now: datetime) -> set[Candidate]:
         messages = [_outgoing(candidate, way, now) for candidate in group]
-        publisher = self._publishers.lane if way is Route.LANE else self._publishers.direct
+        priority = group[0].priority
+        publisher = self._publishers.lane if way is Route.LANE else self._publishers.direct[priority]
         results = await publisher.publish_all(messages, _CONFIRM_WITHIN_S)
         if way is Route.LANE:
             self._lane_unheard |= any(isinstance(error, BrokerUnavailableError) for error in results)
             self._judge_lane(results, now)
         else:
-            self._note_silence(queue_limit(group[0].priority), results)
+            self._note_silence(priority, results)
         return {candidate for candidate, error in zip(group, results, strict=True) if error is None}
 
     def _judge_lane(self, results: Sequence[BrokerError | None], now: datetime) -> None:
@@ -336,8 +346,9 @@ class Releaser:
         elif None in results:
             self._lane_doubted = None
 
-    def _note_silence(self, queue: str, results: Sequence[BrokerError | None]) -> None:
-        if self._unheard(results, self._publishers.direct):
+    def _note_silence(self, priority: Priority, results: Sequence[BrokerError | None]) -> None:
+        queue = queue_limit(priority)
+        if self._unheard(results, self._publishers.direct[priority]):
             self._silent.was_silent(queue, self._now())
         elif not all(isinstance(error, BrokerUnavailableError) for error in results):
             self._silent.answered(queue)

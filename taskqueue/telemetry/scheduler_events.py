@@ -155,7 +155,7 @@ class SlotEntryIgnored(Event):
 class LaneClosed(Event):
     """Whether jobs go around the delayed queue has changed.
 
-    `reason`: it was `stuck`, or `refused` a job, or was `silent`, confirming none.
+    `reason`: it was `stuck`, or `refused` a job, or was `silent`, confirming none, or its connection `disconnected`.
     """
 
     closed: bool

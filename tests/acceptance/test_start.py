@@ -60,7 +60,7 @@ async def test_processes_wait_for_services_that_are_not_there_yet(
     await trigger(scheduler, "ok", [user])
     await worker.wait_for("job_settled", user_id=user, status="success")
 
-    for process, connections in ((scheduler, 2), (worker, 2)):
+    for process, connections in ((scheduler, 4), (worker, 2)):
         assert len(process.events("connection_lost", service="redis")) == 1
         assert len(process.events("connection_lost", service="rabbitmq")) == connections
         assert await process.terminate() == 0

@@ -34,8 +34,16 @@ def names(count: int, mark: str = "user") -> list[str]:
     return [f"{mark}-{number:03}" for number in range(count)]
 
 
-async def put_back(redis: Redis, user: str, due: datetime, *, job_id: str = "", attempt: int = 2) -> str:
-    """Put a job of high priority back to wait, as a worker does; return its id."""
+async def put_back(
+    redis: Redis,
+    user: str,
+    due: datetime,
+    *,
+    job_id: str = "",
+    attempt: int = 2,
+    priority: Priority = Priority.HIGH,
+) -> str:
+    """Put a job back to wait, as a worker does; return its id."""
     job_id = job_id or f"job-of-{user}"
     body = encode_message(
         JobMessage(
@@ -46,7 +54,7 @@ async def put_back(redis: Redis, user: str, due: datetime, *, job_id: str = "", 
                 scheduled_at=due,
                 execute_after=due,
                 attempt=attempt,
-                priority=Priority.HIGH,
+                priority=priority,
                 payload=b"{}",
                 created_at=due,
             ),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -197,13 +197,14 @@ async def new_dock(
         *,
         publisher: Publisher = publisher,
         lane: Publisher | None = None,
+        direct: Mapping[Priority, Publisher] | None = None,
         stores: tuple[PlanStore, DelayedStore] | None = None,
         gates: Gates | None = None,
     ) -> Dock:
         inbox = await consume(dict.fromkeys(Priority, 5000))
         releaser = Releaser(
             stores or (plan, DelayedStore(plan._store, scripts)),
-            Publishers(direct=publisher, lane=lane or publisher),
+            Publishers(direct=dict.fromkeys(Priority, publisher) | (direct or {}), lane=lane or publisher),
             tasks_file.watch(events),
             lease,
             gates or Gates(100_000),

@@ -7,9 +7,8 @@ from collections.abc import Mapping, Sequence
 import pytest
 from redis.asyncio import Redis
 
-from taskqueue.broker.names import LANE_WATCH_ROUTING_KEY
 from taskqueue.broker.publisher import Outgoing
-from taskqueue.core.task import Task
+from taskqueue.core.task import Priority, Task
 from taskqueue.dev.services import Redis as RedisService
 from taskqueue.errors import BrokerError, BrokerUnavailableError
 from taskqueue.runtime import utc_now
@@ -360,16 +359,15 @@ async def test_a_leader_sends_copies_of_one_job_at_most_to_a_queue_that_confirms
 ) -> None:
     first = await new_scheduler("first")
     await first.leads()
-    await first.scheduler.publisher.wait_ready(15)
-    sent, publish_all = list[int](), first.scheduler.publisher.publish_all
+    high = first.scheduler.publishers.direct[Priority.HIGH]
+    await high.wait_ready(15)
+    sent = list[int]()
 
     async def unheard(outgoing: Sequence[Outgoing], within: float) -> list[BrokerError | None]:
-        if outgoing[0].routing_key == LANE_WATCH_ROUTING_KEY:
-            return await publish_all(outgoing, within)
         sent.append(len(outgoing))
         return [BrokerUnavailableError("no confirm") for _ in outgoing]
 
-    monkeypatch.setattr(first.scheduler.publisher, "publish_all", unheard)
+    monkeypatch.setattr(high, "publish_all", unheard)
     async with redis.pipeline(transaction=True) as together:
         for number in range(20):
             await put_back(together, f"user-{number}", utc_now() - SECOND)

@@ -20,6 +20,7 @@ from taskqueue.dev.services import RabbitMQ
 from taskqueue.errors import BrokerError, PublishRefusedError
 from taskqueue.runtime import utc_now
 from taskqueue.scheduler import release
+from taskqueue.telemetry.events import LoopFailed
 from taskqueue.telemetry.scheduler_events import JobsReleased, LaneClosed
 from tests.support.inbox import eventually
 from tests.support.rabbitmq_control import frozen_queue, set_memory_alarm
@@ -178,6 +179,82 @@ async def test_after_a_refusal_one_job_tries_the_delayed_queue_before_the_others
     assert sent == [5, 1, 5, 1]  # the five of before are due by then, and go straight to their queue
 
 
+async def test_a_delayed_queue_that_goes_on_refusing_is_not_told_open_before_it_has_taken_a_job(
+    dock: Dock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await dock.planned(names(5), utc_now() + 110 * SECOND)
+
+    async def full(outgoing: Sequence[Outgoing], within: float) -> list[BrokerError | None]:
+        return [PublishRefusedError("full")] * len(outgoing)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(dock.publisher, "publish_all", full)
+        for seconds in (55, 86):
+            dock.ahead = seconds * SECOND
+            with pytest.raises(BrokerError):
+                await dock.releaser.round()
+            await dock.releaser.round()
+    assert [event.closed for event in dock.events.of(LaneClosed)] == [True]
+
+    dock.ahead = 117 * SECOND
+    await dock.planned(names(1, "later"), utc_now() + 150 * SECOND, task_id="another")
+    await dock.until_released(6)
+    await dock.releaser.round()
+    assert [(event.closed, event.reason) for event in dock.events.of(LaneClosed)] == [
+        (True, "refused"),
+        (False, "refused"),
+    ]
+
+
+async def test_a_delayed_queue_whose_own_connection_is_down_is_told_closed_until_it_is_back(
+    new_dock: NewDock, broker_url: str
+) -> None:
+    lane = Publisher([broker_url], name="lane")
+    dock = await new_dock(lane=lane)
+    await dock.releaser.round()
+    assert [(event.closed, event.reason) for event in dock.events.of(LaneClosed)] == [(True, "disconnected")]
+
+    await lane.start()
+    try:
+        await lane.wait_ready(15)
+        await dock.releaser.round()
+    finally:
+        await lane.stop(5)
+    assert [(event.closed, event.reason) for event in dock.events.of(LaneClosed)[1:]] == [(False, "disconnected")]
+
+
+async def test_without_rabbitmq_nothing_is_said_to_go_around_the_delayed_queue(
+    new_dock: NewDock, broker_url: str
+) -> None:
+    away = Publisher([broker_url], name="away")
+    dock = await new_dock(publisher=away, lane=away)
+
+    await dock.releaser.round()
+
+    assert dock.events.of(LaneClosed) == []
+
+
+async def test_a_ready_queue_that_takes_nothing_holds_up_no_job_of_another(
+    new_scheduler: NewScheduler,
+    redis: Redis,
+    tasks_file: TasksFile,
+    rabbitmq: RabbitMQ,
+    broker_url: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(release, "_CONFIRM_WITHIN_S", 1.0)
+    tasks_file.write(task_type("report"))
+    first = await new_scheduler("first")
+    async with frozen_queue(rabbitmq, broker_url, queue_name(Priority.LOW)):
+        await put_back(redis, "held-up", utc_now(), priority=Priority.LOW)
+        await first.events.wait_for(LoopFailed, lambda event: event.loop == "release", within=30)
+        for priority in (Priority.NORMAL, Priority.HIGH):
+            await put_back(redis, f"free-{priority}", utc_now(), priority=priority)
+        for priority in (Priority.NORMAL, Priority.HIGH):
+            name = queue_name(priority)
+            await first.events.wait_for(JobsReleased, lambda event, name=name: event.queue == name, within=20)
+
+
 async def test_a_delayed_queue_that_takes_nothing_keeps_no_due_job_of_a_fresh_leader_from_its_queue(
     new_scheduler: NewScheduler,
     redis: Redis,
@@ -192,7 +269,7 @@ async def test_a_delayed_queue_that_takes_nothing_keeps_no_due_job_of_a_fresh_le
     await redis.set("taskqueue:lane_tail", to_unix_ms(utc_now()))
     async with frozen_queue(rabbitmq, broker_url, DELAYED_QUEUE):
         began = utc_now()
-        await put_back(redis, "at once", began)
+        await put_back(redis, "at-once", began)
         await put_back(redis, "soon", began + 2 * SECOND)
         first = await new_scheduler("first")
 
@@ -221,7 +298,7 @@ async def test_a_ready_queue_that_takes_nothing_costs_no_leader_its_lease(
     await eventually(lambda: _is(bool(first.events.of(JobsReleased))))
     async with frozen_queue(rabbitmq, broker_url, queue_name(Priority.HIGH)):
         await put_back(redis, "then", utc_now())
-        await eventually(lambda: _is(scheduler.publisher.silent_since is not None))
+        await eventually(lambda: _is(scheduler.publishers.direct[Priority.HIGH].silent_since is not None))
 
         # The probes of the delayed queue are confirmed, each five seconds.
         await eventually(lambda: _is(scheduler._broker_answers()))
