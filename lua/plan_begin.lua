@@ -5,7 +5,7 @@
 -- KEYS[1]  lease   KEYS[2]  due work (ZSET)   KEYS[3]  occurrence (HASH)   KEYS[4]  live occurrences (ZSET)
 -- KEYS[5]  owners of the plain slot lists (HASH: task id -> occurrence)   KEYS[6]  planning lock of the task
 -- KEYS[7]  held due work (ZSET)   KEYS[8]  instants of the held (HASH)
--- KEYS[9]  the cohort's latest occurrence (STRING: its id)
+-- KEYS[9]  the cohort's latest occurrence (STRING: its id)          KEYS[10] those that are never due again (SET)
 -- ARGV[1]  token            ARGV[2]  member of the due work      ARGV[3]  its instant as it was read, unix ms
 -- ARGV[4]  1: it is held    ARGV[5]  its next instant, empty when the task is never due again
 -- ARGV[6]  member of the live occurrences; empty: only move      ARGV[7]  occurrence id
@@ -22,7 +22,7 @@
 --@ include set_aside.lua#require_type
 
 require_lease(KEYS[1], ARGV[1])
-for index, wanted in ipairs({'zset', 'hash', 'zset', 'hash', 'string', 'zset', 'hash', 'string'}) do
+for index, wanted in ipairs({'zset', 'hash', 'zset', 'hash', 'string', 'zset', 'hash', 'string', 'set'}) do
   require_type(KEYS[index + 1], wanted)
 end
 
@@ -36,6 +36,7 @@ local function move()
   redis.call('HDEL', KEYS[8], ARGV[2])
   if ARGV[5] == '' then
     redis.call('ZREM', KEYS[2], ARGV[2])
+    redis.call('SADD', KEYS[10], ARGV[2])
   else
     redis.call('ZADD', KEYS[2], ARGV[5], ARGV[2])
   end

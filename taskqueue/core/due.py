@@ -9,7 +9,7 @@ from taskqueue.core.task import CatchUp, Interval
 
 _MICROSECOND = timedelta(microseconds=1)
 
-#: with `catch_up: none` an instant still runs this late: a failover is no missed run
+#: with `catch_up: none` an instant still runs this late, where `max_age` is no less: a failover is no missed run
 GRACE = timedelta(minutes=1)
 
 #: instants handed out at a time; `catch_up: all` after a long outage goes on at the next tick
@@ -48,7 +48,7 @@ def due_instants(
 def _oldest(interval: Interval, now: datetime, catch_up: CatchUp, max_age: timedelta) -> datetime:
     match catch_up:
         case CatchUp.NONE:
-            return now - GRACE
+            return now - min(GRACE, max_age)
         case CatchUp.ALL:
             return now - max_age
         case CatchUp.LATEST:

@@ -57,8 +57,6 @@ class DueWork:
         #: the members as of then; None: only Redis knows
         self._members: frozenset[str] | None = None
         self._checked_at: datetime | None = None
-        #: rules without due work, for they are never due again
-        self._silent = 0
         #: how many rules there are, as of the last sync
         self._rules = 0
         #: when displaced entries were looked for last, and where the next piece begins
@@ -91,7 +89,7 @@ class DueWork:
             keep = await asyncio.to_thread(_firsts, new[piece], now)
             changes = await self._plan.due.sync(token, remove=gone[piece], keep=keep)
             dropped += [entry for entry in changes.dropped if entry.at <= now]
-        self._synced, self._members, self._rules, self._silent = state, frozenset(wanted), len(wanted), 0
+        self._synced, self._members, self._rules = state, frozenset(wanted), len(wanted)
         return dropped
 
     async def _differences(self, wanted: Mapping[str, Interval], state: Revision) -> tuple[list[str], list[_Rule]]:
@@ -111,6 +109,8 @@ class DueWork:
         now = self._now()
         if not self._is_time(self._checked_at, now):
             return
+        # The clock may have been ahead, that of an earlier leader too: then some have ended that have instants yet.
+        doubtful = self._checked_at is None or now < self._checked_at
         self._checked_at = now
         counts = await self._plan.due.counts()
         if counts.scored < counts.entries:
@@ -118,8 +118,8 @@ class DueWork:
             counts = await self._plan.due.counts()
         if counts.rules != self._rules:
             self._synced = None  # by another hand: the next sync sets the rules right, and what is due by them
-        elif counts.rules - counts.entries > self._silent:
-            self._silent = await self._set_lost(token, since=now - self._check_interval)
+        elif counts.lost or (doubtful and counts.ended):
+            await self._set_lost(token, now)
 
     async def set_back(self, token: str) -> None:
         """Each `check_interval`, set entries back that stand more than one interval behind what is due next.
@@ -146,23 +146,24 @@ class DueWork:
             if await self._plan.move_due(token, entry, instant):
                 self._emit(DueEntrySetBack(task=entry.task_id, cohort=entry.cohort, stood_at=entry.at, set_to=instant))
 
-    async def _set_lost(self, token: str, since: datetime) -> int:
-        """Let entries without due work begin at their first instant after `since`; return how many have none.
+    async def _set_lost(self, token: str, now: datetime) -> None:
+        """Let entries that are lost begin at their first instant since the last check, and note which have none.
 
-        What was planned since then already has its record, and is not planned again.
+        What was planned since then already has its record, and is not planned again. Those that are noted as never due
+        again begin anew only where they have an instant that nobody can have planned yet.
         """
-        wanted, lost, silent = dict(self._wanted()), 0, 0
+        wanted, rebuilt = dict(self._wanted()), 0
         members = list(wanted)
         for start in range(0, len(members), _RULES_PER_CALL):
             missing = await self._plan.due.missing(members[start : start + _RULES_PER_CALL])
-            found = await asyncio.to_thread(_firsts, [(member, wanted[member]) for member in missing], since)
-            keep = [entry for entry in found if entry[2] is not None]
+            lost = [(member, wanted[member]) for member in missing.lost]
+            ended = [(member, wanted[member]) for member in missing.ended]
+            keep = await asyncio.to_thread(_firsts, lost, now - self._check_interval)
+            keep += await asyncio.to_thread(_revived, ended, now)
             if keep:
-                lost += (await self._plan.due.sync(token, remove=[], keep=keep)).changed
-            silent += len(missing) - len(keep)
-        if lost:
-            self._emit(DueWorkRebuilt(entries=lost))
-        return silent
+                rebuilt += (await self._plan.due.sync(token, remove=[], keep=keep)).changed
+        if rebuilt:
+            self._emit(DueWorkRebuilt(entries=rebuilt))
 
     def _is_time(self, last: datetime | None, now: datetime) -> bool:
         return last is None or abs(now - last) >= self._check_interval
@@ -171,6 +172,10 @@ class DueWork:
 def _firsts(rules: Sequence[tuple[str, Interval]], after: datetime) -> list[tuple[str, str, datetime | None]]:
     """Return member, rule and first instant of each. Some rules take a tenth of a second, so not on the event loop."""
     return [(member, rule_text(interval), interval.next_after(after)) for member, interval in rules]
+
+
+def _revived(rules: Sequence[_Rule], now: datetime) -> list[tuple[str, str, datetime | None]]:
+    return _firsts([each for each in rules if each[1].next_after(now + PLAN_AHEAD) is not None], now)
 
 
 def _changed(wanted: Mapping[str, Interval], stored: Mapping[str, str]) -> list[_Rule]:

@@ -25,6 +25,7 @@ _TYPES: Mapping[str, str] = {
     keys.DUE_RULES: "hash",
     keys.DUE_HELD: "zset",
     keys.DUE_HELD_INSTANTS: "hash",
+    keys.DUE_ENDED: "set",
     keys.LATEST_OCCURRENCE_PREFIX: "string",
     keys.OCCURRENCES: "zset",
     keys.PLAIN_SLOT_OWNERS: "hash",

@@ -55,11 +55,28 @@ class DueChanges:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DueCounts:
-    """How many entries there are, how many of them can be found by their time, and how many have a rule."""
+    """How many entries there are, how many of them can be found by their time, and how many have a rule.
+
+    `ended` have a rule, but no entry, for they are never due again.
+    """
 
     entries: int
     scored: int
     rules: int
+    ended: int
+
+    @property
+    def lost(self) -> bool:
+        """Whether there are rules that should have an entry, and have none."""
+        return self.rules > self.entries + self.ended
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Missing:
+    """Members without an entry: `lost` ones, and those that are noted as never due again."""
+
+    lost: tuple[str, ...]
+    ended: tuple[str, ...]
 
 
 def due_member(task_id: str, cohort: str) -> str:
@@ -125,34 +142,39 @@ class DueStore:
 
     async def counts(self) -> DueCounts:
         """Return what tells whether entries are lost; O(1)."""
-        commands = [("ZCARD", keys.DUE), ("ZCARD", keys.DUE_HELD), ("HLEN", keys.DUE_HELD_INSTANTS)]
-        replies = await self._store.pipeline([*commands, ("HLEN", keys.DUE_RULES)])
-        due, scored, held, rules = (int(checked(reply)) for reply in replies)
-        return DueCounts(entries=due + held, scored=due + scored, rules=rules)
-
-    async def missing(self, members: Sequence[str]) -> list[str]:
-        """Return those of `members`, some hundred of them, that have no entry."""
-        replies = await self._store.pipeline(
-            [("ZMSCORE", keys.DUE, *members), ("HMGET", keys.DUE_HELD_INSTANTS, *members)]
+        due, scored, held, rules, ended = await self._store.read(
+            ("ZCARD", keys.DUE),
+            ("ZCARD", keys.DUE_HELD),
+            ("HLEN", keys.DUE_HELD_INSTANTS),
+            ("HLEN", keys.DUE_RULES),
+            ("SCARD", keys.DUE_ENDED),
         )
-        due, held = (checked(reply) for reply in replies)
-        return [
-            member
-            for member, score, instant in zip(members, due, held, strict=True)
-            if score is None and instant is None
-        ]
+        return DueCounts(entries=due + held, scored=due + scored, rules=rules, ended=ended)
+
+    async def missing(self, members: Sequence[str]) -> Missing:
+        """Return those of `members`, some hundred of them, that have no entry."""
+        due, held, noted = await self._store.read(
+            ("ZMSCORE", keys.DUE, *members),
+            ("HMGET", keys.DUE_HELD_INSTANTS, *members),
+            ("SMISMEMBER", keys.DUE_ENDED, *members),
+        )
+        lost, ended = list[str](), list[str]()
+        for member, score, instant, is_noted in zip(members, due, held, noted, strict=True):
+            if score is None and instant is None:
+                (ended if is_noted else lost).append(member)
+        return Missing(lost=tuple(lost), ended=tuple(ended))
 
     async def sync(
         self, token: str, *, remove: Sequence[str], keep: Iterable[tuple[str, str, datetime | None]]
     ) -> DueChanges:
         """Remove the members in `remove`; set those of `keep` (member, rule, first instant) whose rule is new.
 
-        Those of `keep` that have no entry are set as well.
+        Those of `keep` that have no entry are set as well. What has no instant is noted as never due again.
         """
         flat = [text for member, rule, first in keep for text in (member, rule, score_of(first))]
         changed, *dropped = await self._scripts.call(
             "due_sync",
-            [keys.LEASE, keys.DUE, keys.DUE_RULES, keys.DUE_HELD, keys.DUE_HELD_INSTANTS],
+            [keys.LEASE, keys.DUE, keys.DUE_RULES, keys.DUE_HELD, keys.DUE_HELD_INSTANTS, keys.DUE_ENDED],
             [token, len(remove), *(member.encode(errors="surrogateescape") for member in remove), *flat],
         )
         return DueChanges(changed=int(changed), dropped=tuple(_entry(*each) for each in _sifted(keys.DUE, dropped)[0]))

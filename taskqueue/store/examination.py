@@ -77,7 +77,7 @@ _TYPES: Final[Mapping[str, tuple[str, ...]]] = {
         keys.API_DUE,
         keys.API_WAITING,
     ),
-    "set": (keys.WAITING, keys.API_PAUSED, keys.API_TOKENS),
+    "set": (keys.DUE_ENDED, keys.WAITING, keys.API_PAUSED, keys.API_TOKENS),
     "stream": (keys.API_AUDIT,),
 }
 

@@ -28,6 +28,8 @@ DUE_RULES = "taskqueue:due:rules"
 DUE_HELD = "taskqueue:due:held"
 #: the instants of that due work
 DUE_HELD_INSTANTS = "taskqueue:due:held:instants"
+#: those that are never due again: they have a rule, but no due work
+DUE_ENDED = "taskqueue:due:ended"
 LATEST_OCCURRENCE_PREFIX = "taskqueue:due:latest:"
 OCCURRENCES = "taskqueue:occurrences"
 PLAIN_SLOT_OWNERS = "taskqueue:distribution:owners"

@@ -146,6 +146,7 @@ class PlanStore:
                 keys.DUE_HELD,
                 keys.DUE_HELD_INSTANTS,
                 keys.latest_occurrence(entry.member),
+                keys.DUE_ENDED,
             ],
             [token, entry.member, to_unix_ms(entry.at), int(entry.held), score_of(following), *arguments],
         )

@@ -9,16 +9,21 @@ from datetime import UTC, datetime, timedelta
 
 from redis.asyncio import Redis
 
+from taskqueue.core.ids import scheduled_job_id
 from taskqueue.core.occurrence import Occurrence, Progress
 from taskqueue.core.slots import OrderKeys
 from taskqueue.errors import StoreUnavailableError
 from taskqueue.scheduler.audience import AudienceIndex
 from taskqueue.scheduler.planner import Planner
 from taskqueue.store.connection import RedisStore
+from taskqueue.store.jobs import JobStore
 from taskqueue.store.plan import PlanStore
 from taskqueue.store.scripts import Scripts
 from taskqueue.store.users import CustomInterval, Switches
+from taskqueue.telemetry.scheduler_events import OccurrenceSkipped
+from tests.support.claims import FIRST, KEPT, due_job
 from tests.support.scheduling import Clock, EventLog
+from tests.support.values import a_record
 
 TEN = datetime(2024, 1, 15, 10, tzinfo=UTC)
 DAY, HOUR, MINUTE = timedelta(days=1), timedelta(hours=1), timedelta(minutes=1)
@@ -92,6 +97,25 @@ class Desk:
 
 
 NewDesk = Callable[..., Desk]
+
+
+async def end_jobs(desk: Desk, occurrence: Occurrence, users: list[str]) -> None:
+    """Let the users' jobs of the occurrence end, as their worker tells it."""
+    jobs = JobStore(desk.plan._store, desk.plan._scripts)
+    for user in users:
+        job_id = scheduled_job_id(occurrence.task_id, user, occurrence.scheduled_at)
+        job = due_job(id=job_id, task_type_id=occurrence.task_id, user_id=user)
+        await jobs.finish(job, FIRST, a_record(job), called=True, kept=KEPT, occurrence=occurrence.id)
+
+
+async def planned_instants(desk: Desk) -> list[datetime]:
+    """Return the instants of the live occurrences, in order."""
+    return sorted(occurrence.scheduled_at for occurrence, _ in await desk.occurrences())
+
+
+def skipped(desk: Desk) -> list[tuple[datetime, str]]:
+    """Return instant and reason of all that was told as skipped."""
+    return [(event.scheduled_at, event.reason) for event in desk.events.of(OccurrenceSkipped)]
 
 
 class InterruptedPlanStore(PlanStore):

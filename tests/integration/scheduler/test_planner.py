@@ -186,6 +186,24 @@ async def test_a_user_who_opts_in_after_the_plan_is_called_from_the_next_occurre
     assert sorted(await desk.planned()) == ["ann", "ann", "bob"]
 
 
+async def test_a_default_that_is_switched_on_counts_from_the_next_occurrence_that_is_planned(
+    new_desk: NewDesk, tasks_file: TasksFile
+) -> None:
+    tasks_file.write(task_type("report", HOURLY))
+    desk = new_desk()
+    desk.enable("ann")
+    desk.enable("bob", task_id="another")
+    await desk.tick_at(TEN - HOUR / 2)
+    await desk.tick_at(TEN - MINUTE)
+
+    await tasks_file.change(desk.planner._catalog, task_type("report", HOURLY, default_enabled=True))
+    await desk.tick_at(TEN)
+    assert await desk.planned() == ["ann"]
+
+    await desk.tick_at(TEN + HOUR)
+    assert sorted(await desk.planned()) == ["ann", "ann", "bob"]
+
+
 async def test_two_occurrences_that_overlap_do_not_mix_their_lists(new_desk: NewDesk, tasks_file: TasksFile) -> None:
     tasks_file.write(task_type("report", HOURLY, catch_up="all"))
     desk = new_desk()

@@ -5,26 +5,25 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from taskqueue.core.ids import scheduled_job_id
 from taskqueue.core.occurrence import Occurrence
-from taskqueue.store.jobs import JobStore
 from taskqueue.telemetry.scheduler_events import OccurrenceAssumedOver, OccurrenceSkipped
-from tests.support.claims import FIRST, KEPT, due_job
-from tests.support.plan_desk import DAY, HOUR, HOURLY, MINUTE, TEN, Desk, NewDesk, names
+from tests.support.plan_desk import (
+    DAY,
+    HOUR,
+    HOURLY,
+    MINUTE,
+    TEN,
+    Desk,
+    NewDesk,
+    end_jobs,
+    names,
+    planned_instants,
+    skipped,
+)
 from tests.support.scheduling import EventLog, TasksFile, task_type
-from tests.support.values import a_record
 
 SECOND = timedelta(seconds=1)
 EACH_MINUTE = {"cron": "* * * * *"}
-
-
-async def end_jobs(desk: Desk, occurrence: Occurrence, users: list[str]) -> None:
-    """Let the users' jobs of the occurrence end, as their worker tells it."""
-    jobs = JobStore(desk.plan._store, desk.plan._scripts)
-    for user in users:
-        job_id = scheduled_job_id(occurrence.task_id, user, occurrence.scheduled_at)
-        job = due_job(id=job_id, task_type_id=occurrence.task_id, user_id=user)
-        await jobs.finish(job, FIRST, a_record(job), called=True, kept=KEPT, occurrence=occurrence.id)
 
 
 async def occurrence_at(desk: Desk, instant: datetime, cohort: str | None = None) -> Occurrence:
@@ -33,14 +32,6 @@ async def occurrence_at(desk: Desk, instant: datetime, cohort: str | None = None
         for occurrence, _ in await desk.occurrences()
         if occurrence.scheduled_at == instant and cohort in {None, occurrence.cohort}
     )
-
-
-async def planned_instants(desk: Desk) -> list[datetime]:
-    return sorted(occurrence.scheduled_at for occurrence, _ in await desk.occurrences())
-
-
-def skipped(desk: Desk) -> list[tuple[datetime, str]]:
-    return [(event.scheduled_at, event.reason) for event in desk.events.of(OccurrenceSkipped)]
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from taskqueue.core.instants import to_unix_ms
 from taskqueue.core.skipped import SkippedInstants
 from taskqueue.store import keys
 from taskqueue.store.connection import RedisStore
-from taskqueue.store.due import DueChanges, DueCounts, DueEntry
+from taskqueue.store.due import DueChanges, DueCounts, DueEntry, Missing
 from taskqueue.store.plan import PlanStore
 from taskqueue.store.scripts import Scripts
 from tests.support.values import TEN_O_CLOCK
@@ -67,6 +67,45 @@ async def test_a_rule_that_is_never_due_again_has_no_entry(plan: PlanStore, toke
     assert await plan.due.rules() == {ENTRY.member: "over"}
 
 
+async def test_what_is_never_due_again_is_not_lost(plan: PlanStore, token: str) -> None:
+    over = DueEntry(task_id="over", cohort="", at=TEN_O_CLOCK)
+    await make_due(plan, token, ENTRY)
+    await plan.move_due(token, ENTRY, None)
+    await plan.due.sync(token, remove=[], keep=[(over.member, "rule", None)])
+    counts = await plan.due.counts()
+    assert (counts, counts.lost) == (DueCounts(entries=0, scored=0, rules=2, ended=2), False)
+    assert await plan.due.missing([ENTRY.member, over.member]) == Missing(lost=(), ended=(ENTRY.member, over.member))
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"remove": [ENTRY.member], "keep": []},
+        {"remove": [], "keep": [(ENTRY.member, "new", TOMORROW)]},
+        {"remove": [], "keep": [(ENTRY.member, "rule", TOMORROW)]},
+    ],
+)
+async def test_what_goes_or_begins_anew_has_not_ended(
+    plan: PlanStore, token: str, changes: dict[str, list[Any]]
+) -> None:
+    await make_due(plan, token, ENTRY)
+    await plan.move_due(token, ENTRY, None)
+    await plan.due.sync(token, **changes)
+    counts = await plan.due.counts()
+    assert (counts.ended, counts.lost) == (0, False)
+
+
+async def test_a_lost_entry_without_an_instant_is_noted_and_no_change(
+    plan: PlanStore, store: RedisStore, token: str
+) -> None:
+    await make_due(plan, token, ENTRY)
+    assert await plan.due.sync(token, remove=[], keep=[(ENTRY.member, "rule", None)]) == DueChanges(changed=0)
+    assert (await plan.due.counts()).ended == 0
+    await store.command("ZREM", keys.DUE, ENTRY.member)
+    assert await plan.due.sync(token, remove=[], keep=[(ENTRY.member, "rule", None)]) == DueChanges(changed=0)
+    assert (await plan.due.counts()).ended == 1
+
+
 async def test_a_sync_removes_what_is_gone(plan: PlanStore, token: str) -> None:
     other = DueEntry(task_id="hourly_sync", cohort="", at=TOMORROW)
     await make_due(plan, token, ENTRY, other)
@@ -115,8 +154,9 @@ async def test_a_sync_sets_what_has_a_rule_but_no_entry(plan: PlanStore, store: 
     await make_due(plan, token, ENTRY, held)
     await plan.due.hold(token, held)
     await store.command("ZREM", keys.DUE, ENTRY.member)
-    assert await plan.due.counts() == DueCounts(entries=1, scored=1, rules=2)
-    assert await plan.due.missing([ENTRY.member, held.member]) == [ENTRY.member]
+    counts = await plan.due.counts()
+    assert (counts, counts.lost) == (DueCounts(entries=1, scored=1, rules=2, ended=0), True)
+    assert await plan.due.missing([ENTRY.member, held.member]) == Missing(lost=(ENTRY.member,), ended=())
     await make_due(plan, token, replace(ENTRY, at=TOMORROW), replace(held, at=TOMORROW))
     assert (await plan.due.next(), await plan.due.next_held()) == (TOMORROW, TEN_O_CLOCK)
 
@@ -172,7 +212,7 @@ async def test_a_held_entry_whose_instant_is_none_is_lost_and_no_longer_held(
     await store.command("HSET", keys.DUE_HELD_INSTANTS, ENTRY.member, "soon")
     await store.command("ZREM", keys.DUE_HELD, ENTRY.member)
     await plan.due.look_again(token)
-    assert await plan.due.missing([ENTRY.member]) == [ENTRY.member]
+    assert await plan.due.missing([ENTRY.member]) == Missing(lost=(ENTRY.member,), ended=())
 
 
 async def test_a_key_of_another_type_gets_no_note_and_no_end(plan: PlanStore, token: str, store: RedisStore) -> None:

@@ -297,7 +297,7 @@ async def test_a_finished_occurrence_leaves_no_key_without_an_end_but_the_leader
     await released(plan, token, occurrence)
     await plan.close(token, occurrence.member)
     left = {key.decode() for key in await store.command("KEYS", "*") if await store.command("PTTL", key) < 0}
-    assert left == {keys.LEASE, keys.last_execution("daily_report")}
+    assert left == {keys.LEASE, keys.last_execution("daily_report"), keys.DUE_ENDED}
 
 
 # --- last execution ---------------------------------------------------------------------------------------------------

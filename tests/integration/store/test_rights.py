@@ -25,7 +25,7 @@ from taskqueue.store.catalog import CatalogStore
 from taskqueue.store.changes import user_changes
 from taskqueue.store.connection import RedisStore
 from taskqueue.store.delayed import DelayedJob, DelayedStore
-from taskqueue.store.due import DueEntry
+from taskqueue.store.due import DueEntry, Missing
 from taskqueue.store.hosts import HostStore
 from taskqueue.store.jobs import JobStore, Places, Switch
 from taskqueue.store.lease import Lease
@@ -93,7 +93,7 @@ async def test_they_are_enough_for_a_leader(limited: RedisStore) -> None:
     await plan.due.hold(lease.token, entry)
     (held,) = await plan.due.held_until(entry.at, 10)
     await plan.due.look_again(lease.token)
-    assert await plan.due.missing([entry.member]) == []
+    assert await plan.due.missing([entry.member]) == Missing(lost=(), ended=())
     assert (await plan.due.counts()).rules == 1
     await plan.begin(lease.token, held, None, occurrence, Overlap.SKIP)
     await plan.append(lease.token, occurrence, Progress(), ["u"], "u", last=True)

@@ -71,6 +71,13 @@ def test_none_still_runs_what_a_failover_made_late() -> None:
     assert due(HOURLY, NOON, NOON + GRACE, CatchUp.NONE) == Due(instants=(NOON,), following=NOON + HOUR)
 
 
+@pytest.mark.parametrize(("late", "runs"), [(10, 1), (11, 0)])
+def test_none_runs_nothing_older_than_a_max_age_of_less_than_a_minute(late: int, runs: int) -> None:
+    now = NOON + timedelta(seconds=late)
+    found = due(HOURLY, NOON, now, CatchUp.NONE, max_age=timedelta(seconds=10))
+    assert (len(found.instants), found.following, found.missed) == (runs, NOON + HOUR, runs == 0)
+
+
 def test_latest_makes_up_for_the_last_one_alone() -> None:
     now = NOON + timedelta(minutes=30)
     assert due(HOURLY, NOON - 3 * HOUR, now) == Due(instants=(NOON,), following=NOON + HOUR, missed=True)
@@ -147,7 +154,7 @@ def test_each_way_of_catching_up_takes_a_part_of_what_all_would_take(
     past = [instant for instant in found[CatchUp.LATEST].instants if instant <= now]
     assert len(past) <= 1
     assert all(now - instant <= max_age for instant in past)
-    assert all(now - instant <= GRACE for instant in found[CatchUp.NONE].instants)
+    assert all(now - instant <= min(GRACE, max_age) for instant in found[CatchUp.NONE].instants)
 
 
 @given(interval=intervals, seconds=st.integers(0, 7 * 86_400), max_age=spans)
