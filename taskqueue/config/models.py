@@ -9,7 +9,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime, time, timedelta
-from typing import Annotated, Literal, Self, TypeVar
+from typing import Annotated, ClassVar, Literal, Self, TypeVar
 
 from pydantic import (
     AfterValidator,
@@ -32,7 +32,7 @@ from taskqueue.core.cron import Cron
 from taskqueue.core.dst import DEFAULT_DST, Dst, Fold, Gap
 from taskqueue.core.ids import check_task_id
 from taskqueue.core.instants import parse_rfc3339
-from taskqueue.core.interval import HOURLY_HAS_NO_DST, WEEKDAYS, Every, EveryKind, Once
+from taskqueue.core.interval import FOREIGN_KEYS, MAX_VALUES, WEEKDAYS, Every, EveryKind, Once
 from taskqueue.core.task import (
     MAX_CONCURRENCY,
     CatchUp,
@@ -94,7 +94,7 @@ def _parse_instant(value: object) -> datetime:
 def _check_day(value: object) -> object:
     if value == "last" or (isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= 31):
         return value
-    raise InvalidValueError("not a day of the month; use 1 to 31, or last")
+    raise InvalidValueError("not a day of the month; use 1 to 31 without quotes, or last")
 
 
 _TIMEOUT_REASON = "RabbitMQ closes a consumer that holds a message for 30 minutes"
@@ -147,8 +147,6 @@ class DstEntry(_Strict):
 
 
 class _EveryEntry(_Strict):
-    value: Annotated[int, Field(ge=1)] = 1
-    """How many hours, days, weeks or months lie between two runs."""
     timezone: _Zone = "UTC"
     """IANA name of the zone whose wall clock counts."""
 
@@ -156,15 +154,10 @@ class _EveryEntry(_Strict):
 class HourlyEntry(_EveryEntry):
     """Every `value` hours, at minute 0."""
 
+    foreign_keys: ClassVar = FOREIGN_KEYS["hourly"]
     type: Literal["hourly"]
-
-    @model_validator(mode="before")
-    @classmethod
-    def _refuse_dst(cls, value: object) -> object:
-        # As an unknown key it would be refused without the reason.
-        if isinstance(value, Mapping) and "dst" in value:
-            raise InvalidValueError(HOURLY_HAS_NO_DST)
-        return value
+    value: Annotated[int, Field(ge=1, le=MAX_VALUES[EveryKind.HOURLY])] = 1
+    """How many hours lie between two runs."""
 
 
 class _AtTimeEntry(_EveryEntry):
@@ -177,13 +170,19 @@ class _AtTimeEntry(_EveryEntry):
 class DailyEntry(_AtTimeEntry):
     """Every `value` days."""
 
+    foreign_keys: ClassVar = FOREIGN_KEYS["daily"]
     type: Literal["daily"]
+    value: Annotated[int, Field(ge=1, le=MAX_VALUES[EveryKind.DAILY])] = 1
+    """How many days lie between two runs."""
 
 
 class WeeklyEntry(_AtTimeEntry):
     """Every `value` weeks."""
 
+    foreign_keys: ClassVar = FOREIGN_KEYS["weekly"]
     type: Literal["weekly"]
+    value: Annotated[int, Field(ge=1, le=MAX_VALUES[EveryKind.WEEKLY])] = 1
+    """How many weeks lie between two runs."""
     weekday: Literal["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"] = "monday"
     """Day of the run."""
 
@@ -191,7 +190,10 @@ class WeeklyEntry(_AtTimeEntry):
 class MonthlyEntry(_AtTimeEntry):
     """Every `value` months."""
 
+    foreign_keys: ClassVar = FOREIGN_KEYS["monthly"]
     type: Literal["monthly"]
+    value: Annotated[int, Field(ge=1, le=MAX_VALUES[EveryKind.MONTHLY])] = 1
+    """How many months lie between two runs."""
     day: _Day = 1
     """Day of the run; in a shorter month its last day."""
 
@@ -199,6 +201,7 @@ class MonthlyEntry(_AtTimeEntry):
 class CronEntry(_Strict):
     """A cron expression of five fields, or an alias such as @daily."""
 
+    foreign_keys: ClassVar = FOREIGN_KEYS["cron"]
     type: Literal["cron"] = "cron"
     cron: Annotated[str, AfterValidator(_check_cron)]
     """Minute, hour, day of month, month, day of week. Quote it."""

@@ -15,12 +15,13 @@ from typing import TypeVar, get_args
 from pydantic import BaseModel, ValidationError, ValidationInfo, ValidatorFunctionWrapHandler
 from pydantic_core import ErrorDetails
 
-from taskqueue.config.yaml_source import Document, Loc
+from taskqueue.config.yaml_source import Document, Loc, scalar_value
 from taskqueue.errors import ConfigError
 
 M = TypeVar("M", bound=BaseModel)
 
-_SECRET_WORDS = ("password", "secret", "token", "headers", "url", "authorization", "credential")
+#: not the `url` of `hourly`
+_SECRET_WORDS = re.compile(r"password|secret|token|headers|(?<![a-z])url|authorization|credential", re.IGNORECASE)
 _USERINFO = re.compile(r"^.*\S@(?=\S)")
 _QUERY = re.compile(r"\?.*")
 #: longer values are cut in error texts
@@ -46,6 +47,8 @@ _EXPECTED = {
     "finite_number": "a finite number",
     "bool_type": "true or false",
 }
+#: what a quoted scalar would be without its quotes
+_WITHOUT_QUOTES = {"a whole number": ("int",), "a number": ("int", "float"), "true or false": ("bool",)}
 _BOUNDS = {
     "greater_than": ("gt", "a number above"),
     "greater_than_equal": ("ge", "at least"),
@@ -57,6 +60,21 @@ _LENGTHS = {
     "too_long": ("max_length", "at most", "items"),
     "string_too_short": ("min_length", "at least", "characters"),
     "string_too_long": ("max_length", "at most", "characters"),
+}
+#: by which one sees what sort of interval it is
+_TYPE_KEYS = ("type", "cron")
+#: how near another key must be to be one of these: `types` is, `time` is not
+_CLOSE = 0.85
+#: so many keys of an interval are looked at for that
+_KEYS_READ = 20
+#: what an interval has one of, and a cron expression any number
+_ONE_OF = ("weekday", "day", "at_time")
+_AN_INTERVAL = 'one, such as {type: daily, at_time: "08:00"} or {cron: "0 8 * * *"}'
+#: what other schedulers call intervals, and what does it here
+_OTHER_TYPES = {
+    **dict.fromkeys(("minute", "minutes", "minutely"), 'use cron, such as "*/5 * * * *" for each fifth minute'),
+    **dict.fromkeys(("year", "years", "yearly", "annually"), 'use cron, such as "0 8 1 7 *" for each first of July'),
+    "once": "tasks that run once are made through the API; use hourly, daily, weekly, monthly or cron",
 }
 _KINDS = {dict: "a mapping", list: "a list", str: "text", bool: "true or false", int: "a number", float: "a number"}
 
@@ -160,8 +178,14 @@ def plain_text(error: ValidationError, model: type[BaseModel], value: object) ->
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """Return the remedy for an unknown `word`: the nearest known one, else all of them."""
     options = sorted(known)
+    near = _nearest(word, options)
+    return f"did you mean {near!r}?" if near else f"known here: {', '.join(options)}"
+
+
+def _nearest(word: str, known: Iterable[str]) -> str | None:
+    options, word = sorted(known), word[:_SHOWN]
     near = get_close_matches(word.lower(), options, n=1) or get_close_matches(word.upper(), options, n=1)
-    return f"did you mean {near[0]!r}?" if near else f"known here: {', '.join(options)}"
+    return near[0] if near else None
 
 
 def _found(value: object, problem: Problem) -> Loc:
@@ -189,29 +213,86 @@ def _problem(detail: ErrorDetails, model: type[BaseModel]) -> Problem:
         case "missing":
             return Problem(loc=loc, text="is missing; add it", absent=True)
         case "extra_forbidden":
-            key = str(loc[-1])
-            remedy = did_you_mean(key, _known_keys(model, loc[:-1]))
-            return Problem(loc=loc, text=f"unknown key {_key_text(key)!r}; {remedy}", at_key=True)
+            return Problem(loc=loc, text=_unknown_key(loc, detail["input"], model), at_key=True)
         case "union_tag_not_found" if isinstance(detail["input"], Mapping):
-            remedy = "add it, with hourly, daily, weekly or monthly, or give a cron expression as cron"
-            return Problem(loc=(*loc, "type"), text=f"is missing; {remedy}", absent=True)
+            return _without_type(loc, detail["input"])
         case "union_tag_not_found":
-            return Problem(loc=loc, text=_wrong_kind("a mapping", detail["input"], ""))
+            kind = _KINDS.get(type(detail["input"]))
+            text = f"must be a mapping, not {kind}; write {_AN_INTERVAL}" if kind else f"is empty; give {_AN_INTERVAL}"
+            return Problem(loc=loc, text=text)
         case "union_tag_invalid":
-            tag = str(detail["ctx"]["tag"])
-            known = [_first_word(each) for each in _quoted_words(detail["ctx"]["expected_tags"])]
-            return Problem(loc=(*loc, "type"), text=f"unknown type {tag[:_SHOWN]!r}; {did_you_mean(tag, known)}")
+            return _unknown_type(loc, str(detail["ctx"]["tag"]), _quoted_words(detail["ctx"]["expected_tags"]))
         case _:
             return Problem(loc=loc, text=_value_problem(detail), at_key=loc[-1:] == ("[key]",))
 
 
+def _without_type(loc: Loc, interval: Mapping[object, object]) -> Problem:
+    for key in map(str, islice(interval, _KEYS_READ)):
+        near = get_close_matches(key[:_SHOWN].lower(), _TYPE_KEYS, n=1, cutoff=_CLOSE)
+        if near and key not in _TYPE_KEYS:
+            text = f"unknown key {_key_text(key)!r}; did you mean {near[0]!r}?"
+            return Problem(loc=(*loc, key), text=text, at_key=True)
+    remedy = "hourly, daily, weekly or monthly, or give a cron expression as cron"
+    if "type" in interval:
+        return Problem(loc=(*loc, "type"), text=f"is empty; give {remedy}")
+    return Problem(loc=(*loc, "type"), text=f"is missing; add it, with {remedy}", absent=True)
+
+
+def _unknown_type(loc: Loc, tag: str, expected: Iterable[str]) -> Problem:
+    remedy = _OTHER_TYPES.get(tag.lower()) or did_you_mean(tag, [_first_word(each) for each in expected])
+    return Problem(loc=(*loc, "type"), text=f"unknown type {tag[:_SHOWN]!r}; {remedy}")
+
+
+def _unknown_key(loc: Loc, value: object, model: type[BaseModel]) -> str:
+    """Return what is wrong with the key at the end of `loc`; models may say it in their `foreign_keys`."""
+    key, models = str(loc[-1]), _models_at(model, loc[:-1])
+    if key[:1].isspace():
+        return f"a key begins with U+{ord(key[0]):04X}, which is no blank to YAML; indent with plain spaces"
+    known, unknown = _keys_of(models), f"unknown key {_key_text(key)!r}"
+    foreign: dict[str, str] = {}
+    for each in models:
+        foreign |= getattr(each, "foreign_keys", {})
+    if key in foreign:
+        return foreign[key]
+    if place := _place_of(key, models, loc, model):
+        return f"{unknown} here; it belongs {place}"
+    near = _nearest(key, known | foreign.keys())
+    if near not in known and value is None:
+        # The comma of an unquoted text ends it in {a: b, c}, and begins a key.
+        comma = "where a comma belongs to the value before it, quote that"
+        return f"{unknown}; known here: {', '.join(sorted(known))}; {comma}"
+    if near in foreign:
+        return f"{unknown}, for {near!r}: {foreign[near]}"
+    return f"{unknown}; {did_you_mean(key, known)}"
+
+
+def _place_of(key: str, models: set[type[BaseModel]], loc: Loc, model: type[BaseModel]) -> str | None:
+    """Return where a key that is right but for its place belongs: into a mapping here, or beside one around here."""
+    inner = {
+        field.alias or name
+        for each in models
+        for name, field in each.model_fields.items()
+        if key in _keys_of(_models_in(field.annotation))
+    }
+    if inner:
+        return f"into {' or '.join(sorted(inner))}"
+    for end in range(len(loc) - 2, -1, -1):
+        if {key, loc[end]} <= _keys_of(_models_at(model, loc[:end])):
+            return f"beside {loc[end]}"
+    return None
+
+
 def _value_problem(detail: ErrorDetails) -> str:
-    kind, context, value = detail["type"], detail.get("ctx", {}), detail["input"]
+    kind, context, value, loc = detail["type"], detail.get("ctx", {}), detail["input"], detail["loc"]
+    if isinstance(value, list) and "interval" in loc and loc[-1] in _ONE_OF:
+        return "must be one, not a list; use a cron expression for several"
     if kind == "value_error":
         return str(context["error"])
-    shown = _shown(detail["loc"], value)
+    shown = _shown(loc, value)
     if kind in _EXPECTED:
         return _wrong_kind(_EXPECTED[kind], value, shown)
+    if kind == "literal_error" and loc[-1] == "type":
+        return f"cannot be {shown} where a cron expression stands; leave one of them out"
     if kind == "literal_error":
         return f"cannot be {shown}; {did_you_mean(str(value), _quoted_words(context['expected']))}"
     return _out_of_bounds(kind, context, shown) or f"{detail['msg']}; see docs/configuration.md"
@@ -233,16 +314,19 @@ def _wrong_kind(expected: str, value: object, shown: str) -> str:
     if expected == "text" and isinstance(value, int | float):
         return f"must be text, not {shown}; quote it"
     if isinstance(value, dict | list) or expected in {"a mapping", "a list"}:
-        remedy = "write it as [a, b]" if expected == "a list" else "check the indentation"
+        remedy = "check the indentation"
+        if expected == "a list":
+            remedy = "begin each item with a dash" if isinstance(value, dict) else 'write it as ["a", "b"]'
         return f"must be {expected}, not {_KINDS.get(type(value), 'this')}; {remedy}"
-    return f"must be {expected}, not {shown}; change the value"
+    quoted = isinstance(value, str) and type(scalar_value(value)).__name__ in _WITHOUT_QUOTES.get(expected, ())
+    return f"must be {expected}, not {shown}; {'write it without quotes' if quoted else 'change the value'}"
 
 
 def _shown(loc: Loc, value: object) -> str:
-    if any(word in str(part).lower() for part in loc for word in _SECRET_WORDS):
+    if any(_SECRET_WORDS.search(str(part)) for part in loc):
         return "what stands there"
-    if isinstance(value, bool):
-        return str(value).lower()
+    if value is None or isinstance(value, bool):
+        return "null" if value is None else str(value).lower()
     if not isinstance(value, str):
         return str(value)[:_SHOWN]
     return repr(_QUERY.sub("?***", _USERINFO.sub("***@", value))[:_SHOWN])
@@ -262,8 +346,8 @@ def _quoted_words(text: str) -> list[str]:
     return re.findall(r"'([^']*)'", text)
 
 
-def _known_keys(model: type[BaseModel], loc: Loc) -> set[str]:
-    """Return the keys that the models at `loc` know. A part of `loc` may name a member of a union by its `type`."""
+def _models_at(model: type[BaseModel], loc: Loc) -> set[type[BaseModel]]:
+    """Return the models whose keys stand at `loc`. A part of it may name a member of a union by its `type`."""
     models = {model}
     for part in loc:
         fields = [field for each in models for name, field in each.model_fields.items() if part in {name, field.alias}]
@@ -271,12 +355,16 @@ def _known_keys(model: type[BaseModel], loc: Loc) -> set[str]:
             models = {found for field in fields for found in _models_in(field.annotation)}
         else:
             models = {each for each in models if _has_tag(each, part)} or models
-    return {field.alias or name for each in models for name, field in each.model_fields.items()}
+    return models
 
 
 def _has_tag(model: type[BaseModel], tag: str | int) -> bool:
     field = model.model_fields.get("type")
     return field is not None and _first_word(str(tag)) in get_args(field.annotation)
+
+
+def _keys_of(models: Iterable[type[BaseModel]]) -> set[str]:
+    return {field.alias or name for each in models for name, field in each.model_fields.items()}
 
 
 def _models_in(annotation: object) -> Iterator[type[BaseModel]]:

@@ -51,9 +51,10 @@ _DAY = timedelta(days=1)
 class Cron:
     """A cron expression (minute, hour, day of month, month, day of week) on the wall clock of `timezone`.
 
-    Lists, ranges, steps, names of months and days, `L`, `15W`, `5#2` (second Friday), `L5` (last Friday) and the
-    aliases from @hourly to @yearly. Where both day fields are restricted a day need match only one, unless one of them
-    starts with `*` (as in Debian's cron). Blanks are normalised.
+    Lists, ranges, steps, names of months and days, `L`, `15W` (the weekday of that month, Monday to Friday, that is
+    nearest to the 15th; a shorter month counts from its last day, so that `31W` is its last weekday), `5#2` (second
+    Friday), `L5` (last Friday) and the aliases from @hourly to @yearly. Where both day fields are restricted a day need
+    match only one, unless one of them starts with `*` (as in Debian's cron). Blanks are normalised.
 
     Raises InvalidValueError for whatever cron dialects read in different ways, for an expression that never fires, for
     an unknown zone and for a `dst` of an expression that follows real time.
@@ -165,6 +166,8 @@ class _Field:
     high: int
     names: Mapping[str, int] = field(default_factory=dict)
     special: re.Pattern[str] | None = None
+    #: items that match `special`, for error texts
+    examples: str = ""
 
     def number(self, text: str) -> int:
         """Return the value that `text` stands for; raises InvalidValueError when the field has no such value."""
@@ -184,7 +187,13 @@ _WEEKDAYS = _numbered("sun mon tue wed thu fri sat", 0)
 _FIELDS = (
     _Field(name="minute", low=0, high=59),
     _Field(name="hour", low=0, high=23),
-    _Field(name="day of month", low=1, high=31, special=re.compile(r"(?:l|([0-9]{1,2})w)", re.ASCII)),
+    _Field(
+        name="day of month",
+        low=1,
+        high=31,
+        special=re.compile(r"(?:l|([0-9]{1,2})w)", re.ASCII),
+        examples=", L for the last day, 15W for the weekday (Monday to Friday) nearest to the 15th",
+    ),
     _Field(name="month", low=1, high=12, names=_MONTHS),
     _Field(
         name="day of week",
@@ -192,9 +201,13 @@ _FIELDS = (
         high=7,
         names=_WEEKDAYS,
         special=re.compile(r"(?:([0-9]|[a-z]{3})#[1-5]|l([0-7]))", re.ASCII),
+        examples=", 5#2 for the second Friday of the month, L5 for its last",
     ),
 )
 _ITEM = re.compile(r"(\*|[0-9]{1,2}|[a-z]{3})(?:-([0-9]{1,2}|[a-z]{3}))?(?:/([0-9]{1,2}))?", re.ASCII)
+#: as other crons write the L5 of this one
+_LAST_WEEKDAY = re.compile(r"([0-9]|[a-z]{3})l|l([a-z]{3})", re.ASCII)
+_DAY_NAMES = ("Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday")
 _RANDOM = re.compile(r"[hr](?![a-z])", re.ASCII)
 
 
@@ -265,7 +278,7 @@ def _check_item(item: str, spec: _Field) -> None:
     if _RANDOM.match(item):
         raise InvalidValueError(f"cron {spec.name} {item!r}: H and R differ between machines; write the value")
     if not (plain := _ITEM.fullmatch(item)):
-        raise InvalidValueError(f"cron {spec.name} {item!r}: use *, a value, a range 1-5, or a step */5")
+        raise InvalidValueError(f"cron {spec.name} {item!r}: {_remedy(item, spec)}")
     low, high, step = plain.groups()
     if step is not None and not 1 <= int(step) <= spec.high:
         raise InvalidValueError(f"cron {spec.name} {item!r}: use a step of 1 to {spec.high}")
@@ -273,6 +286,20 @@ def _check_item(item: str, spec: _Field) -> None:
         _check_range(low, high, spec)
     elif low != "*":
         _check_steps(item, spec.number(low), step, spec)
+
+
+def _remedy(item: str, spec: _Field) -> str:
+    """Return what to write instead of an `item` that has no form of the field's."""
+    if spec.name == "day of month" and item in {"lw", "wl"}:
+        return "write 31W for the last weekday (Monday to Friday) of each month"
+    last = _LAST_WEEKDAY.fullmatch(item)
+    if spec.names is _WEEKDAYS and last:
+        # Quartz counts its days from 1, a Sunday: whoever brings its 6L from there means a Friday.
+        day = last[1] or last[2]
+        number = int(day) if day.isdigit() else _WEEKDAYS.get(day, 8)
+        if number <= 7:
+            return f"write L{number} for the last {_DAY_NAMES[number % 7]} of the month; days count from 0, a Sunday"
+    return f"use *, a value, a range 1-5, a step */5{spec.examples}"
 
 
 def _check_steps(item: str, first: int, step: str | None, spec: _Field) -> None:

@@ -39,7 +39,9 @@ def _parsed(text: str) -> datetime:
     except ValueError:
         raise _no_time(text) from None
     if instant.tzinfo is None:
-        raise InvalidValueError(f"time {text[:40]!r}: the zone is missing; end it with Z for UTC")
+        raise InvalidValueError(
+            f"time {text[:40]!r}: the zone is missing; end it with Z for UTC, such as 2024-01-15T10:00:00Z"
+        )
     try:
         return instant.astimezone(UTC)
     except OverflowError:

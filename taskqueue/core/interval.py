@@ -7,7 +7,7 @@ finds the same instants from nothing but the rule. Cron expressions are in cron.
 from __future__ import annotations
 
 from calendar import monthrange
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from enum import StrEnum
@@ -33,8 +33,29 @@ _ANCHOR = datetime(1970, 1, 5, tzinfo=UTC)
 _HOUR = timedelta(hours=1)
 _MIDNIGHT = time(0)
 
-#: why an hourly interval with `dst` is refused
-HOURLY_HAS_NO_DST = "dst: hourly has no fixed time that a clock change could hit; leave it out, or use daily or cron"
+#: by type of interval, and by key that only other types have: why it is refused there, and the remedy
+FOREIGN_KEYS: Mapping[str, Mapping[str, str]] = {
+    "hourly": {
+        "at_time": "hourly runs at full hours; leave it out, or use cron for another minute",
+        "dst": "hourly has no fixed time that a clock change could hit; leave it out, or use daily or cron",
+        "weekday": "only weekly has one; leave it out of hourly, or use cron for the hours of some weekdays",
+        "day": "only monthly has one; leave it out of hourly, or use cron for the hours of some days",
+    },
+    "daily": {
+        "weekday": "only weekly has one; leave it out of daily, or make the type weekly",
+        "day": "only monthly has one; leave it out of daily, or make the type monthly",
+    },
+    "weekly": {"day": "only monthly has one; leave it out of weekly, or name the day of the week with weekday"},
+    "monthly": {
+        "weekday": "only weekly has one; leave it out of monthly, or use cron for a weekday of the month, as 5#2 or L5"
+    },
+    "cron": {
+        "value": "a cron expression counts by itself; leave it out, or use a step such as */2 in the expression",
+        "at_time": "a cron expression has its own times; leave it out, and write minute and hour in the expression",
+        "weekday": "a cron expression has its own days; leave it out, and write the weekday as the fifth field",
+        "day": "a cron expression has its own days; leave it out, and write the day of the month as the third field",
+    },
+}
 
 #: names of `weekday` 0 to 6
 WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
@@ -121,9 +142,9 @@ class Every:
         if self.at_time.tzinfo is not None or self.at_time.microsecond:
             raise InvalidValueError(f"at_time {self.at_time}: use HH:MM or HH:MM:SS; the zone goes into timezone")
         if self.kind is EveryKind.HOURLY and self.at_time != _MIDNIGHT:
-            raise InvalidValueError("at_time: hourly runs at full hours; leave it out, or use cron for another minute")
+            raise self._foreign("at_time")
         if self.kind is EveryKind.HOURLY and self.dst != DEFAULT_DST:
-            raise InvalidValueError(HOURLY_HAS_NO_DST)
+            raise self._foreign("dst")
 
     def _check_day(self) -> None:
         if not 0 <= self.weekday <= 6:
@@ -131,9 +152,12 @@ class Every:
         if self.day != "last" and not 1 <= self.day <= 31:
             raise InvalidValueError(f"day {self.day}: use 1 to 31, or last")
         if self.kind is not EveryKind.WEEKLY and self.weekday != 0:
-            raise InvalidValueError(f"weekday: only weekly has one; leave it out of {self.kind}")
+            raise self._foreign("weekday")
         if self.kind is not EveryKind.MONTHLY and self.day != 1:
-            raise InvalidValueError(f"day: only monthly has one; leave it out of {self.kind}")
+            raise self._foreign("day")
+
+    def _foreign(self, key: str) -> InvalidValueError:
+        return InvalidValueError(f"{key}: {FOREIGN_KEYS[self.kind][key]}")
 
     def _hour_after(self, after: datetime, zone: ZoneInfo) -> datetime:
         if self.value == 1:

@@ -6,6 +6,7 @@ A *gap* is wall time that a clock skips, a *fold* wall time that it shows twice 
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, date, datetime, timedelta
 from difflib import get_close_matches
 from functools import lru_cache
@@ -24,28 +25,49 @@ _SECOND = timedelta(seconds=1)
 
 #: These mean another zone on another machine, or count leap seconds.
 _UNPORTABLE = ("localtime", "posixrules", "posix/", "right/")
+#: The database's own name for "no zone is set".
+_UNSET = "Factory"
+_ABBREVIATION = re.compile(r"[A-Z]{1,5}", re.ASCII)
+#: an offset such as +02:00 or UTC+2
+_OFFSET = re.compile(r"(UTC|GMT)?[+-][0-9]{1,2}(:?[0-9]{2})?", re.ASCII | re.IGNORECASE)
 
 
 @lru_cache(maxsize=1024)
 def load_zone(name: str) -> ZoneInfo:
     """Return the zone of the IANA database called `name`.
 
-    Raises InvalidValueError, with the nearest names there are.
+    Raises InvalidValueError, with the nearest names there are. Names that mean no zone, or not the same one on each
+    machine, count as unknown.
     """
     try:
-        if not name.startswith(_UNPORTABLE):
+        if not name.startswith(_UNPORTABLE) and name != _UNSET:
             return ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError, OSError):
         # An empty name, a path, a directory of the database: each fails in its own way.
         pass
-    near = get_close_matches(name[:64], _zone_names(), n=3)
-    remedy = f"did you mean {' or '.join(near)}?" if near else "use an IANA name, such as UTC or America/New_York"
-    raise InvalidValueError(f"timezone {name[:64]!r}: unknown; {remedy}")
+    raise InvalidValueError(f"timezone {name[:64]!r}: {_why_unknown(name[:64])}")
+
+
+def _why_unknown(name: str) -> str:
+    usual = "use an IANA name, such as UTC or America/New_York"
+    if name == _UNSET:
+        return f"unknown, for it says that no zone is set; {usual}"
+    if name.startswith(("localtime", "posixrules")):
+        return f"unknown, for it is not the same zone on each machine; {usual}"
+    bare = name.strip().removeprefix("posix/").removeprefix("right/").replace(" ", "_").lower()
+    exact = [zone for zone in _zone_names() if zone.lower() == bare]
+    if not exact and _OFFSET.fullmatch(name):
+        return f"unknown, for an offset is no zone; {usual}; UTC+2 all year is Etc/GMT-2, its sign turned round"
+    if not exact and _ABBREVIATION.fullmatch(name):
+        # The nearest names would be other abbreviations, of other zones.
+        return f"unknown, for an abbreviation may mean several zones; {usual}"
+    near = exact or get_close_matches(name, _zone_names(), n=3)
+    return f"unknown; did you mean {' or '.join(near)}?" if near else f"unknown; {usual}"
 
 
 @lru_cache(maxsize=1)
 def _zone_names() -> tuple[str, ...]:
-    return tuple(sorted(name for name in available_timezones() if not name.startswith(_UNPORTABLE)))
+    return tuple(sorted(zone for zone in available_timezones() if not zone.startswith((*_UNPORTABLE, _UNSET))))
 
 
 def clamp(instant: datetime) -> datetime:

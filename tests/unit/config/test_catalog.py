@@ -156,31 +156,6 @@ tasks:
 
 
 @pytest.mark.parametrize(
-    ("interval", "problem"),
-    [
-        ("daily", "3:15: tasks[0].interval: must be a mapping, not text; check the indentation"),
-        ("{value: 2}", "3:15: tasks[0].interval.type: is missing;"),
-        ("{type: daily, value: 0}", "3:36: tasks[0].interval.value: cannot be 0; use at least 1"),
-        ("{type: daily, value: 9999}", "3:15: tasks[0].interval: daily value 9999: use 1 to 3650"),
-        ("{type: hourly, at_time: '08:00'}", "3:30: tasks[0].interval.at_time: unknown key"),
-        ("{type: monthly, day: 32}", "3:36: tasks[0].interval.day: not a day of the month"),
-        ("{type: monthly, day: true}", "3:36: tasks[0].interval.day: not a day of the month"),
-        ("{cron: '* * * *'}", "3:22: tasks[0].interval.cron: cron '* * * *': 4 fields"),
-        ("{type: daily, cron: '@daily'}", "3:22: tasks[0].interval.type: cannot be 'daily'"),
-        ("{type: daily, dst: {gap: leap}}", "3:40: tasks[0].interval.dst.gap: cannot be 'leap'"),
-        ("{type: daily, dst: skip}", "3:34: tasks[0].interval.dst: must be a mapping, not text"),
-        ("{type: daily, dst: {fold: first, gab: skip}}", "3:48: tasks[0].interval.dst.gab: unknown key 'gab'; did you"),
-        ("{type: hourly, dst: {gap: skip}}", "3:15: tasks[0].interval: dst: hourly has no fixed time"),
-        ("{cron: '*/5 * * * *', dst: {gap: skip}}", "3:15: tasks[0].interval: dst: cron '*/5 * * * *' follows real"),
-        ("{type: once, at: 2030-01-01T00:00:00Z}", "3:22: tasks[0].interval.type: unknown type 'once'"),
-    ],
-)
-def test_a_wrong_interval_is_explained_where_it_stands(interval: str, problem: str) -> None:
-    (line,) = problems_of(MINIMAL.replace("{type: daily}", interval))
-    assert line.startswith(f"tasks.yaml:{problem}")
-
-
-@pytest.mark.parametrize(
     "line",
     [
         "timeout: 15m1s",
@@ -217,6 +192,24 @@ def test_a_value_out_of_its_range_or_type_is_refused(line: str) -> None:
 @pytest.mark.parametrize("task_id", ["", "a b", "tasks", "x" * 65, "a/b", "é"])
 def test_what_is_no_task_id_is_refused(task_id: str) -> None:
     assert "tasks[0].id" in problems_of(MINIMAL.replace("id: a", f"id: {task_id!r}"))[0]
+
+
+@pytest.mark.parametrize(
+    ("line", "problem"),
+    [
+        ("timezone: UTC", "5:5: tasks[0].timezone: unknown key 'timezone' here; it belongs into interval"),
+        ("cron: '0 8 * * *'", "5:5: tasks[0].cron: unknown key 'cron' here; it belongs into interval"),
+        ("method: GET", "5:5: tasks[0].method: unknown key 'method' here; it belongs into config"),
+        ("\u00a0retries: 3", "5:5: tasks[0].: a key begins with U+00A0, which is no blank to YAML; indent with plain"),
+        ("enabled: 'true'", "5:14: tasks[0].enabled: must be true or false, not 'true'; write it without quotes"),
+        ("enabled: yes", "5:14: tasks[0].enabled: must be true or false, not 'yes'; change the value"),
+        ("retries: '03'", "5:14: tasks[0].retries: must be a whole number, not '03'; change the value"),
+        ("catch_up: ~", "5:15: tasks[0].catch_up: cannot be null; did you mean 'none'?"),
+    ],
+)
+def test_a_right_word_in_the_wrong_form_or_place_is_told_with_the_right_one(line: str, problem: str) -> None:
+    (told,) = problems_of(f"{MINIMAL}    {line}\n")
+    assert told.startswith(f"tasks.yaml:{problem}")
 
 
 def test_an_id_used_twice_is_refused_beside_other_problems() -> None:

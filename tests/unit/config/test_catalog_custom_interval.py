@@ -46,7 +46,7 @@ def test_a_custom_interval_may_be_what_go_writes(given_interval: dict[str, objec
         ({"type": "once", "at": "2030-01-01T00:00:00Z"}, "interval.type: unknown type 'once'"),
         ({"cron": 5}, "interval.cron: must be text"),
         ({"type": "daily", "dst": {"fold": "third"}}, "interval.dst.fold: cannot be 'third'"),
-        ({"type": "hourly", "dst": {"gap": "skip"}}, "interval: dst: hourly has no fixed time"),
+        ({"type": "hourly", "dst": {"gap": "skip"}}, "interval.dst: hourly has no fixed time"),
     ],
 )
 def test_what_is_no_custom_interval_is_an_invalid_value(given_interval: dict[str, object], problem: str) -> None:

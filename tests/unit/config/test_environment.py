@@ -136,7 +136,7 @@ def test_a_wrong_value_names_its_variable_and_never_a_secret() -> None:
         "TASKQUEUE_EXECUTION__TIMEOUT: execution.timeout: not a duration; "
         "use text with a unit, such as 30s, 5m or 1h30m",
         "TASKQUEUE_QUEUE__URL: queue.url: not an AMQP URL; use amqp:// or amqps://user:password@host:port/vhost",
-        "TASKQUEUE_REDIS__ADDRESSES: redis.addresses: must be a list, not text; write it as [a, b]",
+        'TASKQUEUE_REDIS__ADDRESSES: redis.addresses: must be a list, not text; write it as ["a", "b"]',
         "TASKQUEUE_REDIS__DB: redis.db: must be a whole number, not 'x'; change the value",
     )
 

@@ -148,10 +148,22 @@ def test_several_urls_are_candidates_in_their_order() -> None:
     ("text", "problem"),
     [
         ("redis: {pool_sise: 5}", "1:9: redis.pool_sise: unknown key 'pool_sise'; did you mean 'pool_size'?"),
+        (
+            "redis: {max_retries: 5, log_level: info}",
+            "1:25: redis.log_level: unknown key 'log_level'; known here: addr",
+        ),
+        ("pool_size: 5", "1:1: pool_size: unknown key 'pool_size' here; it belongs into redis or worker"),
+        (
+            "queue: {prefetch: {confirm_window: 5}}",
+            "1:20: queue.prefetch.confirm_window: unknown key 'confirm_window' h",
+        ),
         ("radis: {}", "1:1: radis: unknown key 'radis'; did you mean 'redis'?"),
         ("scheduler: {}", "1:1: scheduler: unknown key 'scheduler'"),
         ("redis:", "1:7: redis: is empty; give a mapping"),
-        ("redis: {addresses: localhost:6379}", "1:20: redis.addresses: must be a list, not text; write it as [a, b]"),
+        (
+            "redis: {addresses: localhost:6379}",
+            '1:20: redis.addresses: must be a list, not text; write it as ["a", "b"]',
+        ),
         ("redis: {addresses: []}", "1:20: redis.addresses: is an empty list"),
         ("redis: {addresses: [localhost]}", "1:21: redis.addresses[0]: not an address"),
         ("redis: {addresses: ['h:0']}", "1:21: redis.addresses[0]: not an address"),
@@ -181,7 +193,7 @@ def test_several_urls_are_candidates_in_their_order() -> None:
         ("guard: {allow: [10.0.0.1/8]}", "1:17: guard.allow[0]: '10.0.0.1/8': not a network, or one with bits behind"),
         ("guard: {deny: ['https://h/']}", "1:16: guard.deny[0]: 'https://h/': neither a network nor a host name"),
         ("guard: {allow: ['*.h']}", "1:17: guard.allow[0]: '*.h': neither a network nor a host name; use 10.0.0.0/8"),
-        ("guard: {allow: h}", "1:16: guard.allow: must be a list, not text; write it as [a, b]"),
+        ("guard: {allow: h}", '1:16: guard.allow: must be a list, not text; write it as ["a", "b"]'),
         ("guard: {ports: [80, 0]}", "1:21: guard.ports[1]: port '0': use 1 to 65535"),
         ("guard: {ports: [90-80]}", "1:17: guard.ports[0]: ports 90-80: a range goes from the lower port"),
         ("guard: {ports: [true]}", "1:17: guard.ports[0]: not a port; use a number, or a range as in 1024-65535"),

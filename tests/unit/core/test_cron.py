@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import copy
 import sys
+from calendar import monthrange
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, date, datetime, time, timedelta
@@ -182,6 +183,22 @@ def test_days_can_be_named_in_many_ways(expression: str, expected: list[str]) ->
     assert texts(expression, "2024-01-01T00:00", expected[-1]) == [f"{day}T00:00" for day in expected]
 
 
+def nearest_weekday(year: int, month: int, day: int) -> date:
+    """Return the day from Monday to Friday of that month that is nearest to its `day`, or to its last."""
+    length = monthrange(year, month)[1]
+    wanted = date(year, month, min(day, length))
+    weekdays = [each for n in range(1, length + 1) if (each := date(year, month, n)).weekday() < 5]
+    return min(weekdays, key=lambda each: abs(each - wanted))
+
+
+@pytest.mark.parametrize("day", range(1, 32))
+def test_a_day_with_w_is_the_nearest_weekday_of_the_same_month(day: int) -> None:
+    # Twelve years begin their months on each weekday, and each February with and without its 29th.
+    expected = [nearest_weekday(year, month, day) for year in range(2024, 2036) for month in range(1, 13)]
+    found = runs(Cron(expression=f"0 0 {day}W * *"), utc("2023-12-31T23:59"), utc("2035-12-31T23:59"))
+    assert [each.date() for each in found] == expected
+
+
 @pytest.mark.parametrize(
     ("alias", "expression"),
     [
@@ -221,9 +238,16 @@ def test_an_alias_runs_as_the_expression_it_stands_for(alias: str, expression: s
         ("0 0 */2 * L5", "use [*] for the other day field"),
         ("0 0 1,15W * *", "stand alone in their field"),
         ("0 0 * * 1#2,3", "stand alone in their field"),
-        ("0 0 LW * *", "day of month 'lw'"),
+        ("0 0 LW * *", "day of month 'lw': write 31W for the last weekday"),
+        ("0 0 W * *", "day of month 'w': use .*, a step [*]/5, L for the last day, 15W for the weekday"),
         ("0 0 L-2 * *", "day of month 'l-2'"),
-        ("0 0 * * 5L", "day of week '5l'"),
+        ("0 0 * * 5L", "day of week '5l': write L5 for the last Friday of the month; days count from 0, a Sunday"),
+        ("0 0 * * 7L", "day of week '7l': write L7 for the last Sunday of the month"),
+        ("0 0 * * FRIL", "day of week 'fril': write L5 for the last Friday"),
+        ("0 0 * * Lmon", "day of week 'lmon': write L1 for the last Monday"),
+        ("0 0 * * 8L", "day of week '8l': use .*, 5#2 for the second Friday of the month, L5 for its last"),
+        ("0 0 * * fooL", "day of week 'fool': use"),
+        ("0 5L * * *", "hour '5l': use [*], a value, a range 1-5, a step [*]/5$"),
         ("0 0 * * 1#6", "day of week '1#6'"),
         ("0 0 32W * *", "day of month '32': use 1 to 31"),
         ("0 0 * * foo#2", "day of week 'foo': use 0 to 7 or sun"),

@@ -73,8 +73,8 @@ def test_what_is_no_zone_is_refused(zone: str) -> None:
         load_zone(zone)
 
 
-@pytest.mark.parametrize("zone", ["localtime", "posixrules", "posix/UTC", "right/UTC"])
-def test_a_zone_that_differs_between_machines_is_refused_and_never_proposed(zone: str) -> None:
+@pytest.mark.parametrize("zone", ["Factory", "localtime", "posixrules", "posix/UTC", "right/UTC"])
+def test_a_zone_that_is_none_or_differs_between_machines_is_refused_and_never_proposed(zone: str) -> None:
     with pytest.raises(InvalidValueError, match="unknown") as refusal:
         load_zone(zone)
     assert f"mean {zone}" not in str(refusal.value)
@@ -83,3 +83,28 @@ def test_a_zone_that_differs_between_machines_is_refused_and_never_proposed(zone
 def test_a_misspelt_zone_is_answered_with_the_nearest_names() -> None:
     with pytest.raises(InvalidValueError, match="did you mean Europe/London"):
         load_zone("Europe/Londn")
+
+
+@pytest.mark.parametrize(
+    ("zone", "remedy"),
+    [
+        ("Factory", "unknown, for it says that no zone is set; use an IANA name"),
+        ("localtime", "unknown, for it is not the same zone on each machine; use an IANA name"),
+        ("right/Europe/Paris", "unknown; did you mean Europe/Paris[?]"),
+        ("posix/UTC", "unknown; did you mean UTC[?]"),
+        ("utc", "unknown; did you mean UTC[?]"),
+        ("AMERICA/New York", "unknown; did you mean America/New_York[?]"),
+        ("Z", "unknown, for an abbreviation may mean several zones; use an IANA name, such as UTC"),
+        ("PST", "unknown, for an abbreviation may mean several zones; use an IANA name"),
+        ("GMT+2", "unknown, for an offset is no zone; use an IANA name.* UTC[+]2 all year is Etc/GMT-2, its sign"),
+        ("+02:00", "unknown, for an offset is no zone"),
+        ("Factry", "unknown; use an IANA name"),
+    ],
+)
+def test_what_only_looks_like_a_zone_is_answered_with_what_is_one(zone: str, remedy: str) -> None:
+    with pytest.raises(InvalidValueError, match=remedy):
+        load_zone(zone)
+
+
+def test_the_zone_of_a_constant_offset_has_its_sign_turned_round() -> None:
+    assert datetime(2024, 7, 1, tzinfo=load_zone("Etc/GMT-2")).utcoffset() == timedelta(hours=2)
