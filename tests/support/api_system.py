@@ -186,7 +186,7 @@ async def start_api(system: System, settings: Settings, environment: Mapping[str
 
 @asynccontextmanager
 async def api_system(
-    system: System, *, scheduler: Settings | None = None, report: object = REPORT
+    system: System, *, scheduler: Settings | None = None, api: Settings | None = None, report: object = REPORT
 ) -> AsyncIterator[ApiSystem]:
     """Start one of each process in `system`, and an endpoint that answers with `report`; they are ready."""
     async with reports_endpoint(report) as reports:
@@ -195,7 +195,7 @@ async def api_system(
         leader, worker = await system.scheduler_and_worker(
             worker_settings(system, reports), scheduler=merged(named, scheduler or {}), watch_failed=False
         )
-        process = await start_api(system, api_settings(reports))
+        process = await start_api(system, merged(api_settings(reports), api or {}))
         async with Client(url_of(process)) as client:
             yield ApiSystem(
                 system=system, scheduler=leader, worker=worker, process=process, client=client, reports=reports

@@ -7,7 +7,8 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import java.io.IOException;
 import java.net.InetAddress;
-import java.net.ServerSocket;
+import java.net.InetSocketAddress;
+import java.net.Socket;
 import java.time.Duration;
 import java.util.List;
 import java.util.Map;
@@ -141,15 +142,17 @@ class TransportTest {
 
     @Test
     void a_server_that_is_not_there_is_named_after_three_tries() throws IOException {
-        ServerSocket socket = new ServerSocket(0, 1, InetAddress.getLoopbackAddress());
-        socket.close();
-        TaskSchedulerClient client = new TaskSchedulerClient.Builder()
-            .baseUrl("http://127.0.0.1:" + socket.getLocalPort()).apiKey(Clients.KEY).build();
+        // Bound, so that no other server gets its port, and nothing listens.
+        try (Socket socket = new Socket()) {
+            socket.bind(new InetSocketAddress(InetAddress.getLoopbackAddress(), 0));
+            TaskSchedulerClient client = new TaskSchedulerClient.Builder()
+                .baseUrl("http://127.0.0.1:" + socket.getLocalPort()).apiKey(Clients.KEY).build();
 
-        ConnectException error = assertThrows(ConnectException.class, () -> client.getTask("t1"));
+            ConnectException error = assertThrows(ConnectException.class, () -> client.getTask("t1"));
 
-        assertTrue(error.getMessage().contains("check baseUrl"), error.getMessage());
-        assertFalse(Clients.shown(error).contains(Clients.KEY), error.getMessage());
+            assertTrue(error.getMessage().contains("check baseUrl"), error.getMessage());
+            assertFalse(Clients.shown(error).contains(Clients.KEY), error.getMessage());
+        }
     }
 
     @Test
