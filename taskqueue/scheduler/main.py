@@ -12,7 +12,7 @@ from taskqueue.assets import asset_dir
 from taskqueue.broker.connection import Setup
 from taskqueue.broker.lane_watch import LaneWatch
 from taskqueue.broker.publisher import Publisher
-from taskqueue.broker.topology import declare, ready_depths
+from taskqueue.broker.topology import declare
 from taskqueue.config.settings import SchedulerSettings
 from taskqueue.core.instants import rfc3339
 from taskqueue.core.task import Priority, Removed
@@ -30,7 +30,8 @@ from taskqueue.scheduler.gates import Gates
 from taskqueue.scheduler.leader import Leader, LeaderWork
 from taskqueue.scheduler.measures import LeaderMeasures
 from taskqueue.scheduler.planner import PlanDefaults, Planner
-from taskqueue.scheduler.release import Publishers, Releaser, ReleaseTerms
+from taskqueue.scheduler.publishers import Publishers
+from taskqueue.scheduler.release import Releaser, ReleaseTerms
 from taskqueue.scheduler.routes import SchedulerRoutes, scheduler_health
 from taskqueue.store.api_indexes import ApiIndexes
 from taskqueue.store.api_runs import ApiRuns
@@ -78,8 +79,8 @@ class Scheduler:
         }
         lane = self._new_publisher(f"taskqueue scheduler {instance} delayed")
         self.publishers = Publishers(direct=ready, lane=lane)
-        #: what is no job goes here: looks at the queues, and the probes of the delayed queue come back
-        self.publisher = ready[Priority.NORMAL]
+        #: also for what is no job: probes of the delayed queue come back on it
+        self.normal = ready[Priority.NORMAL]
         self.index = AudienceIndex()
         self.audience = AudienceSync(
             self.index,
@@ -132,7 +133,7 @@ class Scheduler:
         """Return what /readyz checks. A follower with a warm index is as ready as the leader."""
         return {
             "redis": self._store_health.reachable,
-            "rabbitmq": self.publisher.connection.connected,
+            "rabbitmq": self.publishers.broker_connected,
             "audience_index": self.audience.ready.is_set(),
         }
 
@@ -156,12 +157,7 @@ class Scheduler:
         return "ok" if all(each.connection.connected for each in self.publishers.all) else "disconnected"
 
     def _broker_answers(self) -> bool:
-        # A queue that confirms nothing makes others no better leaders: RabbitMQ is heard on one of the connections.
-        publishers = self.publishers.all
-        heard_at = max(each.answered_at for each in publishers)
-        return self.publishers.broker_connected and all(
-            each.silent_since is None or heard_at > each.silent_since for each in publishers
-        )
+        return self.publishers.answers(leading=self._leader.leading)
 
     def _status(self) -> Mapping[str, object]:
         """Return what this scheduler says of itself at each beat."""
@@ -194,7 +190,7 @@ class Scheduler:
             (plan, delayed), self.publishers, self.catalog, lease, gates, terms, now=self._now, emit=self._emit
         )
         lane = LaneWatch(
-            self.publisher,
+            self.normal,
             self.publishers.lane,
             instance=section.instance_id,
             ahead=releaser.lane_ahead,
@@ -223,15 +219,12 @@ class Scheduler:
     def _gate_watch(self, gates: Gates, delayed: DelayedStore, lane: LaneWatch, scripts: Scripts) -> GateWatch:
         stores = GateStores.of(self._store, scripts)
         return GateWatch(
-            gates, stores, delayed.running, self._ready_depths, lane, self.catalog, now=self._now, emit=self._emit
+            gates, stores, delayed.running, self.publishers.depths, lane, self.catalog, now=self._now, emit=self._emit
         )
 
     def _planner(self, plan: PlanStore, damaged: DamagedKeys) -> Planner:
         defaults, set_aside = self._defaults(), damaged.set_aside
         return Planner(plan, self.index, self.catalog, defaults, set_aside=set_aside, now=self._now, emit=self._emit)
-
-    async def _ready_depths(self) -> dict[str, int]:
-        return await ready_depths(self.publisher.connection.session)
 
     def _build_server(self, metrics: Metrics, plan: PlanStore) -> OpsServer:
         routes = SchedulerRoutes(

@@ -9,7 +9,7 @@ the worker knows it.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -23,6 +23,7 @@ from taskqueue.runtime import Now
 from taskqueue.scheduler.candidate import Candidate, in_order
 from taskqueue.scheduler.catalog_watch import CatalogWatch
 from taskqueue.scheduler.gates import Gates
+from taskqueue.scheduler.publishers import Publishers
 from taskqueue.scheduler.silent_queues import SilentQueues
 from taskqueue.scheduler.slot_heads import SOURCES_PER_ROUND, SlotHead, SlotHeads
 from taskqueue.scheduler.waiting_jobs import WaitingJob, WaitingJobs
@@ -51,6 +52,9 @@ _AHEAD_WITHOUT_LANE = timedelta(seconds=1)
 #: the delayed queue is left alone for so long after it refused a job, or confirmed none; then one job tries it
 _LANE_CLOSED_FOR = timedelta(seconds=30)
 
+#: only a connection that is down for longer than the others is told: after an outage each comes back in its own time
+_LANE_DOWN_FOR = timedelta(seconds=5)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReleaseTerms:
@@ -58,31 +62,6 @@ class ReleaseTerms:
 
     lead: timedelta
     batch_size: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Publishers:
-    """A connection for each queue: of one to a queue that takes nothing, RabbitMQ soon reads nothing more."""
-
-    #: straight to the ready queues; once one of them is connected, the queues are there
-    direct: Mapping[Priority, Publisher]
-    #: into the delayed queue
-    lane: Publisher
-
-    @property
-    def all(self) -> tuple[Publisher, ...]:
-        """Those of the ready queues, and the one of the delayed queue last."""
-        return (*self.direct.values(), self.lane)
-
-    @property
-    def broker_connected(self) -> bool:
-        """Whether any queue can be reached without the delayed one."""
-        return any(publisher.connection.connected for publisher in self.direct.values())
-
-    @property
-    def blocked(self) -> bool:
-        """Whether RabbitMQ has said on one of them that it accepts no messages; on others it may not have yet."""
-        return any(publisher.connection.blocked for publisher in self.all)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -159,7 +138,9 @@ class Releaser:
         self._lane_unheard = False
         #: held while jobs are put into the delayed queue
         self._filling = asyncio.Lock()
-        #: why jobs go around the delayed queue; None while they go into it
+        #: since when the delayed queue's connection alone is down
+        self._lane_down_since: datetime | None = None
+        #: why jobs go around the delayed queue, as told; None while they go into it
         self._around: str | None = None
         #: the token of the leadership for which RabbitMQ's answers are remembered
         self._begun = ""
@@ -173,6 +154,7 @@ class Releaser:
         if self._begun != self._lease.token:
             self._silent.begin()
             self._lane_closed_until = None  # why it was closed stays: one job tries it, and tells that it is open
+            self._lane_down_since = None
             self._begun = self._lease.token
         self._slots.begin()
         await self._waiting.begin(self._catalog.definitions.values())
@@ -280,21 +262,29 @@ class Releaser:
         return self._lane_tail
 
     def _lane_open(self, now: datetime) -> bool:
-        """Return whether jobs may go into the delayed queue; else they go straight to their queues when due.
-
-        A change is told, but not that it is open while no job was confirmed there since it refused or was silent.
-        """
+        """Return whether jobs may go into the delayed queue; else they go straight to their queues when due."""
         closed = self._lane_closed_until
         left_alone = closed is not None and now < closed <= now + _LANE_CLOSED_FOR
         connected, reachable = self._publishers.lane.connection.connected, self._publishers.broker_connected
-        before, stuck = self._around, self._gates.lane_stuck
-        around = self._lane_doubted or ("stuck" if stuck else None)
-        if around is None and not connected:
-            around = "disconnected" if reachable else before  # without RabbitMQ nothing goes around anything
+        self._tell_lane(now, alone_down=reachable and not connected)
+        return connected and reachable and not left_alone and not self._gates.lane_stuck
+
+    def _tell_lane(self, now: datetime, *, alone_down: bool) -> None:
+        """Tell when jobs begin to go around the delayed queue, and when they no longer do.
+
+        After it refused or was silent it is told open only once a job was confirmed. Of its own connection nothing is
+        told before that has been down for a while, nor while RabbitMQ is away: then nothing goes around anything.
+        """
+        since = self._lane_down_since
+        # A clock that went back must not make it longer.
+        self._lane_down_since = (now if since is None else min(since, now)) if alone_down else None
+        before, around = self._around, self._lane_doubted or ("stuck" if self._gates.lane_stuck else None)
+        if around is None and not self._publishers.lane.connection.connected:
+            down_since = self._lane_down_since
+            around = "disconnected" if down_since is not None and now - down_since >= _LANE_DOWN_FOR else before
         self._around = around
         if (reason := around or before) and (around is None) != (before is None):
             self._emit(LaneClosed(closed=around is not None, reason=reason))
-        return connected and reachable and not left_alone and not stuck
 
     # --- out, and forgotten -------------------------------------------------------------------------------------------
 
@@ -328,13 +318,16 @@ class Releaser:
     async def _fly(self, way: Route, group: Sequence[Candidate], now: datetime) -> set[Candidate]:
         messages = [_outgoing(candidate, way, now) for candidate in group]
         priority = group[0].priority
-        publisher = self._publishers.lane if way is Route.LANE else self._publishers.direct[priority]
+        if way is Route.LANE:
+            publisher = self._publishers.lane
+        else:
+            publisher = self._publishers.to(priority, silent=self._silent.is_silent(queue_limit(priority)))
         results = await publisher.publish_all(messages, _CONFIRM_WITHIN_S)
         if way is Route.LANE:
             self._lane_unheard |= any(isinstance(error, BrokerUnavailableError) for error in results)
             self._judge_lane(results, now)
         else:
-            self._note_silence(priority, results)
+            self._note_silence(priority, results, publisher)
         return {candidate for candidate, error in zip(group, results, strict=True) if error is None}
 
     def _judge_lane(self, results: Sequence[BrokerError | None], now: datetime) -> None:
@@ -346,9 +339,9 @@ class Releaser:
         elif None in results:
             self._lane_doubted = None
 
-    def _note_silence(self, priority: Priority, results: Sequence[BrokerError | None]) -> None:
+    def _note_silence(self, priority: Priority, results: Sequence[BrokerError | None], publisher: Publisher) -> None:
         queue = queue_limit(priority)
-        if self._unheard(results, self._publishers.direct[priority]):
+        if self._unheard(results, publisher):
             self._silent.was_silent(queue, self._now())
         elif not all(isinstance(error, BrokerUnavailableError) for error in results):
             self._silent.answered(queue)

@@ -23,6 +23,10 @@ class SilentQueues:
         """Forget an earlier leadership."""
         self._resting.clear()
 
+    def is_silent(self, queue: str) -> bool:
+        """Return whether `queue` confirmed nothing when it was tried last."""
+        return queue in self._resting
+
     def may_try(self, queue: str, now: datetime) -> bool:
         """Return whether a job may go out to `queue`: to one that answers always, to a silent one after its rest."""
         if queue not in self._resting:

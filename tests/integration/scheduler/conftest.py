@@ -23,7 +23,8 @@ from taskqueue.scheduler.audience import AudienceIndex
 from taskqueue.scheduler.gates import Gates
 from taskqueue.scheduler.main import Scheduler
 from taskqueue.scheduler.planner import PlanDefaults, Planner
-from taskqueue.scheduler.release import Publishers, Releaser, ReleaseTerms
+from taskqueue.scheduler.publishers import Publishers
+from taskqueue.scheduler.release import Releaser, ReleaseTerms
 from taskqueue.store.connection import RedisStore
 from taskqueue.store.damage import DamagedKeys
 from taskqueue.store.delayed import DelayedStore

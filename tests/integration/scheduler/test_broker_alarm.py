@@ -20,7 +20,7 @@ async def test_during_an_alarm_a_leader_keeps_the_lease_and_the_jobs_and_release
     tasks_file.write(task_type("report"))
     leader = await new_scheduler("leader")
     await leader.leads()
-    await leader.scheduler.publisher.wait_ready(15)
+    await leader.scheduler.normal.wait_ready(15)
 
     async def all_out() -> bool:
         return sum(event.count for event in leader.events.of(JobsReleased)) >= 4
