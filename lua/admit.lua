@@ -3,7 +3,7 @@
 --
 -- KEYS[1]  claim (HASH: attempt, owner, delivery, started)   KEYS[2]  done marker   KEYS[3]  cancel mark
 -- KEYS[4]  the user's switches (HASH)   KEYS[5]  global bucket   KEYS[6]  the task's bucket
--- KEYS[7]  places of the task (ZSET)
+-- KEYS[7]  places of the task (ZSET)        KEYS[8]  since when heartbeats were possible
 -- ARGV[1]  incarnation of the worker       ARGV[2]  delivery, unique within it
 -- ARGV[3]  attempt, from 1                 ARGV[4]  task id
 -- ARGV[5]  switch: "required" (must be 1), "default" (must be 1, or not stated by a user who is known), "optional"
@@ -22,6 +22,7 @@
 
 --@ include rate_limit.lua#bucket
 --@ include places.lua#place
+--@ include places.lua#gone
 --@ include places.lua#places
 
 -- A place becomes free when a call ends, which nobody knows beforehand.
@@ -47,6 +48,7 @@ local now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
 local done = redis.call('GET', KEYS[2])
 if done then return {'drop', 0, done} end
 
+local beats = {prefix = ARGV[13], lives = tonumber(ARGV[14]), since = KEYS[8]}
 local attempt = tonumber(ARGV[3])
 local claim = redis.call('HMGET', KEYS[1], 'attempt', 'owner', 'delivery')
 if claim[1] and attempt < tonumber(claim[1]) then return {'drop', 0, 'stale_attempt'} end
@@ -54,8 +56,8 @@ if redis.call('EXISTS', KEYS[3]) == 1 then return {'skip', 0, 'cancelled'} end
 
 if claim[2] and claim[2] ~= '' then
   if claim[2] == ARGV[1] and claim[3] == ARGV[2] then return {'run', now, ''} end
-  if claim[2] ~= ARGV[1] and redis.call('EXISTS', ARGV[13] .. claim[2]) == 1 then
-    return {'park', now + tonumber(ARGV[14]), 'claimed'}
+  if claim[2] ~= ARGV[1] and not worker_is_gone(claim[2], beats, now) then
+    return {'park', now + beats.lives, 'claimed'}
   end
   if ARGV[15] == 'fail' then return {'fail', 0, 'worker_lost'} end
 end
@@ -80,7 +82,7 @@ local wait, word = 0, ''
 if most then
   -- The delivery that had the claim before is over, or its worker is gone: its place is free.
   if claim[2] and claim[2] ~= '' then place_give_back(KEYS[7], place_name(claim[2], claim[3], ARGV[18])) end
-  if not place_is_free(KEYS[7], most, now, ARGV[13]) then wait, word = PLACE_WAIT, 'concurrency' end
+  if not place_is_free(KEYS[7], most, now, beats) then wait, word = PLACE_WAIT, 'concurrency' end
 end
 for _, limit in ipairs(limits) do
   if limit.burst ~= '' then

@@ -1,5 +1,5 @@
--- Let API tasks be looked at at another instant. Where their records were read it is when they are due from here on, if
--- they are still the ones that were read: compare and set. Where not, their entries alone are put off.
+-- Move API tasks to another instant. A task whose record was read is due then, if it is still the one that was read
+-- (compare and set). Of one that cannot be read only the entry is put off, never brought forward.
 --
 -- KEYS[1]  lease   KEYS[2]  due tasks (ZSET: id by unix ms)   KEYS[3..] the record of each (HASH)
 -- ARGV[1]  token

@@ -3,24 +3,27 @@
 --
 -- KEYS[1]  done marker   KEYS[2]  claim (HASH)   KEYS[3]  cancel mark   KEYS[4]  the waiting job (HASH)
 -- KEYS[5]  execution (STRING, JSON)   KEYS[6]  jobs that wait for their time (ZSET)   KEYS[7]  limits with a list (SET)
+-- KEYS[8]  since when heartbeats were possible
 --          only for a job that the scheduler planned, and with a record:
--- KEYS[8]  its occurrence (HASH)   KEYS[9]  held due work (ZSET)   KEYS[10] instants of the held (HASH)
+-- KEYS[9]  its occurrence (HASH)   KEYS[10] held due work (ZSET)   KEYS[11] instants of the held (HASH)
 --          only for a run of an API task, and with a record, instead:
--- KEYS[8]  record of the task (HASH)   KEYS[9]  its counts (HASH)   KEYS[10] tasks that depend on it (SET)
--- KEYS[11] due tasks (ZSET)   KEYS[12] waiting tasks (ZSET)   KEYS[13] all tasks (ZSET)
+-- KEYS[9]  record of the task (HASH)   KEYS[10] its counts (HASH)   KEYS[11] tasks that depend on it (SET)
+-- KEYS[12] due tasks (ZSET)   KEYS[13] waiting tasks (ZSET)   KEYS[14] all tasks (ZSET)
 -- ARGV[1]  job id   ARGV[2]  prefix of heartbeat keys
 -- ARGV[3]  milliseconds that the mark, and later the done marker, is kept
 -- ARGV[4]  execution as JSON: end the job now, unless somebody runs it; empty: only mark it
 -- ARGV[5]  milliseconds the execution is kept   ARGV[6]  milliseconds the mark of an ended job is kept
+-- ARGV[7]  milliseconds a heartbeat lives
 --          only for a run of an API task, and with a record:
--- ARGV[7]  prefix of lists of API tasks   ARGV[8]  task id   ARGV[9]  UTC day, YYYY-MM-DD   ARGV[10] attempt
+-- ARGV[8]  prefix of lists of API tasks   ARGV[9]  task id   ARGV[10] UTC day, YYYY-MM-DD   ARGV[11] attempt
 -- Returns  {"ended", word}: it ended before, as the done marker or else the record says; nothing is changed
---          {"running", incarnation}: a worker that lives runs it, and finds the mark
+--          {"running", incarnation}: a worker that lives, or may, runs it, and finds the mark
 --          {"marked", unix ms now, attempt or 0, message, execution}: nobody runs it; texts that are not there are empty
 --          {"cancelled"}: that is how it ended. O(log waiting).
 
 --@ include set_aside.lua#require_type
 --@ include delayed_move.lua#lists
+--@ include places.lua#gone
 --@ include finish.lua#count_ends
 --@ include api_task_create.lua#status
 --@ include finish.lua#run_ended
@@ -47,11 +50,12 @@ if done then return {'ended', done} end
 redis.call('SET', KEYS[3], '1', 'PX', ARGV[3])
 local claim = redis.call('HMGET', KEYS[2], 'attempt', 'owner')
 local owner = claim[2] or ''
-if owner ~= '' and redis.call('EXISTS', ARGV[2] .. owner) == 1 then return {'running', owner} end
+local time = redis.call('TIME')
+local now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
+local beats = {prefix = ARGV[2], lives = tonumber(ARGV[7]), since = KEYS[8]}
+if owner ~= '' and not worker_is_gone(owner, beats, now) then return {'running', owner} end
 
 if ARGV[4] == '' then
-  local time = redis.call('TIME')
-  local now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
   local waiting = redis.call('HMGET', KEYS[4], 'attempt', 'message')
   local attempt = tonumber(waiting[1] or claim[1] or 0)
   return {'marked', now, attempt, waiting[2] or '', execution or ''}
@@ -64,11 +68,11 @@ redis.call('SET', KEYS[5], ARGV[4], 'PX', ARGV[5])
 redis.call('DEL', KEYS[2])
 list_leave(KEYS[7], list, ARGV[1])
 redis.call('DEL', KEYS[4])
-if ARGV[7] then
-  local task = {record = KEYS[8], counts = KEYS[9], dependents = KEYS[10], due = KEYS[11], waiting = KEYS[12],
-                all = KEYS[13]}
-  run_ended(task, ARGV[7], ARGV[8], ARGV[1], 'cancelled', tonumber(ARGV[10]), ARGV[9])
-elseif KEYS[8] then
-  count_ends(KEYS[8], KEYS[9], KEYS[10], 1)
+if ARGV[8] then
+  local task = {record = KEYS[9], counts = KEYS[10], dependents = KEYS[11], due = KEYS[12], waiting = KEYS[13],
+                all = KEYS[14]}
+  run_ended(task, ARGV[8], ARGV[9], ARGV[1], 'cancelled', tonumber(ARGV[11]), ARGV[10])
+elseif KEYS[9] then
+  count_ends(KEYS[9], KEYS[10], KEYS[11], 1)
 end
 return {'cancelled'}

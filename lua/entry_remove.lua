@@ -1,4 +1,4 @@
--- Take an entry out of a list of the leader's that has no sense there.
+-- Take an entry that makes no sense out of a list of the leader's.
 --
 -- KEYS[1]  lease   KEYS[2]  the list (ZSET)
 -- ARGV[1]  token   ARGV[2]  the entry

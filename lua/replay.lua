@@ -5,11 +5,13 @@
 -- KEYS[4]  the waiting job (HASH: message, attempt, generation, list, place)   KEYS[5]  execution (STRING, JSON)
 -- KEYS[6]  jobs that wait for their time (ZSET: job id by unix ms)             KEYS[7]  limits that have a list (SET)
 -- KEYS[8]  failures of the job that were replayed (HASH: identity -> unix ms)
+-- KEYS[9]  since when heartbeats were possible
 -- ARGV[1]  job id         ARGV[2]  identity of the failure    ARGV[3]  prefix of heartbeat keys
 -- ARGV[4]  when, unix ms  ARGV[5]  message                    ARGV[6]  place in the list of any limit
 -- ARGV[7]  milliseconds the job is kept, counted from then    ARGV[8]  execution as JSON
 -- ARGV[9]  milliseconds it is kept, and the note that the failure was replayed
 -- ARGV[10] when it failed, unix ms; empty: not known
+-- ARGV[11] milliseconds a heartbeat lives
 -- Returns  {word, more}, and has changed something only with "replayed":
 --          "replayed"; "before": this failure was replayed already; "succeeded", or "ended": the job is over otherwise,
 --          as the word of its end says; "unsettled": its worker has not put the failure away to the end, and it may
@@ -17,6 +19,7 @@
 
 --@ include set_aside.lua#require_type
 --@ include delayed_move.lua#lists
+--@ include places.lua#gone
 
 local ENDS = {success = true, skipped = true, cancelled = true}
 
@@ -53,7 +56,8 @@ end
 if not done then
   if redis.call('EXISTS', KEYS[4]) == 1 then return {'waiting', list} end
   local owner = redis.call('HGET', KEYS[2], 'owner')
-  if owner and owner ~= '' and redis.call('EXISTS', ARGV[3] .. owner) == 1 then return {'running', owner} end
+  local beats = {prefix = ARGV[3], lives = tonumber(ARGV[11]), since = KEYS[9]}
+  if owner and owner ~= '' and not worker_is_gone(owner, beats, now) then return {'running', owner} end
   local ended = recorded_end(redis.call('GET', KEYS[5]))
   if ended then return over(ended) end
 end

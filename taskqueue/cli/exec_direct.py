@@ -26,8 +26,9 @@ from taskqueue.store.sightings import see_job
 
 _PAGE = 100
 
-#: Tries after the first where Redis does not answer: somebody waits for this verb, and each takes two seconds. Asking
-#: again is harmless, but how often a process does so (redis.max_retries) is too often here.
+#: Tries after the first where Redis does not answer: somebody waits for this verb, and each takes two seconds, or four
+#: with several redis.addresses. Asking again is harmless, but how often a process does so (redis.max_retries) is too
+#: often here.
 _MOST_RETRIES = 1
 
 

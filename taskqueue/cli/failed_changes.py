@@ -109,9 +109,9 @@ def drop(
     try:
         short = asyncio.run(_drop(settings.queue, order, dropped))
     except BaseException:
-        # What was interrupted has dropped those.
+        # Which of the last ones RabbitMQ has heard of, nobody knows.
         if dropped.count:
-            print_answer(str(dropped), dropped.as_dict(), output)
+            print_answer(dropped.at_most(), dropped.as_dict(), output)
         raise
     print_answer(str(dropped), dropped.as_dict(), output)
     _end(short=short)
@@ -306,7 +306,15 @@ class _Dropped:
 
     def __str__(self) -> str:
         """`dropped 3, saved in dropped.jsonl`."""
-        return f"dropped {self.count}" + (f", saved in {self.saved_in}" if self.saved_in is not None else "")
+        return f"dropped {self.count}{self._saved}"
+
+    def at_most(self) -> str:
+        """Return what is known before RabbitMQ has confirmed it: `dropped up to 3, saved in dropped.jsonl`."""
+        return f"dropped up to {self.count}{self._saved}"
+
+    @property
+    def _saved(self) -> str:
+        return "" if self.saved_in is None else f", saved in {self.saved_in}"
 
     def as_dict(self) -> dict[str, object]:
         """Return it for programs."""

@@ -22,6 +22,7 @@ from taskqueue.core.state import Status
 from taskqueue.errors import MessageError
 from taskqueue.store import keys
 from taskqueue.store.connection import Argument, RedisStore
+from taskqueue.store.fleet import HEARTBEAT_TTL
 from taskqueue.store.jobs import EXECUTION_KEPT, MARK_KEPT_BEYOND_END, run_end_arguments, run_end_keys
 from taskqueue.store.scripts import Scripts
 
@@ -96,6 +97,7 @@ class Cancellations:
             keys.execution(job_id),
             keys.DELAYED,
             keys.WAITING,
+            keys.FLEET_WATCHED,
         ]
         run_end: tuple[Argument, ...] = ()
         if record is not None and occurrence:
@@ -114,6 +116,7 @@ class Cancellations:
                 "" if record is None else record.to_json(),
                 EXECUTION_KEPT // _MILLISECOND,
                 MARK_KEPT_BEYOND_END // _MILLISECOND,
+                HEARTBEAT_TTL // _MILLISECOND,
                 *run_end,
             ],
         )

@@ -268,18 +268,25 @@ class _Candidates:
         self._endpoints = list(endpoints)
 
     async def first(self, connect: Callable[[str, int], Awaitable[_T]]) -> _T:
-        """Return what `connect` made of the primary. A refused password ends the search: it is the same everywhere."""
+        """Return what `connect` made of the primary. A refused password ends the search: it is the same everywhere.
+
+        The first address has as long as `connect` waits for each answer; the others share the time of one answer, so
+        that many which are mute cost no more than two.
+        """
         refusals: list[str] = []
+        share_s = COMMAND_TIMEOUT_S / max(1, len(self._endpoints) - 1)
         for endpoint in tuple(self._endpoints):
             try:
-                connected = await connect(*endpoint)
+                async with asyncio.timeout(share_s if refusals else None):
+                    connected = await connect(*endpoint)
             except redis.exceptions.AuthenticationError:
                 raise
             except redis.exceptions.InvalidResponse:
                 # Its text quotes what came, which is another's.
                 refusals.append(f"{endpoint[0]}:{endpoint[1]}: what answers there is not Redis")
             except (redis.exceptions.ConnectionError, redis.exceptions.TimeoutError, OSError) as error:
-                refusals.append(f"{endpoint[0]}:{endpoint[1]}: {str(error) or type(error).__name__}")
+                silence = "no answer" if isinstance(error, TimeoutError) else type(error).__name__
+                refusals.append(f"{endpoint[0]}:{endpoint[1]}: {str(error) or silence}")
             else:
                 # Another connection may have put its own find first meanwhile; both are primaries.
                 self._endpoints.sort(key=lambda known: known != endpoint)

@@ -17,9 +17,11 @@ from taskqueue.core.zones import LAST_INSTANT
 from taskqueue.errors import DamagedKeyError
 from taskqueue.store import keys
 from taskqueue.store.connection import Argument, RedisStore, checked, refused_for
+from taskqueue.store.fleet import HEARTBEAT_TTL
 from taskqueue.store.scripts import Scripts
 
 _LAST_MS = to_unix_ms(LAST_INSTANT)
+_MILLISECOND = timedelta(milliseconds=1)
 
 #: the least that a waiting job's message is kept: only a leader can tell that nobody needs it any more
 WAITING_KEPT = timedelta(days=30)
@@ -96,7 +98,9 @@ class DelayedStore:
         if not task_ids:
             return {}
         counts = await self._scripts.call_again(
-            "places", [keys.running(task_id) for task_id in task_ids], [keys.WORKER_PREFIX]
+            "places",
+            [keys.FLEET_WATCHED, *(keys.running(task_id) for task_id in task_ids)],
+            [keys.WORKER_PREFIX, HEARTBEAT_TTL // _MILLISECOND],
         )
         return dict(zip(task_ids, map(int, counts), strict=True))
 

@@ -56,7 +56,7 @@ ENDING_KINDS: Final = (
 
 #: the keys of fixed names by type; none of them is there from the beginning
 _TYPES: Final[Mapping[str, tuple[str, ...]]] = {
-    "string": (keys.LEASE, keys.LANE_TAIL, keys.CATALOG_REVISION, keys.CATALOG_WRITER),
+    "string": (keys.LEASE, keys.LANE_TAIL, keys.CATALOG_REVISION, keys.CATALOG_WRITER, keys.FLEET_WATCHED),
     "hash": (
         keys.DUE_RULES,
         keys.DUE_HELD_INSTANTS,

@@ -1,6 +1,7 @@
 """Which schedulers and workers live: each shows itself every two seconds, by the clock of Redis.
 
-This is for people and the API alone. That a worker lives, as far as claims go, is said by its heartbeat (store/jobs).
+This is for people and the API alone, but for one thing: that a worker lives, as far as claims go, is said by its
+heartbeat (store/jobs), and that a missing one means something, by these beats having gone on for long enough.
 """
 
 from __future__ import annotations
@@ -30,6 +31,13 @@ SILENT_AFTER = timedelta(seconds=7)
 FORGOTTEN_AFTER = timedelta(minutes=5)
 
 _MILLISECOND = timedelta(milliseconds=1)
+
+#: a worker that was silent for so long counts as dead, and its jobs are taken over
+HEARTBEAT_TTL = timedelta(seconds=15)
+
+#: A worker beats every quarter of that. So a heartbeat ends for want of Redis only where all processes were silent for
+#: three quarters of it; after any silence longer than this, which is less, missing heartbeats say nothing for a while.
+_PAUSE = HEARTBEAT_TTL * 2 / 5
 
 
 class FleetKind(StrEnum):
@@ -68,8 +76,8 @@ class Presence:
         status = {**self._status(), "uptime": int(time.monotonic() - self._started_s)}
         await self._scripts.call_again(
             "fleet_beat",
-            [keys.fleet(self._kind), keys.fleet_status(self._kind)],
-            [self._process, json.dumps(status), FORGOTTEN_AFTER // _MILLISECOND],
+            [keys.fleet(self._kind), keys.fleet_status(self._kind), keys.FLEET_WATCHED],
+            [self._process, json.dumps(status), FORGOTTEN_AFTER // _MILLISECOND, _PAUSE // _MILLISECOND],
         )
 
     async def leave(self) -> None:

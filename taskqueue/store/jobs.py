@@ -21,6 +21,7 @@ from taskqueue.core.waiting import waiting_place
 from taskqueue.store import keys
 from taskqueue.store.connection import Argument, RedisStore
 from taskqueue.store.delayed import WAITING_KEPT, WAITS_KEPT
+from taskqueue.store.fleet import HEARTBEAT_TTL
 from taskqueue.store.limits import Limit
 from taskqueue.store.scripts import Scripts
 
@@ -150,6 +151,7 @@ class JobStore:
                 keys.GLOBAL_LIMIT,
                 keys.task_limit(job.task_type_id),
                 keys.running(job.task_type_id),
+                keys.FLEET_WATCHED,
             ],
             [
                 claimant.incarnation,
@@ -272,8 +274,11 @@ class JobStore:
         await self._store.command("SET", keys.worker(incarnation), status, "PX", ttl // _MILLISECOND)
 
     async def last_beat(self, incarnation: str) -> None:
-        """Tell everybody that the worker is gone, so that its claims lapse at once."""
-        await self._store.command("DEL", keys.worker(incarnation))
+        """Tell everybody that the worker is gone, so that its claims lapse at once.
+
+        It says so: that its heartbeat is missing would mean nothing for some seconds after Redis was away.
+        """
+        await self._store.command("SET", keys.worker(incarnation), "", "PX", HEARTBEAT_TTL // _MILLISECOND)
 
 
 def _due_in_a_list(job: Job, next_attempt: int, until: datetime) -> datetime:

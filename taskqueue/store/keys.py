@@ -41,6 +41,8 @@ LANE_TAIL = "taskqueue:lane_tail"
 WAITING = "taskqueue:waiting"
 WAITING_PREFIX = "taskqueue:waiting:"
 RUNNING_PREFIX = "taskqueue:running:"
+#: since when some process has beaten without a pause: before that a worker's heartbeat may be missing though it lives
+FLEET_WATCHED = "taskqueue:fleet:watched"
 #: the limits that workers hold
 LIMITS = "taskqueue:limits"
 #: limits that an operator has set for a while

@@ -20,6 +20,7 @@ from taskqueue.core.waiting import waiting_place
 from taskqueue.errors import MessageError
 from taskqueue.store import keys
 from taskqueue.store.delayed import WAITING_KEPT
+from taskqueue.store.fleet import HEARTBEAT_TTL
 from taskqueue.store.jobs import EXECUTION_KEPT
 from taskqueue.store.scripts import Scripts
 
@@ -82,6 +83,7 @@ class Replays:
                 keys.DELAYED,
                 keys.WAITING,
                 keys.replayed(job.id),
+                keys.FLEET_WATCHED,
             ],
             [
                 job.id,
@@ -94,6 +96,7 @@ class Replays:
                 _record(failure, job, due).to_json(),
                 EXECUTION_KEPT // _MILLISECOND,
                 "" if failure.failed_at is None else to_unix_ms(failure.failed_at),
+                HEARTBEAT_TTL // _MILLISECOND,
             ],
         )
         return ReplayAnswer(outcome=ReplayOutcome(word.decode()), word=more.decode(errors="replace"))

@@ -102,11 +102,11 @@ def _questions(job_id: str, *, with_answers: bool) -> tuple[tuple[Argument, ...]
 
 
 async def _alive(store: RedisStore, workers: set[bytes]) -> set[bytes]:
-    """Return those of the incarnations that have a heartbeat."""
+    """Return those of the incarnations that have a heartbeat; that of one which has left is empty."""
     if not workers:
         return set()
     asked = sorted(workers)
-    replies = await store.pipeline([("EXISTS", keys.WORKER_PREFIX.encode() + worker) for worker in asked])
+    replies = await store.pipeline([("STRLEN", keys.WORKER_PREFIX.encode() + worker) for worker in asked])
     return {worker for worker, reply in zip(asked, replies, strict=True) if checked(reply)}
 
 

@@ -9,7 +9,6 @@ import random
 import secrets
 import time
 from collections.abc import Mapping
-from datetime import timedelta
 from typing import NoReturn
 
 from taskqueue import __version__
@@ -28,7 +27,7 @@ from taskqueue.store.cancellations import Cancellations
 from taskqueue.store.catalog import CatalogStore
 from taskqueue.store.connection import RedisStore
 from taskqueue.store.executions import ExecutionStore
-from taskqueue.store.fleet import FleetKind, Presence
+from taskqueue.store.fleet import HEARTBEAT_TTL, FleetKind, Presence
 from taskqueue.store.health import StoreHealth
 from taskqueue.store.hosts import HostStore
 from taskqueue.store.jobs import JobStore
@@ -54,9 +53,6 @@ from taskqueue.worker.routes import worker_routes
 from taskqueue.worker.settle import Background, Settler
 from taskqueue.worker.stats import WorkerStats
 from taskqueue.worker.watchdog import Watchdog
-
-#: a worker that was silent for so long counts as dead, and its jobs are taken over
-HEARTBEAT_TTL = timedelta(seconds=15)
 
 #: the leader hears of this worker's limits so often, also one that has lost them with its Redis
 _TELL_LIMITS_EVERY_S = 60.0

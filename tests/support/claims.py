@@ -7,6 +7,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from taskqueue.core.job import Job
+from taskqueue.store import keys
+from taskqueue.store.connection import RedisStore
 from taskqueue.store.jobs import AdmitTerms, Claimant, JobStore, Switch
 from tests.support.values import a_job
 
@@ -37,6 +39,13 @@ def terms(**changes: Any) -> AdmitTerms:
 def due_job(**changes: Any) -> Job:
     """Return a job that has been due for a second, with `changes`."""
     return a_job(**{"execute_after": datetime.now(UTC) - timedelta(seconds=1)} | changes)
+
+
+async def watched_for(store: RedisStore, age: timedelta = HEARTBEAT_TTL) -> None:
+    """Let somebody have beaten for so long without a pause."""
+    seconds, microseconds = await store.command("TIME")
+    since_ms = int(seconds) * 1000 + int(microseconds) // 1000 - age // timedelta(milliseconds=1)
+    await store.command("SET", keys.FLEET_WATCHED, since_ms, "EX", 60)
 
 
 async def worker_lives(jobs: JobStore, claimant: Claimant) -> None:

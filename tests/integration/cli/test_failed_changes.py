@@ -118,6 +118,7 @@ def test_a_job_that_a_living_worker_runs_is_left_and_one_of_a_dead_worker_is_rep
         pile.add(number)
         store.hset(f"taskqueue:claim:job-{number}", mapping={"attempt": "1", "owner": owner})
     store.set("taskqueue:worker:worker:alive", "{}")
+    store.set("taskqueue:fleet:watched", 1)
 
     code, out, _ = run_failed("replay", "--yes")
 

@@ -12,7 +12,7 @@ from taskqueue.store import keys
 from taskqueue.store.connection import RedisStore
 from taskqueue.store.jobs import Admission, JobStore, Switch, Verdict
 from taskqueue.store.limits import Limit
-from tests.support.claims import AGAIN, FIRST, HEARTBEAT_TTL, KEPT, OTHER, due_job, terms, worker_lives
+from tests.support.claims import AGAIN, FIRST, HEARTBEAT_TTL, KEPT, OTHER, due_job, terms, watched_for, worker_lives
 
 #: no second token within a test
 SLOW = 0.001
@@ -62,6 +62,7 @@ async def test_a_claim_of_a_worker_that_lives_parks_until_it_can_have_lapsed(job
 
 async def test_a_claim_of_a_worker_that_died_is_taken_over(jobs: JobStore, store: RedisStore) -> None:
     job = due_job()
+    await watched_for(store)
     await jobs.admit(job, FIRST, terms())
     assert (await jobs.admit(job, OTHER, terms())).verdict is Verdict.RUN
     assert await store.command("HGET", keys.claim(job.id), "owner") == b"worker-2:bb"
@@ -86,6 +87,7 @@ async def test_an_older_delivery_to_the_same_worker_is_taken_over(jobs: JobStore
 async def test_a_lost_attempt_fails_where_the_task_forbids_a_second_try(jobs: JobStore) -> None:
     job = due_job()
     await jobs.admit(job, FIRST, terms(rerun_lost=False))
+    await jobs.last_beat(FIRST.incarnation)
     assert said(await jobs.admit(job, OTHER, terms(rerun_lost=False))) == (Verdict.FAIL, "worker_lost")
 
 

@@ -96,7 +96,7 @@ async def test_who_says_good_bye_is_gone_at_once(fleet: Fleet, processes: Proces
     await worker.leave()
 
     assert await fleet.workers() == []
-    assert await store.command("KEYS", "taskqueue:fleet:*") == []
+    assert await store.command("KEYS", "taskqueue:fleet:*") == [keys.FLEET_WATCHED.encode()]
 
 
 async def test_a_worker_that_came_back_after_a_crash_stands_there_once(fleet: Fleet, processes: Processes) -> None:

@@ -18,7 +18,7 @@ from taskqueue.store.delayed import DelayedStore
 from taskqueue.store.jobs import AdmitTerms, Claimant, JobStore, Places, Verdict
 from taskqueue.store.limits import Limit
 from taskqueue.store.scripts import Scripts
-from tests.support.claims import AGAIN, FIRST, KEPT, OTHER, due_job, terms, worker_lives
+from tests.support.claims import AGAIN, FIRST, KEPT, OTHER, due_job, terms, watched_for, worker_lives
 from tests.support.values import a_record
 
 TASK = "daily_report"
@@ -224,6 +224,7 @@ async def test_jobs_of_a_worker_that_is_gone_do_not_run(jobs: JobStore, delayed:
 async def test_places_of_a_lost_worker_are_found_among_many_once_they_are_the_oldest(
     jobs: JobStore, delayed: DelayedStore, store: RedisStore
 ) -> None:
+    await watched_for(store)
     await worker_lives(jobs, FIRST)
     far = 10**14
     living = [part for number in range(100) for part in (far + number, f"worker-1:aa {number} job")]
@@ -234,6 +235,7 @@ async def test_places_of_a_lost_worker_are_found_among_many_once_they_are_the_ol
 async def test_places_that_were_taken_while_the_clock_was_ahead_are_found_behind_any_number(
     jobs: JobStore, delayed: DelayedStore, store: RedisStore
 ) -> None:
+    await watched_for(store)
     await worker_lives(jobs, FIRST)
     far = 10**14
     living = [part for number in range(100) for part in (far + number, f"worker-1:aa {number} job")]

@@ -148,6 +148,7 @@ async def test_a_worker_that_lost_its_claim_cannot_order_a_retry(
 ) -> None:
     job = due_job()
     await jobs.admit(job, FIRST, terms())
+    await jobs.last_beat(FIRST.incarnation)
     await jobs.admit(job, taker, terms())
     before = await snapshot()
     assert await postpone(jobs, job, FIRST, next_attempt=2) == "lost"

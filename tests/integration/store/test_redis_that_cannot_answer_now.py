@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 
 import pytest
 from pydantic import SecretStr
@@ -141,6 +141,39 @@ async def test_all_who_wait_for_a_redis_that_never_answers_are_told_together(mon
 
     assert [type(error) for error in errors] == [StoreUnavailableError] * 50
     assert links == 1
+
+
+@pytest.mark.parametrize("way", ["ask", "command"])
+async def test_many_that_are_mute_are_all_asked_in_the_time_of_two(way: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connection_module, "COMMAND_TIMEOUT_S", 0.5)
+    async with AsyncExitStack() as stack:
+        addresses = [await stack.enter_async_context(served(mute)) for _ in range(30)]
+        store = await stack.enter_async_context(store_at(*addresses))
+        async with asyncio.timeout(7):
+            with pytest.raises(StoreUnavailableError) as caught:
+                await WAYS[way](store)
+
+    assert all(address in str(caught.value) for address in addresses)
+    assert str(caught.value).count("no answer") >= len(addresses) - 1
+
+
+@pytest.mark.parametrize("way", ["ask", "command"])
+async def test_the_primary_is_found_behind_two_that_are_mute(
+    redis_server: Redis, way: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connection_module, "COMMAND_TIMEOUT_S", 1.0)
+    async with AsyncExitStack() as stack:
+        first, second = [await stack.enter_async_context(served(mute)) for _ in range(2)]
+        store = await stack.enter_async_context(store_at(first, second, redis_server.address))
+        async with asyncio.timeout(30):
+            assert await _answer(store, way) is None
+
+
+async def _answer(store: RedisStore, way: str) -> object:
+    """Return what Redis says; on a slow machine its own share of the time may be too short for once."""
+    while True:
+        with suppress(StoreUnavailableError):
+            return await WAYS[way](store)
 
 
 async def test_a_caller_that_goes_away_does_not_end_the_attempt_of_the_others(redis_server: Redis) -> None:

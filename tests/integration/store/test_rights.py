@@ -18,12 +18,14 @@ from taskqueue.core.host_limit import HostReport
 from taskqueue.core.occurrence import Progress
 from taskqueue.core.task import Overlap
 from taskqueue.core.token import Scope
-from taskqueue.errors import StoreError
+from taskqueue.errors import DamagedKeyError, StoreError
 from taskqueue.store import keys
+from taskqueue.store.api_runs import ApiRuns, Move
 from taskqueue.store.audit import AuditLog, Change
 from taskqueue.store.catalog import CatalogStore
 from taskqueue.store.changes import user_changes
 from taskqueue.store.connection import RedisStore
+from taskqueue.store.damage import DamagedKeys
 from taskqueue.store.delayed import DelayedJob, DelayedStore
 from taskqueue.store.due import DueEntry, Missing
 from taskqueue.store.hosts import HostStore
@@ -36,6 +38,7 @@ from taskqueue.store.preferences import PreferenceStore
 from taskqueue.store.scripts import Scripts
 from taskqueue.store.tokens import TokenStore
 from taskqueue.store.users import Switches
+from tests.support.api_values import numbered_id
 from tests.support.claims import FIRST, HEARTBEAT_TTL, KEPT, due_job, terms
 from tests.support.values import TEN_O_CLOCK, a_record, a_task, an_occurrence
 
@@ -112,6 +115,12 @@ async def test_they_are_enough_for_a_leader(limited: RedisStore) -> None:
     assert await delayed.waiting_counts() == {}
     assert await delayed.running(["daily_report"]) == {"daily_report": 0}
     assert await LimitStore(limited, scripts).read() == Limits()
+    runs = ApiRuns(limited, scripts)
+    assert [piece async for piece in runs.listed()] == [[]]
+    assert await runs.move(lease.token, [Move(task_id=numbered_id(1), at=TEN_O_CLOCK)]) == 0
+    await DamagedKeys(scripts, lambda _event: None).set_aside(
+        lease.token, DamagedKeyError(keys.API_DUE, "", member=b"\xff")
+    )
     await lease.release()
 
 
