@@ -11,7 +11,6 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import math
-import re
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from datetime import timedelta
@@ -26,6 +25,7 @@ from taskqueue.api.auth import Caller
 from taskqueue.api.body import ReadRequest
 from taskqueue.api.problems import RETRY_AFTER_S, FieldProblem, ProblemError, unprocessable
 from taskqueue.api.services import Services
+from taskqueue.core.ids import IDEMPOTENCY_KEY_RULE, is_idempotency_key
 from taskqueue.errors import InvalidValueError, StoreError
 from taskqueue.store.api_requests import IdempotencyStore, KeyedRequest, Standing, StoredAnswer
 from taskqueue.store.connection import COMMAND_TIMEOUT_S
@@ -33,7 +33,6 @@ from taskqueue.store.connection import COMMAND_TIMEOUT_S
 HEADER = "Idempotency-Key"
 REPLAYED = "Idempotent-Replayed"
 
-_KEY = re.compile(r"[\x21-\x7e]{1,255}")
 #: headers of an answer that belong to what it says; the others are of the request at hand
 _KEPT_HEADERS = ("content-type", "location", "etag")
 _GONE_MARGIN = timedelta(seconds=5)
@@ -126,8 +125,8 @@ def _in_work(held_for: timedelta) -> ProblemError:
 
 
 def _checked(key: str) -> str:
-    if not _KEY.fullmatch(key):
-        raise _wrong_key("use 1 to 255 visible ASCII characters without blanks, as in a UUID", code="invalid")
+    if not is_idempotency_key(key):
+        raise _wrong_key(IDEMPOTENCY_KEY_RULE, code="invalid")
     return key
 
 

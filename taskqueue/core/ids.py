@@ -24,6 +24,10 @@ MAX_USER_ID_BYTES = 512
 #: it is the message_id as well, of which AMQP takes 255 bytes
 MAX_JOB_ID_BYTES = 128
 
+#: of an Idempotency-Key, wherever one is taken
+IDEMPOTENCY_KEY_RULE = "use 1 to 255 visible ASCII characters without blanks, as in a UUID"
+_IDEMPOTENCY_KEY = re.compile(r"[\x21-\x7e]{1,255}")
+
 _JOB_NAMESPACE = uuid.UUID("6a1c5a5e-0c0e-5d43-9a53-3f6b7a2f6c11")
 
 #: in a UUIDv5, bits 48 to 51 say the version and bits 64 and 65 the variant
@@ -98,6 +102,11 @@ def triggered_jobs(task_id: str, trigger_id: str) -> JobIds:
 def scheduled_job_id(task_id: str, user_id: str, scheduled_at: datetime) -> str:
     """Return the id of the job that `user_id` gets from the occurrence of `task_id` at `scheduled_at`."""
     return scheduled_jobs(task_id, scheduled_at)(user_id)
+
+
+def is_idempotency_key(text: str) -> bool:
+    """Return whether `text` is as IDEMPOTENCY_KEY_RULE says."""
+    return _IDEMPOTENCY_KEY.fullmatch(text) is not None
 
 
 def repeatable_trigger_id(idempotency_key: str, *request: str) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import NoReturn
 
 from taskqueue.core.api_run import right_instant
@@ -31,8 +31,6 @@ _LOOK_AT_CLOCK_EVERY_S = 1.0
 
 #: no interval is shorter: a clock that was ahead by less has displaced nothing by more than one interval
 _SHORTEST = timedelta(minutes=1)
-
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class ApiInstants:
@@ -80,7 +78,8 @@ class ApiInstants:
 
     def _look_at_clock(self) -> bool:
         """Return whether it was set back since the last check began."""
-        ahead = self._now() - _EPOCH - timedelta(seconds=asyncio.get_running_loop().time())
+        since_epoch = timedelta(milliseconds=to_unix_ms(self._now()))
+        ahead = since_epoch - timedelta(seconds=asyncio.get_running_loop().time())
         self._ahead = max(self._ahead, ahead)
         return self._ahead - ahead > _SHORTEST
 

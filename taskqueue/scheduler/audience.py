@@ -28,10 +28,14 @@ _NOBODY: frozenset[str] = frozenset()
 
 
 class AudienceIndex:
-    """Which users want which task. `cohorts_revision` changes whenever a cohort comes or goes."""
+    """Which users want which task. `cohorts_revision` changes whenever a cohort comes or goes.
+
+    `in_doubt`: Redis was emptied, and it is not known yet whose preferences are still there, or there again.
+    """
 
     def __init__(self) -> None:
         self.cohorts_revision = 0
+        self.in_doubt = False
         self._switches = Switchboard()
         self._cohort_of: defaultdict[str, dict[str, str]] = defaultdict(dict)
         self._members: defaultdict[str, dict[str, set[str]]] = defaultdict(dict)

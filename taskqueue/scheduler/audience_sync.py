@@ -75,6 +75,7 @@ class AudienceSync:
                 group.create_task(self._listen(listening), name="audience-changes")
                 await listening.wait()
                 await self._read_all(_at_once)
+                self._index.in_doubt = self._flushed.is_set()
                 self.ready.set()
                 group.create_task(self._reconcile_for_ever(), name="audience-reconcile")
                 group.create_task(self._read_all_after_each_flush(), name="audience-flush")
@@ -86,6 +87,7 @@ class AudienceSync:
         async for changed in self._changes():
             listening.set()
             if changed is None:
+                self._index.in_doubt = True
                 self._flushed.set()
             else:
                 self._changed.update(changed)
@@ -106,6 +108,7 @@ class AudienceSync:
             await self._flushed.wait()
             self._flushed.clear()
             await self._read_all(_at_once)
+            self._index.in_doubt = self._flushed.is_set()
 
     async def _reconcile_for_ever(self) -> None:
         while True:

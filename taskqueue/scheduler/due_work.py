@@ -32,7 +32,7 @@ class DueWork:
     """Sets, removes and mends due entries while its process leads.
 
     `wanted` yields member and rule of each entry that there is to be, as of `revision`; `rule_of` returns the rule of
-    an entry, None for one that is not wanted.
+    an entry, None for one that is not wanted. `nobody_yet` says whether no user is known, or it is in doubt who is.
     """
 
     def __init__(
@@ -41,6 +41,7 @@ class DueWork:
         wanted: Callable[[], Iterator[tuple[str, Interval]]],
         rule_of: Callable[[DueEntry], Interval | None],
         revision: Callable[[], Revision],
+        nobody_yet: Callable[[], bool],
         *,
         check_interval: timedelta,
         now: Now,
@@ -50,6 +51,7 @@ class DueWork:
         self._wanted = wanted
         self._rule_of = rule_of
         self._revision = revision
+        self._nobody_yet = nobody_yet
         self._check_interval = check_interval
         self._now = now
         self._emit = emit
@@ -62,6 +64,12 @@ class DueWork:
         #: when displaced entries were looked for last, and where the next piece begins
         self._looked_at: datetime | None = None
         self._looked_until = 0
+        #: when Redis was found without rules: those of before are lost with all else, or there are no users yet either
+        self._empty_at: datetime | None = None
+
+    def begins_empty(self) -> bool:
+        """Return whether Redis was found empty within the last PLAN_AHEAD: users are perhaps being written back."""
+        return self._empty_at is not None and abs(self._now() - self._empty_at) < PLAN_AHEAD
 
     def forget(self) -> None:
         """Compare everything anew, and look for lost entries, at the next occasion."""
@@ -102,6 +110,8 @@ class DueWork:
         if members is not None and self._synced is not None and self._synced[0] == state[0]:
             return sorted(members - wanted.keys()), [each for each in wanted.items() if each[0] not in members]
         stored = await self._plan.due.rules()
+        if not stored and (self._rules or self._nobody_yet()):  # lost, or never there
+            self._empty_at = self._now()
         return sorted(stored.keys() - wanted.keys()), await asyncio.to_thread(_changed, wanted, stored)
 
     async def mend(self, token: str) -> None:

@@ -91,6 +91,7 @@ class Planner:
             self._wanted_rules,
             self._rule_of,
             lambda: (self._catalog.revision, self._index.cohorts_revision),
+            lambda: not len(index) or index.in_doubt,
             check_interval=defaults.check_interval,
             now=now,
             emit=emit,
@@ -251,7 +252,7 @@ class Planner:
             await self._plan.due.sync(token, remove=[entry.member], keep=[])
             self._due_work.doubt()  # should it be wanted after all, the next sync brings it back
             return True
-        exact = task.overlap is not Overlap.ALLOW
+        exact = task.overlap is not Overlap.ALLOW or self._audience_may_grow(task, entry.cohort)
         if exact and entry.at > self._now():
             return await self._plan.due.hold(token, entry)
         async with self._one_rule:
@@ -283,6 +284,10 @@ class Planner:
             if following is not None:
                 entry = DueEntry(task_id=entry.task_id, cohort=entry.cohort, at=following)
         return True
+
+    def _audience_may_grow(self, task: Task, cohort: str) -> bool:
+        # Users who are imported, or written back, in the last minute before an instant are not to miss it.
+        return self._due_work.begins_empty() or not self._index.most(task, cohort)
 
     def _interval(self, task: Task | None, cohort: str) -> Interval | None:
         if task is None or not task.enabled:
@@ -342,6 +347,7 @@ class Planner:
                 scheduled_at=occurrence.scheduled_at,
                 users=occurrence.users,
                 seconds=round(seconds, 3),
+                redis_was_empty=self._due_work.begins_empty(),
             )
         )
 

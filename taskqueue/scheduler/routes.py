@@ -16,7 +16,7 @@ from starlette.routing import Route
 from taskqueue import __version__
 from taskqueue.config.duration import format_duration
 from taskqueue.core.file_task import in_slot_order, triggered_occurrence
-from taskqueue.core.ids import check_user_id, repeatable_trigger_id
+from taskqueue.core.ids import IDEMPOTENCY_KEY_RULE, check_user_id, is_idempotency_key, repeatable_trigger_id
 from taskqueue.core.instants import from_unix_ms, parse_rfc3339, rfc3339, to_unix_ms
 from taskqueue.core.occurrence import Occurrence
 from taskqueue.core.task import Task
@@ -111,7 +111,9 @@ class SchedulerRoutes:
 
     def _triggered(self, trigger: TriggerRequest, window: timedelta, headers: Headers) -> Occurrence:
         now = from_unix_ms(to_unix_ms(self._now()))
-        key, request = headers.get("idempotency-key"), (str(trigger.execute_immediately), *trigger.user_ids)
+        key = _checked_key(headers.get("idempotency-key", ""))
+        # The order says nothing of whom to call, and who asks again may have it from a set.
+        request = (str(trigger.execute_immediately), *sorted(trigger.user_ids))
         trigger_id = repeatable_trigger_id(key, trigger.task_type_id, *request) if key else str(uuid4())
         return triggered_occurrence(
             trigger.task_type_id,
@@ -149,6 +151,13 @@ def scheduler_health(*, healthy: bool, started: datetime, now: datetime, **detai
         "uptime": int((now - started).total_seconds()),
         **details,
     }
+
+
+def _checked_key(key: str) -> str:
+    # Empty is as if it were left out.
+    if key and not is_idempotency_key(key):
+        raise InvalidValueError(f"Idempotency-Key: {IDEMPOTENCY_KEY_RULE}")
+    return key
 
 
 def _checked_user(number: int, user: object) -> str:

@@ -132,6 +132,7 @@ _GRAVER: Mapping[type[Event], tuple[int, Callable[[Any], bool]]] = {
     events.CatalogReloaded: (logging.ERROR, lambda event: not event.ok),
     events.ProcessStopped: (logging.WARNING, lambda event: not event.clean),
     worker_events.JobSettled: (logging.WARNING, lambda event: event.decision == "fail"),
+    scheduler_events.OccurrencePlanned: (logging.WARNING, lambda event: event.redis_was_empty and not event.users),
     # The others may come as fast as somebody can send them.
     api_events.TokenRefused: (logging.WARNING, lambda event: event.reason not in {"missing", "throttled"}),
     api_events.ChangeRecorded: (logging.WARNING, lambda event: not event.stored),

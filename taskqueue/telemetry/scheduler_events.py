@@ -47,13 +47,17 @@ class CatalogSucceeded(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OccurrencePlanned(Event):
-    """One due instant of one cohort has its slots: `users` jobs, planned in `seconds`."""
+    """One due instant of one cohort has its slots: `users` jobs, planned in `seconds`.
+
+    `redis_was_empty`: less than a minute ago. Of nobody, that is likely a loss.
+    """
 
     task: str
     cohort: str
     scheduled_at: datetime
     users: int
     seconds: float
+    redis_was_empty: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -249,6 +249,27 @@ async def test_flushing_another_database_leaves_nobody_out_at_any_time(
     held.go_on()
 
 
+async def test_it_is_in_doubt_who_is_left_until_everybody_is_read_again_after_a_flush(
+    redis: Redis, held: HeldPreferenceStore, index: AudienceIndex, start: Start
+) -> None:
+    await enable(redis, "ann")
+    await ready(start(preferences=held))
+    assert not index.in_doubt
+    held.hold()
+
+    await redis.flushdb()
+
+    await held.has_read()
+    assert index.in_doubt
+    held.go_on()
+    await eventually(lambda: _is_sure(index))
+    assert index.count(REPORT) == 0
+
+
+async def _is_sure(index: AudienceIndex) -> bool:
+    return not index.in_doubt
+
+
 async def test_a_lost_connection_is_made_up_for(
     redis: Redis, index: AudienceIndex, start: Start, events: EventLog
 ) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+
 import pytest
 from redis.asyncio import Redis
 
@@ -13,9 +15,22 @@ from taskqueue.telemetry.scheduler_events import LeaderChanged
 from tests.support.inbox import eventually
 from tests.support.scheduling import NewScheduler, TasksFile, task_type
 
+USER = "taskqueue-test-leader"
+
+
+@pytest.fixture
+async def user(redis: Redis) -> AsyncIterator[str]:
+    """A user of Redis who may do everything, until the test ends."""
+    rights = {"keys": ["*"], "channels": ["*"], "categories": ["+@all"]}
+    await redis.acl_setuser(USER, enabled=True, nopass=True, reset=True, **rights)
+    try:
+        yield USER
+    finally:
+        await redis.acl_deluser(USER)
+
 
 async def test_a_scheduler_that_may_run_no_scripts_leaves_the_lease_to_others_and_tells_it_once(
-    new_scheduler: NewScheduler, redis: Redis, tasks_file: TasksFile, monkeypatch: pytest.MonkeyPatch
+    user: str, new_scheduler: NewScheduler, redis: Redis, tasks_file: TasksFile, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tasks_file.write(task_type("report"))
     acquire, refused = Lease.acquire, 0
@@ -29,9 +44,6 @@ async def test_a_scheduler_that_may_run_no_scripts_leaves_the_lease_to_others_an
             raise
 
     monkeypatch.setattr(Lease, "acquire", acquire_or_count)
-    user = "taskqueue-test-leader"
-    rights = {"keys": ["*"], "channels": ["*"], "categories": ["+@all"]}
-    await redis.acl_setuser(user, enabled=True, nopass=True, reset=True, **rights)
     first = await new_scheduler("first", username=user)
     await first.leads()
     second = await new_scheduler("second")
@@ -56,4 +68,3 @@ async def test_a_scheduler_that_may_run_no_scripts_leaves_the_lease_to_others_an
     await redis.acl_setuser(user, commands=["+eval", "+evalsha"])
     await first.leads(after=led)
     await first.stop()
-    await redis.acl_deluser(user)

@@ -62,6 +62,7 @@ async def test_what_was_decided_stands_in_the_record(desk: Desk) -> None:
 
 
 async def test_an_occurrence_is_planned_a_minute_ahead_and_not_before(desk: Desk) -> None:
+    desk.enable("ann")
     await desk.tick_at(TEN - HOUR / 2)
     assert await desk.planner.next_wake() == TEN - MINUTE
 
@@ -284,6 +285,7 @@ async def test_a_fail_over_of_half_a_minute_misses_nothing(new_desk: NewDesk, ta
 async def test_a_long_outage_is_made_up_for_in_one_tick(new_desk: NewDesk, tasks_file: TasksFile) -> None:
     tasks_file.write(task_type("report", {"cron": "* * * * *"}, catch_up="all", max_age="1d"))
     desk = new_desk()
+    desk.enable("ann")
     await desk.tick_at(TEN - MINUTE / 2)
 
     await desk.tick_at(TEN + 4 * HOUR)

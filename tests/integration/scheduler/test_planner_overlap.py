@@ -202,6 +202,7 @@ async def test_hundreds_that_wait_keep_no_other_from_its_instant(new_desk: NewDe
     desk = new_desk()
     for entry in waiting:
         desk.enable(f"of-{entry['id']}", task_id=str(entry["id"]))
+    desk.enable("ann", task_id="steady")
     await desk.tick_at(TEN - 2.5 * MINUTE)
     await desk.tick_at(TEN - 2 * MINUTE)
     await desk.tick_at(TEN - MINUTE)

@@ -177,6 +177,46 @@ async def test_the_same_request_with_an_idempotency_key_is_one_trigger(
     assert len(await plan.live(None, 10)) == 2
 
 
+async def test_under_an_idempotency_key_neither_order_nor_repetition_of_the_users_makes_another_trigger(
+    http: httpx.AsyncClient, plan: PlanStore
+) -> None:
+    for users in (["cid", "ann", "bob"], ["bob", "cid", "ann"], ["ann", "bob", "ann", "cid"]):
+        request = trigger(user_ids=users)
+        answer = await http.post("/schedule/trigger", json=request, headers={"Idempotency-Key": "monday"})
+        assert (answer.status_code, answer.json()["jobs_created"]) == (202, 3)
+
+    assert (await occurrence(plan))[1].planned == 3
+
+
+@pytest.mark.parametrize("changes", [{"user_ids": ["user1"]}, {"execute_immediately": True}, {"task_type_id": "often"}])
+async def test_another_request_under_the_same_idempotency_key_is_another_trigger(
+    http: httpx.AsyncClient, plan: PlanStore, changes: dict[str, object]
+) -> None:
+    for body in (trigger(), trigger(**changes)):
+        answer = await http.post("/schedule/trigger", json=body, headers={"Idempotency-Key": "monday"})
+        assert answer.status_code == 202
+
+    assert len(await plan.live(None, 10)) == 2
+
+
+async def test_an_empty_idempotency_key_is_as_good_as_none(http: httpx.AsyncClient, plan: PlanStore) -> None:
+    for _ in range(2):
+        await http.post("/schedule/trigger", json=trigger(), headers={"Idempotency-Key": ""})
+
+    assert len(await plan.live(None, 10)) == 2
+
+
+@pytest.mark.parametrize("key", ["k" * 256, "of monday", b"\xfcber"])
+async def test_an_idempotency_key_that_is_none_is_refused(
+    http: httpx.AsyncClient, plan: PlanStore, key: str | bytes
+) -> None:
+    answer = await http.post("/schedule/trigger", json=trigger(), headers=[(b"Idempotency-Key", key)])
+
+    assert (answer.status_code, answer.headers["content-type"]) == (422, "application/problem+json")
+    assert "Idempotency-Key: use 1 to 255 visible ASCII characters" in answer.json()["detail"]
+    assert await plan.live(None, 10) == []
+
+
 async def test_a_disabled_task_is_not_triggered(http: httpx.AsyncClient, plan: PlanStore) -> None:
     answer = await http.post("/schedule/trigger", json=trigger(task_type_id="off"))
 

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from taskqueue.errors import ConfigError
-from taskqueue.telemetry import api_events, events, worker_events
+from taskqueue.telemetry import api_events, events, scheduler_events, worker_events
 from taskqueue.telemetry.events import Event
 from taskqueue.telemetry.log import MAX_FIELD_CHARS, configure_logging, level_of, safe_value
 
@@ -25,6 +25,14 @@ ENDED = worker_events.AttemptEnded(
     status=200,
     duration_s=0.25,
 )
+
+
+def planned(*, users: int, redis_was_empty: bool) -> Event:
+    """Return what is told of a plan."""
+    at = datetime(2024, 1, 15, 10, tzinfo=UTC)
+    return scheduler_events.OccurrencePlanned(
+        task="t", cohort="", scheduled_at=at, users=users, seconds=0, redis_was_empty=redis_was_empty
+    )
 
 
 @pytest.fixture(autouse=True)
@@ -142,6 +150,9 @@ def test_a_level_that_does_not_exist_is_named() -> None:
         (events.CatalogReloaded(ok=True, revision="r", tasks=1), logging.INFO),
         (events.CatalogReloaded(ok=False, revision="r", tasks=1, error="bad"), logging.ERROR),
         (events.ProcessStopped(clean=False, drain_s=1), logging.WARNING),
+        (planned(users=0, redis_was_empty=False), logging.INFO),
+        (planned(users=1, redis_was_empty=True), logging.INFO),
+        (planned(users=0, redis_was_empty=True), logging.WARNING),
         (worker_events.DuplicateDropped(task="t", job_id="j"), logging.DEBUG),
         (api_events.RequestFailed(method="GET", route="/", request_id="r", error="KeyError"), logging.ERROR),
         (api_events.TokenRefused(reason="wrong_secret", client="192.0.2.1"), logging.WARNING),
