@@ -13,13 +13,11 @@ local time = redis.call('TIME')
 local now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
 
 -- Claims hang on it (places.lua), so whatever has become of the other keys does not keep it from being written. One that
--- makes no sense, or is of later than now because the clock was set back, begins anew.
+-- makes no sense, or is of later than now because the clock was set back, begins anew. It is set each time, where PEXPIRE
+-- would do: a Redis that is out of memory then refuses it, as it refuses heartbeats.
 local since = tonumber(redis.pcall('GET', KEYS[3]))
-if since and since <= now then
-  redis.call('PEXPIRE', KEYS[3], ARGV[4])
-else
-  redis.call('SET', KEYS[3], now, 'PX', ARGV[4])
-end
+if not (since and since <= now) then since = now end
+redis.call('SET', KEYS[3], string.format('%.0f', since), 'PX', ARGV[4])
 
 require_type(KEYS[1], 'zset')
 require_type(KEYS[2], 'hash')

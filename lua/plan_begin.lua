@@ -39,6 +39,8 @@ local function move()
     redis.call('SADD', KEYS[10], ARGV[2])
   else
     redis.call('ZADD', KEYS[2], ARGV[5], ARGV[2])
+    -- A scheduler of an earlier version may have let it begin anew without a word here.
+    redis.call('SREM', KEYS[10], ARGV[2])
   end
 end
 

@@ -30,7 +30,7 @@ _NOBODY: frozenset[str] = frozenset()
 class AudienceIndex:
     """Which users want which task. `cohorts_revision` changes whenever a cohort comes or goes.
 
-    `in_doubt`: Redis was emptied, and it is not known yet whose preferences are still there, or there again.
+    `in_doubt`: Redis was emptied less than a minute ago; whose preferences will be there again is not known yet.
     """
 
     def __init__(self) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import suppress
 from datetime import timedelta
 
 from taskqueue.errors import InvalidValueError
@@ -23,6 +24,9 @@ _ROUND = 0.8
 Changes = Callable[[], AsyncIterator[list[str] | None]]
 
 #: takes how many keys were looked at, returns for how long to rest, in seconds
+#: for so long after Redis was emptied preferences are perhaps being written back, one after the other
+WRITTEN_BACK_WITHIN_S = 60.0
+
 _Pace = Callable[[int], float]
 
 
@@ -108,6 +112,9 @@ class AudienceSync:
             await self._flushed.wait()
             self._flushed.clear()
             await self._read_all(_at_once)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(WRITTEN_BACK_WITHIN_S):
+                    await self._flushed.wait()
             self._index.in_doubt = self._flushed.is_set()
 
     async def _reconcile_for_ever(self) -> None:

@@ -91,7 +91,7 @@ class Planner:
             self._wanted_rules,
             self._rule_of,
             lambda: (self._catalog.revision, self._index.cohorts_revision),
-            lambda: not len(index) or index.in_doubt,
+            self._nobody_yet,
             check_interval=defaults.check_interval,
             now=now,
             emit=emit,
@@ -252,7 +252,8 @@ class Planner:
             await self._plan.due.sync(token, remove=[entry.member], keep=[])
             self._due_work.doubt()  # should it be wanted after all, the next sync brings it back
             return True
-        exact = task.overlap is not Overlap.ALLOW or self._audience_may_grow(task, entry.cohort)
+        # Users who are being imported, or written back after a loss, are not to miss the instant.
+        exact = task.overlap is not Overlap.ALLOW or self._nobody_yet() or self._due_work.begins_empty()
         if exact and entry.at > self._now():
             return await self._plan.due.hold(token, entry)
         async with self._one_rule:
@@ -285,9 +286,8 @@ class Planner:
                 entry = DueEntry(task_id=entry.task_id, cohort=entry.cohort, at=following)
         return True
 
-    def _audience_may_grow(self, task: Task, cohort: str) -> bool:
-        # Users who are imported, or written back, in the last minute before an instant are not to miss it.
-        return self._due_work.begins_empty() or not self._index.most(task, cohort)
+    def _nobody_yet(self) -> bool:
+        return not len(self._index) or self._index.in_doubt
 
     def _interval(self, task: Task | None, cohort: str) -> Interval | None:
         if task is None or not task.enabled:

@@ -249,9 +249,10 @@ async def test_flushing_another_database_leaves_nobody_out_at_any_time(
     held.go_on()
 
 
-async def test_it_is_in_doubt_who_is_left_until_everybody_is_read_again_after_a_flush(
-    redis: Redis, held: HeldPreferenceStore, index: AudienceIndex, start: Start
+async def test_it_is_in_doubt_who_is_left_for_a_while_after_everybody_was_read_again_after_a_flush(
+    redis: Redis, held: HeldPreferenceStore, index: AudienceIndex, start: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("taskqueue.scheduler.audience_sync.WRITTEN_BACK_WITHIN_S", 0.5)
     await enable(redis, "ann")
     await ready(start(preferences=held))
     assert not index.in_doubt

@@ -40,8 +40,7 @@ def told(desk: Desk, instant: datetime) -> list[tuple[int, bool]]:
     return [(event.users, event.redis_was_empty) for event in planned if event.scheduled_at == instant]
 
 
-async def test_an_occurrence_of_nobody_waits_for_its_instant(desk: Desk) -> None:
-    desk.enable("stranger", task_id="another")
+async def test_while_there_are_no_users_an_occurrence_waits_for_its_instant(desk: Desk) -> None:
     await desk.tick_at(TEN - HOUR / 2)
     await desk.tick_at(TEN - MINUTE)
     assert (await desk.occurrences(), await desk.planner.next_wake()) == ([], TEN)
@@ -50,6 +49,14 @@ async def test_an_occurrence_of_nobody_waits_for_its_instant(desk: Desk) -> None
     await desk.tick_at(TEN)
 
     assert sorted(await desk.planned()) == sorted(names(10))
+    assert await desk.due() == {"report": TEN + DAY}
+
+
+async def test_an_occurrence_of_nobody_is_planned_ahead_where_there_are_users_of_others(desk: Desk) -> None:
+    desk.enable("stranger", task_id="another")
+
+    await desk.tick_at(TEN - 40 * SECOND)
+
     assert await desk.due() == {"report": TEN + DAY}
 
 

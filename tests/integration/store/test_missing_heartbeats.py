@@ -7,10 +7,12 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from taskqueue.assets import asset_dir
+from taskqueue.config.sections import RedisSettings
 from taskqueue.core.codec import encode_message
 from taskqueue.core.failures import read_failure
 from taskqueue.core.instants import rfc3339
-from taskqueue.errors import DamagedKeyError
+from taskqueue.errors import DamagedKeyError, StoreError
 from taskqueue.store import keys
 from taskqueue.store.cancellations import Cancellations, CancelOutcome
 from taskqueue.store.connection import RedisStore
@@ -21,6 +23,7 @@ from taskqueue.store.replays import ReplayOutcome, Replays
 from taskqueue.store.scripts import Scripts
 from taskqueue.store.sightings import see_job
 from tests.support.claims import FIRST, HEARTBEAT_TTL, OTHER, due_job, terms, watched_for, worker_lives
+from tests.support.own_redis import OwnRedis
 from tests.support.values import a_message
 
 JOB = due_job(id=a_message().job.id)
@@ -174,6 +177,21 @@ async def test_it_ends_before_the_first_heartbeat_that_a_silence_of_redis_can_en
         await beat(FleetKind.WORKER)
         left = timedelta(milliseconds=await store.command("PTTL", keys.FLEET_WATCHED))
         assert timedelta(seconds=4) < left < HEARTBEAT_TTL * 3 / 4 - timedelta(seconds=3)
+
+
+async def test_a_redis_that_takes_no_heartbeats_for_want_of_memory_lets_it_end(own_redis: OwnRedis) -> None:
+    _, address = own_redis.start()
+    store = RedisStore(RedisSettings(addresses=(address,)), client_name="test")
+    presence = Presence(store, Scripts(store, asset_dir("lua")), "worker", "worker-1:aa", dict)
+    await presence.beat()
+    await store.command("PEXPIRE", keys.FLEET_WATCHED, 1000)
+    await store.command("CONFIG", "SET", "maxmemory", "1")
+
+    with pytest.raises(StoreError, match="maxmemory"):
+        await presence.beat()
+
+    assert int(await store.command("PTTL", keys.FLEET_WATCHED)) <= 1000
+    await store.close()
 
 
 async def test_it_begins_anew_when_the_clock_was_set_back(store: RedisStore, beat: Beat, judges: Judges) -> None:
