@@ -8,13 +8,13 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-import redis
 
 from taskqueue.dev.services import RabbitMQ
 from taskqueue.dev.services import Redis as RedisService
 from tests.support.failing_processes import ForkServer
 from tests.support.kill_arena import LANES, KillArena, NewArena
 from tests.support.kill_table import KillTable
+from tests.support.own_redis import own_redis_servers
 from tests.support.system import Place
 from tests.support.virtual_hosts import VirtualHosts
 
@@ -71,32 +71,20 @@ async def arena(new_arena: NewArena) -> AsyncIterator[KillArena]:
 
 
 @pytest.fixture
-def lanes(rabbitmq: RabbitMQ, redis_server: RedisService, _virtual_hosts: VirtualHosts) -> Iterator[list[Place]]:
-    """As many places as systems are killed at the same time."""
+def lanes(rabbitmq: RabbitMQ, _virtual_hosts: VirtualHosts) -> Iterator[list[Place]]:
+    """As many places as systems are killed at the same time.
+
+    Each has a Redis of its own: schedulers are told of a flush of another database of theirs too.
+    """
+    if rabbitmq.management_url is None:
+        pytest.skip("virtual hosts of their own need RabbitMQ's management API")
     with ExitStack() as stack:
-        if rabbitmq.management_url is None:
-            pytest.skip("virtual hosts of their own need RabbitMQ's management API")
-        databases = _empty_databases(redis_server)
+        servers = stack.enter_context(own_redis_servers())
         yield [
             Place(
                 amqp_url=stack.enter_context(_virtual_hosts.empty()),
-                redis_address=redis_server.address,
-                redis_db=database,
-                redis_password=redis_server.password,
+                redis_address=servers.start()[1],
+                redis_db=0,
             )
-            for database in databases
+            for _ in range(LANES)
         ]
-        for database in databases:
-            _client(redis_server, database).flushdb()
-
-
-def _empty_databases(server: RedisService) -> list[int]:
-    empty = [number for number in range(15, 0, -1) if _client(server, number).dbsize() == 0]
-    if len(empty) < LANES:
-        raise pytest.UsageError(f"fewer than {LANES} databases of the Redis at {server.address} are empty")
-    return empty[:LANES]
-
-
-def _client(server: RedisService, database: int) -> redis.Redis:
-    host, _, port = server.address.rpartition(":")
-    return redis.Redis(host=host, port=int(port), password=server.password or None, db=database)

@@ -85,7 +85,7 @@ async def judge_point(system: KillArena, point: KillPoint, table: KillTable) -> 
 
 
 async def prepare(arena: KillArena, points: Sequence[KillPoint]) -> None:
-    """Let tasks and users be there for the work of these points."""
+    """Let tasks be there for the work of these points."""
     for point in points:
         for task_id, path, fields in point.tasks:
             arena.set_task(task_id, path, **fields)

@@ -75,6 +75,8 @@ class KillArena:
         await self.system.__aenter__()
         try:
             self.set_task("plain")
+            # Before there are users nothing is planned ahead, nor in the minute after that.
+            await self.system.enable("plain", *self.users)
             first, self.worker = await self.system.scheduler_and_worker(self._worker, scheduler=self._first)
             self._schedulers = [first]
             await (await self.add_scheduler()).wait_ready()
@@ -142,8 +144,7 @@ class KillArena:
         self.system.write_tasks(*self.tasks.values())
 
     async def know_users(self) -> None:
-        """Let the users of the arena exist, and return when every scheduler knows them."""
-        await self.system.enable("plain", *self.users)
+        """Return when every scheduler knows the users of the arena."""
         for scheduler in self._schedulers:
             await eventually(partial(self._knows_users, scheduler))
 
