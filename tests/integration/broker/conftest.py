@@ -11,6 +11,7 @@ from taskqueue.broker.connection import Session, connect
 from taskqueue.broker.publisher import Publisher
 from taskqueue.broker.topology import declare
 from tests.support.inbox import Consume
+from tests.support.publishers import connected_publisher
 from tests.support.tcp_proxy import TcpProxy
 
 
@@ -26,11 +27,8 @@ async def session(amqp_url: str) -> AsyncIterator[Session]:
 @pytest.fixture
 async def publisher(amqp_url: str, session: Session) -> AsyncIterator[Publisher]:
     """A publisher that is connected."""
-    publisher = Publisher([amqp_url], name="test publisher")
-    await publisher.start()
-    await publisher.wait_ready(10)
-    yield publisher
-    await publisher.stop(5)
+    async with connected_publisher(amqp_url, name="test publisher", within=10) as publisher:
+        yield publisher
 
 
 @pytest.fixture

@@ -14,6 +14,7 @@ from taskqueue.broker.topology import declare, queue_depths
 from taskqueue.core.task import Priority
 from taskqueue.errors import BrokerUnavailableError, PublishRefusedError
 from tests.support.inbox import Consume, eventually
+from tests.support.publishers import connected_publisher
 from tests.support.tcp_proxy import TcpProxy
 
 WINDOW = 50
@@ -26,11 +27,8 @@ def message(name: str, routing_key: str = "jobs.normal", body: bytes = b"{}") ->
 @pytest.fixture
 async def far(network_url: str) -> AsyncIterator[Publisher]:
     """A publisher behind `network`, with a window of 50."""
-    publisher = Publisher([network_url], name="far", confirm_window=WINDOW)
-    await publisher.start()
-    await publisher.wait_ready(10)
-    yield publisher
-    await publisher.stop(5)
+    async with connected_publisher(network_url, name="far", within=10, confirm_window=WINDOW) as publisher:
+        yield publisher
 
 
 async def sent(publisher: Publisher, count: int) -> None:

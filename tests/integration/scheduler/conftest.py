@@ -34,6 +34,7 @@ from taskqueue.store.scripts import Scripts
 from taskqueue.telemetry.metrics import Metrics
 from tests.support.inbox import Consume
 from tests.support.plan_desk import PLAN_BATCH, Desk, NewDesk
+from tests.support.publishers import connected_publisher
 from tests.support.release_dock import RELEASE_BATCH, SECOND, Dock, NewDock
 from tests.support.scheduling import (
     Clock,
@@ -163,11 +164,8 @@ async def new_scheduler(
 
 @pytest.fixture(scope="module")
 async def publisher(broker_url: str, session: Session) -> AsyncIterator[Publisher]:
-    publisher = Publisher([broker_url], name="test release")
-    await publisher.start()
-    await publisher.wait_ready(15)
-    yield publisher
-    await publisher.stop(5)
+    async with connected_publisher(broker_url, name="test release") as publisher:
+        yield publisher
 
 
 @pytest.fixture

@@ -21,6 +21,7 @@ from taskqueue.scheduler import publishers as publishers_module
 from taskqueue.scheduler.publishers import Publishers
 from taskqueue.telemetry.scheduler_events import JobsReleased
 from tests.support.inbox import eventually
+from tests.support.publishers import connected_publisher
 from tests.support.release_dock import RELEASE_BATCH, SECOND, NewDock, put_back
 from tests.support.scheduling import NewScheduler, TasksFile, task_type
 
@@ -28,11 +29,8 @@ from tests.support.scheduling import NewScheduler, TasksFile, task_type
 @pytest.fixture
 async def fresh(broker_url: str, session: Session) -> AsyncIterator[Publisher]:
     """A connection on which nothing was published yet."""
-    publisher = Publisher([broker_url], name="fresh")
-    await publisher.start()
-    await publisher.wait_ready(15)
-    yield publisher
-    await publisher.stop(5)
+    async with connected_publisher(broker_url, name="fresh") as publisher:
+        yield publisher
 
 
 @pytest.fixture

@@ -17,6 +17,7 @@ from taskqueue.store.delayed import DelayedStore
 from taskqueue.store.lease import Lease
 from taskqueue.store.limits import Limit, Limits
 from tests.support.inbox import eventually
+from tests.support.publishers import connected_publisher
 from tests.support.release_dock import RELEASE_BATCH, SECOND, Dock, NewDock, names
 from tests.support.tcp_proxy import TcpProxy
 
@@ -73,11 +74,8 @@ async def far_publisher(broker_url: str, network: TcpProxy) -> AsyncIterator[Pub
     """A publisher on the far side of `network`."""
     parts = urlsplit(broker_url)
     url = parts._replace(netloc=f"{parts.username}:{parts.password}@127.0.0.1:{network.port}").geturl()
-    publisher = Publisher([url], name="far")
-    await publisher.start()
-    await publisher.wait_ready(15)
-    yield publisher
-    await publisher.stop(5)
+    async with connected_publisher(url, name="far") as publisher:
+        yield publisher
 
 
 async def test_nothing_leaves_redis_without_a_confirm_and_all_arrives_later(

@@ -23,6 +23,7 @@ from taskqueue.scheduler import release
 from taskqueue.telemetry.events import LoopFailed
 from taskqueue.telemetry.scheduler_events import JobsReleased, LaneClosed
 from tests.support.inbox import eventually
+from tests.support.publishers import connected_publisher
 from tests.support.rabbitmq_control import frozen_queue, set_memory_alarm
 from tests.support.release_dock import RELEASE_BATCH, SECOND, Dock, NewDock, names, put_back
 from tests.support.scheduling import NewScheduler, TasksFile, task_type
@@ -36,13 +37,16 @@ async def new_publisher(broker_url: str) -> AsyncIterator[NewPublisher]:
     async with AsyncExitStack() as stack:
 
         async def new_publisher(confirm_window: int = 500) -> Publisher:
-            publisher = Publisher([broker_url], name="another", confirm_window=confirm_window)
-            await publisher.start()
-            stack.push_async_callback(publisher.stop, 5)
-            await publisher.wait_ready(15)
-            return publisher
+            another = connected_publisher(broker_url, name="another", confirm_window=confirm_window)
+            return await stack.enter_async_context(another)
 
         yield new_publisher
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let releasers wait for a confirm for one second only."""
+    monkeypatch.setattr(release, "_CONFIRM_WITHIN_S", 1.0)
 
 
 async def test_a_probe_of_the_delayed_queue_comes_before_no_job_that_is_due_earlier(
@@ -239,15 +243,10 @@ async def test_without_rabbitmq_nothing_is_said_to_go_around_the_delayed_queue(
     assert dock.events.of(LaneClosed) == []
 
 
+@pytest.mark.usefixtures("impatient")
 async def test_a_ready_queue_that_takes_nothing_holds_up_no_job_of_another(
-    new_scheduler: NewScheduler,
-    redis: Redis,
-    tasks_file: TasksFile,
-    rabbitmq: RabbitMQ,
-    broker_url: str,
-    monkeypatch: pytest.MonkeyPatch,
+    new_scheduler: NewScheduler, redis: Redis, tasks_file: TasksFile, rabbitmq: RabbitMQ, broker_url: str
 ) -> None:
-    monkeypatch.setattr(release, "_CONFIRM_WITHIN_S", 1.0)
     tasks_file.write(task_type("report"))
     first = await new_scheduler("first")
     async with frozen_queue(rabbitmq, broker_url, queue_name(Priority.LOW)):
@@ -260,15 +259,10 @@ async def test_a_ready_queue_that_takes_nothing_holds_up_no_job_of_another(
             await first.events.wait_for(JobsReleased, lambda event, name=name: event.queue == name, within=20)
 
 
+@pytest.mark.usefixtures("impatient")
 async def test_a_delayed_queue_that_takes_nothing_keeps_no_due_job_of_a_fresh_leader_from_its_queue(
-    new_scheduler: NewScheduler,
-    redis: Redis,
-    tasks_file: TasksFile,
-    rabbitmq: RabbitMQ,
-    broker_url: str,
-    monkeypatch: pytest.MonkeyPatch,
+    new_scheduler: NewScheduler, redis: Redis, tasks_file: TasksFile, rabbitmq: RabbitMQ, broker_url: str
 ) -> None:
-    monkeypatch.setattr(release, "_CONFIRM_WITHIN_S", 1.0)
     tasks_file.write(task_type("report"))
     # An earlier leader used the lane, so this one does not keep out of it for the length of a lead.
     await redis.set("taskqueue:lane_tail", to_unix_ms(utc_now()))
@@ -288,15 +282,10 @@ async def test_a_delayed_queue_that_takes_nothing_keeps_no_due_job_of_a_fresh_le
     assert took < 10 * SECOND
 
 
+@pytest.mark.usefixtures("impatient")
 async def test_a_ready_queue_that_takes_nothing_costs_no_leader_its_lease(
-    new_scheduler: NewScheduler,
-    redis: Redis,
-    tasks_file: TasksFile,
-    rabbitmq: RabbitMQ,
-    broker_url: str,
-    monkeypatch: pytest.MonkeyPatch,
+    new_scheduler: NewScheduler, redis: Redis, tasks_file: TasksFile, rabbitmq: RabbitMQ, broker_url: str
 ) -> None:
-    monkeypatch.setattr(release, "_CONFIRM_WITHIN_S", 1.0)
     tasks_file.write(task_type("report"))
     scheduler = (first := await new_scheduler("first")).scheduler
     await put_back(redis, "before", utc_now())

@@ -15,6 +15,7 @@ from taskqueue.dev.services import Redis
 from taskqueue.store.connection import RedisStore
 from taskqueue.store.scripts import Scripts
 from tests.support.inbox import Consume
+from tests.support.publishers import connected_publisher
 
 
 @pytest.fixture
@@ -37,11 +38,8 @@ def scripts(store: RedisStore) -> Scripts:
 @pytest.fixture
 async def publisher(amqp_url: str) -> AsyncIterator[Publisher]:
     """A publisher that is connected, on a declared topology."""
-    publisher = Publisher([amqp_url], name="test publisher", prepare=declare)
-    await publisher.start()
-    await publisher.wait_ready(10)
-    yield publisher
-    await publisher.stop(5)
+    async with connected_publisher(amqp_url, name="test publisher", within=10, prepare=declare) as publisher:
+        yield publisher
 
 
 @pytest.fixture
