@@ -61,7 +61,7 @@ async def test_a_crash_of_a_scheduler_with_a_mistake_is_not_clean(
     bug: str, failpoint: Failpoint, new_arena: NewArena
 ) -> None:
     async with new_arena(environment={seeded_bugs.VARIABLE: bug}) as arena:
-        await arena.know_users()
+        await arena.all_known()
         await arena.crash(failpoint, lambda: trigger(arena), successor=False)
         await arena.settled(within=8)
         verdict = arena.verdict()

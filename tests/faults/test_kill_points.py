@@ -89,7 +89,7 @@ async def prepare(arena: KillArena, points: Sequence[KillPoint]) -> None:
     for point in points:
         for task_id, path, fields in point.tasks:
             arena.set_task(task_id, path, **fields)
-    await arena.know_users()
+    await arena.all_known()
 
 
 async def kill_at(arena: KillArena, point: KillPoint, table: KillTable) -> None:

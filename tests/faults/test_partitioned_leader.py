@@ -154,7 +154,7 @@ async def test_a_leader_that_redis_answers_slowly_leads_or_is_followed_and_nothi
 
 async def prepare(arena: KillArena) -> None:
     arena.set_task("spread", distribution_window="2s")
-    await arena.know_users()
+    await arena.all_known()
 
 
 def heal(proxy: TcpProxy) -> None:

@@ -99,7 +99,7 @@ async def test_a_leader_may_sleep_past_its_lease_at_any_moment(arena: KillArena)
     for point in PLAIN_POINTS:
         for task_id, path, fields in point.tasks:
             arena.set_task(task_id, path, **fields)
-    await arena.know_users()
+    await arena.all_known()
     for point in PLAIN_POINTS:
         paused, token = await pause_at(arena, replace(point.failpoint, action="stop"), partial(point.work, arena))
         async with RedisMonitor(arena.system.place) as monitor:
@@ -116,7 +116,7 @@ async def test_a_leader_may_sleep_past_its_lease_at_any_moment(arena: KillArena)
 async def pause(arena: KillArena, failpoint: Failpoint, work: Work) -> tuple[Process, str]:
     """Stop the leader at `failpoint`, and let another lead and do the work; return the stopped one and its token."""
     arena.set_task("due", distribution_window="1s")
-    await arena.know_users()
+    await arena.all_known()
     return await pause_at(arena, failpoint, partial(work, arena))
 
 

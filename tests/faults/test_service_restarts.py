@@ -38,7 +38,7 @@ async def test_a_restart_of_redis_in_the_middle_of_a_release_costs_nothing(
 async def judge_restart(service: RabbitMQ | RedisService, new_arena: NewArena) -> None:
     async with new_arena(scheduler=SETTINGS) as arena:
         arena.set_task("slow", distribution_window="8s")
-        await arena.know_users()
+        await arena.all_known()
         await arena.trigger("slow", immediately=False, users=USERS)
         await arena.system.target.wait_for_calls(USERS // 8)
         await asyncio.to_thread(service.kill)

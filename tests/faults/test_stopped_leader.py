@@ -37,7 +37,7 @@ async def stop_at(arena: KillArena, points: Sequence[KillPoint]) -> None:
     for point in points:
         for task_id, path, fields in point.tasks:
             arena.set_task(task_id, path, **fields)
-    await arena.know_users()
+    await arena.all_known()
     for point in points:
         took_s = await stop_once(arena, point)
         await arena.settled()

@@ -47,7 +47,7 @@ async def test_a_stopped_leader_is_followed_within_two_seconds(arena: KillArena)
 @pytest.mark.faults
 async def test_five_schedulers_are_restarted_one_after_the_other_while_the_work_goes_on(arena: KillArena) -> None:
     arena.set_task("spread", distribution_window="4s")
-    await arena.know_users()
+    await arena.all_known()
     old = [arena.leader, *arena.followers, *[await arena.add_scheduler() for _ in range(3)]]
     for scheduler in old:
         await scheduler.wait_ready()

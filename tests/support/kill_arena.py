@@ -143,10 +143,18 @@ class KillArena:
         del self.tasks[task_id]
         self.system.write_tasks(*self.tasks.values())
 
-    async def know_users(self) -> None:
-        """Return when every scheduler knows the users of the arena."""
+    async def all_known(self) -> None:
+        """Return when workers know the tasks of the arena, and every scheduler its users.
+
+        A job of a task that workers do not know yet fails: a follower may know it, and take a trigger, before them.
+        """
+        await eventually(self._tasks_in_force)
         for scheduler in self._schedulers:
             await eventually(partial(self._knows_users, scheduler))
+
+    async def _tasks_in_force(self) -> bool:
+        known = {task_id.decode() for task_id in await self.system.redis.hkeys("taskqueue:catalog")}
+        return self.tasks.keys() <= known
 
     async def _knows_users(self, scheduler: Process) -> bool:
         answer = await scheduler.http.get("/schedule/status/plain")
